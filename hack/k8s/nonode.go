@@ -1,0 +1,5 @@
+//go:build !node
+
+package main
+
+func addNodePrograms(map[string]program) {}
