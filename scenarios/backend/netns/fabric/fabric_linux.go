@@ -1,0 +1,146 @@
+package fabric
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
+)
+
+// Fabric routes between nodes. Its methods, and those of its nodes and pods, are not safe for concurrent use.
+type Fabric struct {
+	space *space
+}
+
+// New makes a fabric without nodes.
+func New() (*Fabric, error) {
+	s, err := newSpace(slices.Concat(everywhere, routers)...)
+	if err != nil {
+		return nil, fmt.Errorf("fabric: %w", err)
+	}
+	return &Fabric{space: s}, nil
+}
+
+// Close removes the fabric. Its nodes must have been removed.
+func (f *Fabric) Close() error { return f.space.close() }
+
+// Node is a node's namespace.
+type Node struct {
+	fabric *Fabric
+	leaf   *leaf
+}
+
+// AddNode makes a node with addrs, reachable from all others. An address may be missing in a family: the node still
+// routes for its pods.
+func (f *Fabric) AddNode(name string, addrs []netip.Addr) (*Node, error) {
+	l, err := hang(f.space, LinkName("node", name), addrs, slices.Concat(everywhere, routers)...)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", name, err)
+	}
+	n := &Node{fabric: f, leaf: l}
+	if err := n.join(); err != nil {
+		return nil, errors.Join(fmt.Errorf("node %s: %w", name, err), l.remove())
+	}
+	return n, nil
+}
+
+// join sets the node's link up and leads its addresses to it.
+func (n *Node) join() error {
+	if err := n.leaf.raise(); err != nil {
+		return err
+	}
+	for _, a := range downhill {
+		if err := permanent(n.fabric.space, n.leaf.upper, a, n.leaf.lower.Attrs().HardwareAddr); err != nil {
+			return err
+		}
+	}
+	for _, a := range n.leaf.addrs {
+		if err := addRoute(n.fabric.space, n.down(a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// down is the fabric's route to an address at or below the node.
+func (n *Node) down(a netip.Addr) netlink.Route {
+	gw := downhill[0]
+	if a.Is6() {
+		gw = downhill[1]
+	}
+	return netlink.Route{Dst: ipNet(a), Gw: gw.AsSlice(), LinkIndex: n.leaf.upper.Attrs().Index}
+}
+
+// NS is the node's namespace.
+func (n *Node) NS() *ns.NS { return n.leaf.NS }
+
+// Remove takes the node away. Its pods must have been removed.
+func (n *Node) Remove() error { return n.leaf.remove() }
+
+// Pod is a pod's namespace and link.
+type Pod struct {
+	node *Node
+	leaf *leaf
+	led  []netip.Addr // addresses that the fabric has a route to
+}
+
+// AddPod makes a pod whose link, called link on the node, is still down.
+func (n *Node) AddPod(link string, addrs []netip.Addr) (*Pod, error) {
+	l, err := hang(n.leaf.space, link, addrs, everywhere...)
+	if err != nil {
+		return nil, err
+	}
+	return &Pod{node: n, leaf: l}, nil
+}
+
+// NS is the pod's namespace.
+func (p *Pod) NS() *ns.NS { return p.leaf.NS }
+
+// Ifindex is the index of the node's side of the pod's link.
+func (p *Pod) Ifindex() int { return p.leaf.upper.Attrs().Index }
+
+// Up sets the link up and leads the pod's addresses to it, on the node and in the fabric.
+func (p *Pod) Up() error {
+	if err := p.leaf.raise(); err != nil {
+		return err
+	}
+	for _, a := range p.leaf.addrs {
+		here := netlink.Route{
+			Dst: ipNet(a), LinkIndex: p.Ifindex(), Scope: netlink.SCOPE_LINK, Src: p.node.source(a),
+		}
+		if err := addRoute(p.node.leaf.space, here); err != nil {
+			return err
+		}
+		if err := addRoute(p.node.fabric.space, p.node.down(a)); err != nil {
+			return err
+		}
+		p.led = append(p.led, a)
+	}
+	return nil
+}
+
+// source is the address that processes of the node speak to a from, nil where the node has none of that family.
+func (n *Node) source(a netip.Addr) []byte {
+	for _, own := range n.leaf.addrs {
+		if own.Is4() == a.Is4() {
+			return own.AsSlice()
+		}
+	}
+	return nil
+}
+
+// Remove takes the pod away, the routes to it first.
+func (p *Pod) Remove() error {
+	var errs []error
+	for _, a := range p.led {
+		route := p.node.down(a)
+		if err := p.node.fabric.space.nl.RouteDel(&route); err != nil {
+			errs = append(errs, fmt.Errorf("delete route to %s: %w", a, err))
+		}
+	}
+	return errors.Join(append(errs, p.leaf.remove())...)
+}
