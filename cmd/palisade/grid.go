@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// grid draws one or more matrices of the same pods side by side: rows are sources, columns are destinations, both
+// numbered in the same order and grouped by namespace.
+type grid struct {
+	order  []string // "namespace/pod", grouped by namespace
+	panels []panel
+	cell   int // columns per cell: 2, or 1 where space is short
+	paint  paint
+}
+
+// panel is one matrix of a grid.
+type panel struct {
+	title  string
+	rows   []string
+	marked func(from, to int) bool // cells to point out, nil for none
+}
+
+// newGrid returns a grid that fits into width columns if it can.
+func newGrid(order []string, p paint, width int, panels ...panel) grid {
+	g := grid{order: order, panels: panels, cell: 2, paint: p}
+	if g.width() > width {
+		g.cell = 1
+	}
+	return g
+}
+
+const (
+	maxLabel = 36    // columns of a pod's name before it is shortened
+	gap      = "   " // between panels
+)
+
+// width returns the columns that the widest line of g takes.
+func (g grid) width() int { return g.labelWidth() + len(g.panels)*(len(gap)+g.panelWidth()) }
+
+// panelWidth is that of the cells and of the bars between namespaces.
+func (g grid) panelWidth() int { return len(g.order)*g.cell + 2*(len(g.groups())-1) }
+
+func (g grid) labelWidth() int {
+	widest := 0
+	for i := range g.order {
+		widest = max(widest, utf8.RuneCountInString(g.label(i)))
+	}
+	return widest
+}
+
+// label returns the number and the name of pod i, for example "  7  client-one".
+func (g grid) label(i int) string {
+	_, name, _ := strings.Cut(g.order[i], "/")
+	return fmt.Sprintf("  %*d  %s", g.digits(), i+1, shorten(name, maxLabel))
+}
+
+// digits is the number of decimal digits that the highest number has.
+func (g grid) digits() int { return len(strconv.Itoa(len(g.order))) }
+
+// group is a run of pods of one namespace: those numbered first to end-1.
+type group struct {
+	namespace  string
+	first, end int
+}
+
+func (g grid) groups() []group {
+	var groups []group
+	for i, key := range g.order {
+		namespace, _, _ := strings.Cut(key, "/")
+		if len(groups) == 0 || groups[len(groups)-1].namespace != namespace {
+			groups = append(groups, group{namespace: namespace, first: i})
+		}
+		groups[len(groups)-1].end = i + 1
+	}
+	return groups
+}
+
+// String returns the lines of g.
+func (g grid) String() string {
+	var b strings.Builder
+	for _, line := range append(g.header(), g.body()...) {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// header returns the lines above the cells: titles, namespaces, and numbers read from top to bottom.
+func (g grid) header() []string {
+	var lines []string
+	if g.panels[0].title != "" {
+		lines = append(lines, g.line("", func(p panel) string { return p.title }))
+	}
+	if len(g.groups()) > 1 {
+		lines = append(lines, g.line("", func(panel) string { return g.namespaceHeads() }))
+	}
+	for digit := range g.digits() {
+		label := ""
+		if digit == g.digits()-1 {
+			label = "from ↓  to →"
+		}
+		lines = append(lines, g.line(label, func(panel) string { return g.numberHeads(digit) }))
+	}
+	return lines
+}
+
+func (g grid) body() []string {
+	var lines []string
+	for _, group := range g.groups() {
+		lines = append(lines, g.paint.bold(group.namespace))
+		for i := group.first; i < group.end; i++ {
+			lines = append(lines, g.line(g.label(i), func(p panel) string { return g.cells(p, i) }))
+		}
+	}
+	return lines
+}
+
+// line joins a label and one text per panel, each padded to its column.
+func (g grid) line(label string, text func(panel) string) string {
+	line := pad(label, g.labelWidth())
+	for _, p := range g.panels {
+		line += gap + pad(text(p), g.panelWidth())
+	}
+	return line
+}
+
+// columns builds a line of a panel from one text per group, with a bar between namespaces.
+func (g grid) columns(text func(group) string) string {
+	var parts []string
+	for _, group := range g.groups() {
+		parts = append(parts, text(group))
+	}
+	return strings.Join(parts, g.paint.dim("│")+" ")
+}
+
+func (g grid) namespaceHeads() string {
+	return g.columns(func(group group) string {
+		width := (group.end - group.first) * g.cell
+		return pad(cut(group.namespace, width), width)
+	})
+}
+
+// numberHeads returns the given decimal digit, the highest being 0, of every column's number.
+func (g grid) numberHeads(digit int) string {
+	return g.columns(func(group group) string {
+		var b strings.Builder
+		for i := group.first; i < group.end; i++ {
+			number := fmt.Sprintf("%*d", g.digits(), i+1)
+			b.WriteString(pad(number[digit:digit+1], g.cell))
+		}
+		return g.paint.dim(b.String())
+	})
+}
+
+// cells returns row i of p. A marked cell carries a star, so that it stands out without colours too.
+func (g grid) cells(p panel, i int) string {
+	return g.columns(func(group group) string {
+		var b strings.Builder
+		for j := group.first; j < group.end; j++ {
+			marked := p.marked != nil && p.marked(i, j)
+			text := pad(string(p.rows[i][j]), g.cell)
+			if marked && g.cell > 1 {
+				text = string(p.rows[i][j]) + "*"
+			}
+			b.WriteString(g.paint.cell(p.rows[i][j], marked, text))
+		}
+		return b.String()
+	})
+}
