@@ -1,0 +1,171 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// AttachMode chooses the hook for the programs.
+type AttachMode uint8
+
+// The hooks. The zero value tries tcx and, where the kernel has none, uses clsact.
+const (
+	AttachAuto AttachMode = iota
+	AttachTCX
+	AttachClsact
+)
+
+// The filter's place among those of others on a clsact hook.
+const (
+	filterPriority = 0x7a1
+	filterHandle   = 0x1
+	filterName     = "palisade"
+)
+
+// Attach puts both programs on an interface: what enters the host there is the pod's egress. A program that is there
+// already stays, one of an older version is replaced in place, so there is no moment without a filter. It must run on a
+// thread in the network namespace of the interface.
+func (n *Node) Attach(ifindex int) error {
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		if err := n.attach(ifindex, dir); err != nil {
+			return fmt.Errorf("attach %s program to interface %d: %w", dir, ifindex, err)
+		}
+	}
+	return nil
+}
+
+func (n *Node) attach(ifindex int, dir flow.Direction) error {
+	if n.opts.Attach == AttachClsact {
+		return n.attachClsact(ifindex, dir)
+	}
+	err := n.attachTCX(ifindex, dir)
+	if n.opts.Attach == AttachAuto && errors.Is(err, ebpf.ErrNotSupported) {
+		return n.attachClsact(ifindex, dir)
+	}
+	return err
+}
+
+// Detach takes both programs off an interface. It is no error when they or the interface are gone.
+func (n *Node) Detach(ifindex int) error {
+	var errs []error
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		if err := os.Remove(n.linkPin(ifindex, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		err := netlink.FilterDel(n.filter(ifindex, dir))
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("detach from interface %d: %w", ifindex, err)
+	}
+	return nil
+}
+
+// Attached returns the interfaces whose links are pinned, in no order.
+func (n *Node) Attached() ([]int, error) {
+	entries, err := os.ReadDir(n.opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	var list []int
+	for _, e := range entries {
+		name, isLink := strings.CutPrefix(e.Name(), linkPrefix(flow.Ingress))
+		if ifindex, err := strconv.Atoi(name); isLink && err == nil {
+			list = append(list, ifindex)
+		}
+	}
+	return list, nil
+}
+
+func linkPrefix(dir flow.Direction) string { return "link-" + dir.String() + "-" }
+
+func (n *Node) linkPin(ifindex int, dir flow.Direction) string {
+	return filepath.Join(n.opts.Dir, linkPrefix(dir)+strconv.Itoa(ifindex))
+}
+
+// attachTCX makes or updates the link of one direction. A pinned link whose interface is gone (its index may have been
+// given to another one) is dropped.
+func (n *Node) attachTCX(ifindex int, dir flow.Direction) error {
+	pin := n.linkPin(ifindex, dir)
+	l, err := link.LoadPinnedLink(pin, nil)
+	if err == nil {
+		defer l.Close()
+		return n.refresh(l, pin, ifindex, dir)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	point := ebpf.AttachTCXIngress
+	if dir == flow.Ingress {
+		point = ebpf.AttachTCXEgress
+	}
+	l, err = link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: n.progs[dir], Attach: point})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if n.opts.Dir == "" {
+		return errors.New("a link without a pin would go with the process: set Options.Dir")
+	}
+	return l.Pin(pin)
+}
+
+// refresh makes an existing link run our program.
+func (n *Node) refresh(l link.Link, pin string, ifindex int, dir flow.Direction) error {
+	info, err := l.Info()
+	if err != nil {
+		return err
+	}
+	if tcx := info.TCX(); tcx == nil || int(tcx.Ifindex) != ifindex {
+		if err := os.Remove(pin); err != nil {
+			return err
+		}
+		return n.attachTCX(ifindex, dir)
+	}
+	ours, err := n.progs[dir].Info()
+	if err != nil {
+		return err
+	}
+	if id, ok := ours.ID(); ok && id == info.Program {
+		return nil
+	}
+	return l.Update(n.progs[dir])
+}
+
+func (n *Node) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
+	parent := uint32(netlink.HANDLE_MIN_INGRESS)
+	if dir == flow.Ingress {
+		parent = netlink.HANDLE_MIN_EGRESS
+	}
+	return &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: ifindex, Parent: parent, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
+		},
+		Fd: n.progs[dir].FD(), Name: filterName, DirectAction: true,
+	}
+}
+
+// attachClsact replaces the filter in one netlink request, whether there was one or not.
+func (n *Node) attachClsact(ifindex int, dir flow.Direction) error {
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("clsact: %w", err)
+	}
+	return netlink.FilterReplace(n.filter(ifindex, dir))
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every value that user space and the programs share, and nothing else. The Go types and constants are generated from
+ * this file (bpf2go, through BTF), so a layout or a reason exists exactly once.
+ *
+ * All tables but the flow tables hold two banks, of which the low bit of control.epoch selects the live one. User space
+ * writes the other bank and then stores a new epoch: a packet sees the old tables or the new ones, never a mixture. */
+#pragma once
+
+enum {
+	FANOUT = 256,       /* slots of a page: one byte of an address, class or port selects one */
+	BANKS = 2,
+	POD_ARRAY = 65536,  /* interfaces with a smaller index are found in an array, the others in a hash */
+};
+
+/* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
+enum direction {
+	EGRESS = 0,
+	INGRESS = 1,
+};
+
+/* The first set numbers are words; from SET_FIRST on they are indexes of the table sets. */
+enum set {
+	SET_UNKNOWN = 0, /* nobody has said yet: control.mode decides */
+	SET_OPEN = 1,    /* not isolated in this direction */
+	SET_CLOSED = 2,  /* isolated, and nothing is allowed */
+	SET_FIRST = 3,
+};
+
+/* What the slots of a row, the protocols of a port set and the slots of a port page hold: a word, or from PORTS_FIRST on
+ * an index of the next table. Zero is "nothing", so that a slot that was never written opens nothing. */
+enum ports {
+	PORTS_NONE = 0,
+	PORTS_ALL = 1,
+	PORTS_FIRST = 2,
+};
+
+/* A slot of peers4: a class, or the page for the next byte, or "too sparse for a page": look in the tables for IPv6,
+ * under the IPv4-mapped address, and use the class here when nothing is found. */
+enum peer_slot {
+	PEER_CLASS_MASK = 0x0000ffff,
+	PEER_INDEX_MASK = 0x00ffffff,
+	PEER_SPARSE = 0x40000000,
+	PEER_PAGE = 0x80000000,
+};
+
+enum mode {
+	MODE_STANDARD = 0, /* a pod that nothing is known of is open */
+	MODE_STRICT = 1,   /* … is closed */
+};
+
+/* Why a packet passed or was dropped. Below REASON_FIRST_DROP it passed. */
+enum reason {
+	REASON_NONE = 0,
+	REASON_POLICY,          /* a rule of the pod's policies allows it */
+	REASON_NOT_ISOLATED,    /* no policy isolates the pod in this direction */
+	REASON_REPLY,           /* answer to a flow that is still allowed the other way */
+	REASON_FROM_NODE,       /* sent by a process of the pod's own node */
+	REASON_NEIGHBOUR,       /* ARP or IPv6 neighbour discovery */
+	REASON_UNKNOWN_POD_OPEN,
+	REASON_FIRST_DROP = 16,
+	REASON_NO_RULE = 16,    /* isolated, and no rule allows it */
+	REASON_CLOSED,          /* isolated, and the set allows nothing at all */
+	REASON_UNKNOWN_POD,     /* strict mode, nothing known of the pod yet */
+	REASON_SPOOFED,         /* the source is none of the pod's addresses */
+	REASON_MALFORMED,       /* a header is cut short or contradicts itself */
+	REASON_UNSUPPORTED,     /* neither IP nor ARP, or a VLAN tag, at an isolated pod */
+	REASON_FRAGMENT,        /* ports needed to decide, and the packet does not carry them */
+	REASON_TABLE,           /* a table points nowhere: never seen unless user space is broken */
+	REASON_COUNT,
+};
+
+struct page {
+	__u32 slot[FANOUT];
+};
+
+/* Ports that are allowed, per protocol: PORTS_NONE, PORTS_ALL or an index of port_pages. Protocols without ports are
+ * allowed by the word PORTS_ALL in the row only. */
+struct port_set {
+	__u32 tcp;
+	__u32 udp;
+	__u32 sctp;
+	__u32 unused;
+};
+
+struct port_leaf {
+	__u64 bits[FANOUT / 64];
+};
+
+/* An address, as IPv6 or IPv4-mapped, whose class is looked up in the live bank. */
+struct host_key {
+	__u32 bank;
+	__u8 addr[16];
+};
+
+struct net_key {
+	__u32 prefix_len; /* 32 bits of bank and the bits of the prefix */
+	__u32 bank;
+	__u8 addr[16];
+};
+
+struct pod_sets {
+	__u32 set[2]; /* by direction */
+};
+
+struct pod {
+	struct pod_sets bank[BANKS];
+	__u32 instance; /* changes when the interface gets another pod; 0: no pod */
+	__u8 has_ip4;
+	__u8 has_ip6;
+	__u8 may_route; /* the pod may send from addresses that are not its own */
+	__u8 unused;
+	__be32 ip4;
+	__u8 ip6[16];
+	__u32 unused2;
+};
+
+struct control {
+	__u32 epoch; /* low bit: the live bank */
+	__u32 mode;
+	__u32 events; /* user space is listening for denials */
+	__u32 unused;
+};
+
+/* A flow, seen from the pod: no other interface and no other instance on the interface can use the entry. */
+struct flow4_key {
+	__be32 peer;
+	__be16 pod_port;
+	__be16 peer_port;
+	__u32 ifindex;
+	__u32 protocol;
+};
+
+struct flow6_key {
+	__u8 peer[16];
+	__be16 pod_port;
+	__be16 peer_port;
+	__u32 ifindex;
+	__u32 protocol;
+};
+
+struct flow_state {
+	__u32 instance;
+	__u32 epoch;  /* when the opener's direction was last found allowed */
+	__u32 seen;   /* seconds since boot */
+	__u32 opened; /* bit per direction in which a packet opened the flow */
+};
+
+struct event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 set;
+	__u32 class;
+	__u32 epoch;
+	__u8 direction;
+	__u8 reason;
+	__u8 protocol;
+	__u8 family; /* 4, 6, or 0 where the packet is no IP */
+	__be16 src_port;
+	__be16 dst_port;
+	__u8 src[16]; /* IPv4 as IPv4-mapped */
+	__u8 dst[16];
+};

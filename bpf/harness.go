@@ -1,0 +1,74 @@
+package bpf
+
+import (
+	"fmt"
+	"structs"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// Harness runs packets through the real programs in the kernel, without interfaces: BPF_PROG_TEST_RUN. It is a Node
+// whose programs take the interface's index and "sent by the node" from the packet's metadata, because a test run can give
+// a packet neither an interface that does not exist nor a process's socket; all else is the code that is attached.
+type Harness struct {
+	*Node
+	in, out skbContext
+	opts    ebpf.RunOptions
+}
+
+// skbContext is struct __sk_buff of <linux/bpf.h>.
+type skbContext struct {
+	_                                          structs.HostLayout
+	Len, PktType, Mark, QueueMapping, Protocol uint32
+	VlanPresent, VlanTCI, VlanProto, Priority  uint32
+	IngressIfindex, Ifindex, TCIndex           uint32
+	CB                                         [5]uint32
+	Hash, TCClassID, Data, DataEnd, NapiID     uint32
+	Family, RemoteIP4, LocalIP4                uint32
+	RemoteIP6, LocalIP6                        [4]uint32
+	RemotePort, LocalPort, DataMeta            uint32
+	FlowKeys, Tstamp                           uint64
+	WireLen, GSOSegs                           uint32
+	Sk                                         uint64
+	GSOSize, TstampType                        uint32
+	HWTstamp                                   uint64
+}
+
+// NewHarness loads the programs and tables for test runs; nothing is pinned.
+func NewHarness(c Capacity, mode Mode) (*Harness, error) {
+	n, err := Open(Options{Capacity: c, Mode: mode, harness: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Harness{Node: n}, nil
+}
+
+// Outcome is what a program decided about one packet, and on what.
+type Outcome struct {
+	Reason Reason
+	Set    uint32
+	Class  uint32
+}
+
+// passed is TC_ACT_UNSPEC: others on the interface may still have a say.
+const passed = ^uint32(0)
+
+// Run sends one Ethernet frame through the program of a direction at an interface.
+func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte) (Outcome, error) {
+	h.in = skbContext{Mark: ifindex}
+	if fromNode {
+		h.in.CB[0] = 1
+	}
+	h.opts.Data, h.opts.Context, h.opts.ContextOut = frame, &h.in, &h.out
+	code, err := h.progs[dir].Run(&h.opts)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("run %s program: %w", dir, err)
+	}
+	o := Outcome{Reason: Reason(h.out.CB[1]), Set: h.out.CB[2], Class: h.out.CB[3]}
+	if (code == passed) != (o.Reason.Verdict() == flow.Allow) {
+		return o, fmt.Errorf("%s program returned %d for reason %s", dir, int32(code), o.Reason)
+	}
+	return o, nil
+}

@@ -1,0 +1,108 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Image is everything that user space says to the programs: the exact content of one bank of the tables, and the pods.
+// The kernel is made to hold it (Node.Sync), and sim/datapath interprets the same value in Go. Indexes in an Image are those
+// of the tables, so equal policies give equal Images, byte for byte. An Image is not modified once it was made.
+type Image struct {
+	// Peers4 maps IPv4 addresses to classes by their bytes. The first Fanout pages are selected by the first byte,
+	// their slots by the second; a slot with PeerPage leads to the page for the next byte.
+	Peers4 []Page
+	// Hosts and Nets hold the classes of IPv6 addresses and prefixes, and of IPv4 ones (IPv4-mapped) that lie under a
+	// PeerSparse slot. Sorted by address, then by length; no duplicates.
+	Hosts []Host
+	Nets  []Net
+	// Sets[set] leads by the upper byte of a class to a page of Rows, which leads by the lower byte to the ports.
+	Sets []Page
+	Rows []Page
+	// PortSets, PortPages and PortLeaves say which ports are allowed; see layout.h for the words among their values.
+	PortSets   []PortSet
+	PortPages  []Page
+	PortLeaves []PortLeaf
+	// Pods are the pods of the node, sorted by Ifindex, each of which occurs once.
+	Pods []Pod
+}
+
+// Host is the class of one address.
+type Host struct {
+	Addr  [16]byte
+	Class uint32
+}
+
+// Net is the class of the addresses in a prefix, but for those in a longer one. Bits counts from the start of the 16 bytes.
+type Net struct {
+	Addr  [16]byte
+	Bits  uint8
+	Class uint32
+}
+
+// Pod is one pod of the node.
+type Pod struct {
+	Ifindex uint32 // of the host's side of the pod's veth
+	// Instance differs between all pods that ever use the same Ifindex, and is not 0: flows of another instance count
+	// for nothing.
+	Instance uint32
+	IP4, IP6 netip.Addr // invalid where the pod has none
+	MayRoute bool       // the pod may send from other addresses than its own
+	Sets     [2]uint32  // by flow.Direction: SetUnknown, SetOpen, SetClosed or an index of Image.Sets
+}
+
+// Capacity is how many entries the tables of a node have. Zero fields mean the default.
+type Capacity struct {
+	Peers4, Sets, Rows, PortSets, PortPages, PortLeaves int // entries of a bank
+	Hosts, Nets                                         int // entries of both banks
+	Flows                                               int // per address family
+}
+
+// DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
+// handful occur in policies; the tables of fixed size take 14 MiB of kernel memory in all.
+func DefaultCapacity() Capacity {
+	return Capacity{
+		Peers4: 4096, Sets: 512, Rows: 1024, PortSets: 4096, PortPages: 512, PortLeaves: 8192,
+		Hosts: 2 << 20, Nets: 256 << 10,
+		Flows: 64 << 10,
+	}
+}
+
+// OrDefault replaces zero fields by the default.
+func (c Capacity) OrDefault() Capacity {
+	d := DefaultCapacity()
+	for _, f := range []struct{ v, def *int }{
+		{&c.Peers4, &d.Peers4}, {&c.Sets, &d.Sets}, {&c.Rows, &d.Rows}, {&c.PortSets, &d.PortSets},
+		{&c.PortPages, &d.PortPages}, {&c.PortLeaves, &d.PortLeaves}, {&c.Hosts, &d.Hosts}, {&c.Nets, &d.Nets},
+		{&c.Flows, &d.Flows},
+	} {
+		if *f.v == 0 {
+			*f.v = *f.def
+		}
+	}
+	return c
+}
+
+// ErrTooLarge says that an Image does not fit into a Capacity.
+var ErrTooLarge = errors.New("image larger than the tables")
+
+// Fits returns nil, or an error that wraps ErrTooLarge and names each table that is too small.
+func (img *Image) Fits(c Capacity) error {
+	c = c.OrDefault()
+	var errs []error
+	for _, t := range []struct {
+		name       string
+		have, need int
+	}{
+		{"peers4", c.Peers4, len(img.Peers4)}, {"sets", c.Sets, len(img.Sets)}, {"rows", c.Rows, len(img.Rows)},
+		{"port_sets", c.PortSets, len(img.PortSets)}, {"port_pages", c.PortPages, len(img.PortPages)},
+		{"port_leaves", c.PortLeaves, len(img.PortLeaves)},
+		{"peer_hosts", c.Hosts / banks, len(img.Hosts)}, {"peer_nets", c.Nets / banks, len(img.Nets)},
+	} {
+		if t.need > t.have {
+			errs = append(errs, fmt.Errorf("%w: %s has %d entries, %d are needed", ErrTooLarge, t.name, t.have, t.need))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,118 @@
+package bpf
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// The values of the tables, as layout.h declares them.
+type (
+	// Page is one step of a look-up: FANOUT slots, one of which a byte of an address, class or port selects.
+	Page = kernelPage
+	// PortSet says per protocol which ports are allowed: PortsNone, PortsAll or an index of Image.PortPages.
+	PortSet = kernelPortSet
+	// PortLeaf is a bitmap of 256 consecutive ports.
+	PortLeaf = kernelPortLeaf
+	// Reason is why the datapath let a packet pass or dropped it.
+	Reason kernelReason
+)
+
+// Words of the layout: see the enums of the same names in layout.h.
+const (
+	Fanout = len(Page{}.Slot)
+
+	SetUnknown = uint32(kernelSetSET_UNKNOWN)
+	SetOpen    = uint32(kernelSetSET_OPEN)
+	SetClosed  = uint32(kernelSetSET_CLOSED)
+	SetFirst   = uint32(kernelSetSET_FIRST)
+
+	PortsNone  = uint32(kernelPortsPORTS_NONE)
+	PortsAll   = uint32(kernelPortsPORTS_ALL)
+	PortsFirst = uint32(kernelPortsPORTS_FIRST)
+
+	PeerClassMask = uint32(kernelPeerSlotPEER_CLASS_MASK)
+	PeerIndexMask = uint32(kernelPeerSlotPEER_INDEX_MASK)
+	PeerSparse    = uint32(kernelPeerSlotPEER_SPARSE)
+	PeerPage      = uint32(kernelPeerSlotPEER_PAGE)
+
+	// MaxClasses is how many classes of addresses a node can tell apart.
+	MaxClasses = int(PeerClassMask) + 1
+)
+
+// The reasons, in the order of layout.h.
+const (
+	ReasonNone           = Reason(kernelReasonREASON_NONE)
+	ReasonPolicy         = Reason(kernelReasonREASON_POLICY)
+	ReasonNotIsolated    = Reason(kernelReasonREASON_NOT_ISOLATED)
+	ReasonReply          = Reason(kernelReasonREASON_REPLY)
+	ReasonFromNode       = Reason(kernelReasonREASON_FROM_NODE)
+	ReasonNeighbour      = Reason(kernelReasonREASON_NEIGHBOUR)
+	ReasonUnknownPodOpen = Reason(kernelReasonREASON_UNKNOWN_POD_OPEN)
+	ReasonFirstDrop      = Reason(kernelReasonREASON_FIRST_DROP)
+	ReasonNoRule         = Reason(kernelReasonREASON_NO_RULE)
+	ReasonClosed         = Reason(kernelReasonREASON_CLOSED)
+	ReasonUnknownPod     = Reason(kernelReasonREASON_UNKNOWN_POD)
+	ReasonSpoofed        = Reason(kernelReasonREASON_SPOOFED)
+	ReasonMalformed      = Reason(kernelReasonREASON_MALFORMED)
+	ReasonUnsupported    = Reason(kernelReasonREASON_UNSUPPORTED)
+	ReasonFragment       = Reason(kernelReasonREASON_FRAGMENT)
+	ReasonCount          = Reason(kernelReasonREASON_COUNT)
+)
+
+// String returns the reason in lower case with hyphens, for metrics and people.
+func (r Reason) String() string {
+	switch r {
+	case ReasonNone:
+		return "none"
+	case ReasonPolicy:
+		return "policy"
+	case ReasonNotIsolated:
+		return "not-isolated"
+	case ReasonReply:
+		return "reply"
+	case ReasonFromNode:
+		return "from-node"
+	case ReasonNeighbour:
+		return "neighbour"
+	case ReasonUnknownPodOpen:
+		return "unknown-pod-open"
+	case ReasonNoRule:
+		return "no-rule"
+	case ReasonClosed:
+		return "closed"
+	case ReasonUnknownPod:
+		return "unknown-pod"
+	case ReasonSpoofed:
+		return "spoofed"
+	case ReasonMalformed:
+		return "malformed"
+	case ReasonUnsupported:
+		return "unsupported"
+	case ReasonFragment:
+		return "fragment"
+	}
+	return fmt.Sprintf("reason-%d", uint32(r))
+}
+
+// Verdict returns what the datapath does for the reason.
+func (r Reason) Verdict() flow.Verdict {
+	if r < ReasonFirstDrop {
+		return flow.Allow
+	}
+	return flow.Deny
+}
+
+// Mode is what happens to a pod of which nothing is known yet.
+type Mode uint32
+
+// The modes, as the DaemonSet's flag spells them: "standard" leaves such a pod open, "strict" closes it.
+const (
+	Standard = Mode(kernelModeMODE_STANDARD)
+	Strict   = Mode(kernelModeMODE_STRICT)
+)
+
+// Mapped returns the 16 bytes under which the tables for IPv6 know an address; an IPv4 address is IPv4-mapped
+// (RFC 4291 §2.5.5.2).
+func Mapped(a netip.Addr) [16]byte { return a.As16() }

@@ -1,0 +1,241 @@
+package bpf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// banks is how many versions of the tables there are: the live one and the one that is written.
+const banks = 2
+
+// ErrNotSupported says that the kernel lacks what the programs need.
+var ErrNotSupported = errors.New("kernel lacks a feature that the datapath needs")
+
+// Options say how a Node is opened. The zero value is a node of default size in standard mode, without pins.
+type Options struct {
+	// Dir is a directory on a BPF file system in which everything is pinned; it is created if necessary. Where it is
+	// empty, the tables and programs go with the process.
+	Dir      string
+	Capacity Capacity
+	Mode     Mode
+	// Attach chooses the hook; the zero value tries tcx first.
+	Attach AttachMode
+	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
+	harness bool
+}
+
+// Node is the datapath of one node: two programs, their tables, and where they are attached. It is not safe for
+// concurrent use.
+type Node struct {
+	opts    Options
+	maps    map[string]*ebpf.Map
+	progs   [2]*ebpf.Program // by flow.Direction
+	control *kernelControl   // the kernel's own memory
+	mapping []byte
+	barrier *barrier
+	banks   [banks]bank          // what the kernel holds
+	pods    map[uint32]kernelPod // likewise, by ifindex
+}
+
+// Open finds the node's tables and programs at their pins, and loads what is missing. Attached filters go on as they are.
+func Open(opts Options) (*Node, error) {
+	opts.Capacity = opts.Capacity.OrDefault()
+	n := &Node{opts: opts, maps: map[string]*ebpf.Map{}}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open() error {
+	spec, err := n.spec()
+	if err != nil {
+		return err
+	}
+	if n.opts.Dir != "" {
+		if err := os.MkdirAll(n.opts.Dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, name := range mapNames(spec) {
+		if n.maps[name], err = n.openMap(name, spec.Maps[name]); err != nil {
+			return fmt.Errorf("map %s: %w", name, err)
+		}
+	}
+	if err := n.openPrograms(spec); err != nil {
+		return err
+	}
+	if err := n.mapControl(); err != nil {
+		return err
+	}
+	if n.barrier, err = newBarrier(); err != nil {
+		return err
+	}
+	atomic.StoreUint32(&n.control.Mode, uint32(n.opts.Mode))
+	return n.readBack()
+}
+
+// Close lets go of the node's handles. Whatever is pinned and attached stays in force.
+func (n *Node) Close() error {
+	var errs []error
+	if n.barrier != nil {
+		errs = append(errs, n.barrier.Close())
+	}
+	if n.mapping != nil {
+		errs = append(errs, unix.Munmap(n.mapping))
+	}
+	for _, m := range n.maps {
+		errs = append(errs, m.Close())
+	}
+	for _, p := range n.progs {
+		errs = append(errs, p.Close())
+	}
+	n.maps, n.progs, n.mapping, n.control, n.barrier = nil, [2]*ebpf.Program{}, nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// spec returns the object file with the sizes of this node.
+func (n *Node) spec() (*ebpf.CollectionSpec, error) {
+	spec, err := loadKernel()
+	if err != nil {
+		return nil, err
+	}
+	c := n.opts.Capacity
+	for _, t := range []struct {
+		name, size string
+		entries    int
+	}{
+		{kernelMapPeers4, kernelVarPeers4Size, c.Peers4}, {kernelMapSets, kernelVarSetsSize, c.Sets},
+		{kernelMapRows, kernelVarRowsSize, c.Rows}, {kernelMapPortSets, kernelVarPortSetsSize, c.PortSets},
+		{kernelMapPortPages, kernelVarPortPagesSize, c.PortPages},
+		{kernelMapPortLeaves, kernelVarPortLeavesSize, c.PortLeaves},
+	} {
+		spec.Maps[t.name].MaxEntries = uint32(t.entries * banks)
+		if err := spec.Variables[t.size].Set(uint32(t.entries)); err != nil {
+			return nil, err
+		}
+	}
+	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
+	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
+	spec.Maps[kernelMapFlows4].MaxEntries = uint32(c.Flows)
+	spec.Maps[kernelMapFlows6].MaxEntries = uint32(c.Flows)
+	if n.opts.harness {
+		return spec, spec.Variables[kernelVarHarness].Set(uint8(1))
+	}
+	return spec, nil
+}
+
+// mapNames returns the tables, that is all maps but the sections of global variables.
+func mapNames(spec *ebpf.CollectionSpec) []string {
+	var names []string
+	for name := range spec.Maps {
+		if !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
+// another layout finds no pin and starts with a table of its own, while the old program goes on with the old one.
+func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
+	if n.opts.Dir == "" {
+		return ebpf.NewMap(spec)
+	}
+	shape := fmt.Sprintf("%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, spec.MaxEntries, spec.Flags)
+	pin := filepath.Join(n.opts.Dir, name+"-"+shortHash([]byte(shape)))
+	return openPin(pin, func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
+		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
+}
+
+// openPrograms opens the pinned programs of exactly this object file and these sizes, or loads and pins them.
+func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
+	load := func() (*kernelPrograms, error) {
+		var progs kernelPrograms
+		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: n.maps})
+		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w: %w", ErrNotSupported, err)
+		}
+		return &progs, err
+	}
+	if n.opts.Dir == "" {
+		progs, err := load()
+		if err != nil {
+			return err
+		}
+		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
+		return nil
+	}
+	version := shortHash(_KernelBytes, fmt.Appendf(nil, "%+v", n.opts.Capacity))
+	var loaded *kernelPrograms
+	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
+		p, err := openPin(filepath.Join(n.opts.Dir, name+"-"+version),
+			func(path string) (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, nil) },
+			func() (_ *ebpf.Program, err error) {
+				if loaded == nil {
+					if loaded, err = load(); err != nil {
+						return nil, err
+					}
+				}
+				return []*ebpf.Program{loaded.PodEgress, loaded.PodIngress}[dir], nil
+			})
+		if err != nil {
+			return fmt.Errorf("program %s: %w", name, err)
+		}
+		n.progs[dir] = p
+	}
+	return nil
+}
+
+type pinnable interface {
+	Pin(string) error
+	Close() error
+}
+
+// openPin opens the object pinned at path, or makes one and pins it there.
+func openPin[T pinnable](path string, open func(string) (T, error), create func() (T, error)) (T, error) {
+	obj, err := open(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return obj, err
+	}
+	if obj, err = create(); err != nil {
+		return obj, err
+	}
+	if err := obj.Pin(path); err != nil {
+		return obj, errors.Join(err, obj.Close())
+	}
+	return obj, nil
+}
+
+// mapControl maps the one value of control into this process, so that a new epoch is a single store.
+func (n *Node) mapControl() (err error) {
+	n.mapping, err = unix.Mmap(n.maps[kernelMapControl].FD(), 0, os.Getpagesize(),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map control: %w", err)
+	}
+	n.control = (*kernelControl)(unsafe.Pointer(unsafe.SliceData(n.mapping)))
+	return nil
+}
+
+// Epoch counts the switches between the banks; its low bit is the live one.
+func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.control.Epoch) }
+
+func shortHash(parts ...[]byte) string {
+	sum := sha256.Sum256(bytes.Join(parts, []byte{0}))
+	return hex.EncodeToString(sum[:4])
+}

@@ -1,0 +1,209 @@
+package enforce
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// Image gives numbers to the parts of the program and lays them out as the kernel's tables, together with the Legend
+// that leads back. The error wraps bpf.ErrTooLarge where a table of capacity c has not enough room.
+func (prog *Program) Image(c bpf.Capacity) (*bpf.Image, *Legend, error) {
+	b := &builder{capacity: c.OrDefault(), prog: prog, classes: partition(prog.Peers)}
+	for _, step := range []func() error{b.placeSets, b.placeClasses, b.unite, b.buildPorts, b.buildRows, b.buildPeers} {
+		if err := step(); err != nil {
+			return nil, nil, err
+		}
+	}
+	b.buildPods()
+	return &b.img, b.legend(), b.img.Fits(b.capacity)
+}
+
+type builder struct {
+	capacity bpf.Capacity
+	prog     *Program
+	classes  *classes
+	setNum   map[digest]int
+	classNum map[digest]int
+	rows     map[*Set]map[uint32]*Ports // what a set allows the peers of each class, by the class's number
+	ports    map[string]uint32          // words of rows, by the normal form of the ports
+	img      bpf.Image
+}
+
+func tooLarge(table string, have, need int) error {
+	return fmt.Errorf("%w: %s has %d entries, %d are needed", bpf.ErrTooLarge, table, have, need)
+}
+
+// empty says that a set allows nothing, for which there is a word.
+func (s *Set) empty() bool { return len(s.Rules) == 0 }
+
+func (b *builder) placeSets() error {
+	var ids []digest
+	for _, s := range b.prog.Sets {
+		if !s.empty() {
+			ids = append(ids, s.id)
+		}
+	}
+	var ok bool
+	if b.setNum, ok = place(ids, int(bpf.SetFirst), b.capacity.Sets-int(bpf.SetFirst)); !ok {
+		return tooLarge("sets", b.capacity.Sets, len(ids)+int(bpf.SetFirst))
+	}
+	return nil
+}
+
+func (b *builder) placeClasses() error {
+	var ids []digest
+	for _, c := range b.classes.list {
+		ids = append(ids, c.id)
+	}
+	var ok bool
+	if b.classNum, ok = place(ids, 1, bpf.MaxClasses-1); !ok {
+		return tooLarge("classes", bpf.MaxClasses, len(ids)+1)
+	}
+	return nil
+}
+
+// classNumber returns the number of a class; nil is class 0.
+func (b *builder) classNumber(c *class) uint32 {
+	if c == nil {
+		return 0
+	}
+	return uint32(b.classNum[c.id])
+}
+
+// unite works out the rows: what the rules of each set together allow the peers of each class.
+func (b *builder) unite() error {
+	members := map[digest][]*class{}
+	for _, c := range b.classes.list {
+		for _, p := range c.peers {
+			members[p.id] = append(members[p.id], c)
+		}
+	}
+	b.rows = map[*Set]map[uint32]*Ports{}
+	for _, s := range b.prog.Sets {
+		allowed := map[uint32][]*Ports{}
+		for _, r := range s.Rules {
+			for _, c := range members[r.Peers.id] {
+				n := b.classNumber(c)
+				allowed[n] = append(allowed[n], r.Ports)
+			}
+		}
+		row := make(map[uint32]*Ports, len(allowed))
+		for n, ports := range allowed {
+			row[n] = union(ports)
+		}
+		b.rows[s] = row
+	}
+	return nil
+}
+
+// buildRows lays out the pages that lead from a set and a class to the word for ports. Equal pages are one page; page 0 is
+// the empty one.
+func (b *builder) buildRows() error {
+	type slot struct{ set, upper int }
+	pages := map[digest]bpf.Page{}
+	at := map[slot]digest{}
+	for _, s := range b.prog.Sets {
+		if s.empty() {
+			continue
+		}
+		byUpper := map[int]*bpf.Page{}
+		for class, ports := range b.rows[s] {
+			upper := int(class) / bpf.Fanout
+			if byUpper[upper] == nil {
+				byUpper[upper] = &bpf.Page{}
+			}
+			byUpper[upper].Slot[int(class)%bpf.Fanout] = b.ports[ports.String()]
+		}
+		for upper, page := range byUpper {
+			id := pageDigest(page)
+			pages[id], at[slot{b.setNum[s.id], upper}] = *page, id
+		}
+	}
+	numbers, ok := placeKeys(pages, 1, b.capacity.Rows-1)
+	if !ok {
+		return tooLarge("rows", b.capacity.Rows, len(pages)+1)
+	}
+	for id, page := range pages {
+		put(&b.img.Rows, numbers[id], page)
+	}
+	for where, id := range at {
+		grow(&b.img.Sets, where.set)
+		b.img.Sets[where.set].Slot[where.upper] = uint32(numbers[id])
+	}
+	return nil
+}
+
+func (b *builder) buildPods() {
+	for _, p := range b.prog.Pods {
+		pod := bpf.Pod{Ifindex: p.Ifindex, Instance: p.instance(), MayRoute: p.MayRoute}
+		for _, a := range p.Addrs {
+			if a = a.Unmap(); a.Is4() {
+				pod.IP4 = a
+			} else {
+				pod.IP6 = a
+			}
+		}
+		for dir, s := range p.Sets {
+			pod.Sets[dir] = b.setNumber(s)
+		}
+		b.img.Pods = append(b.img.Pods, pod)
+	}
+}
+
+func (b *builder) setNumber(s *Set) uint32 {
+	switch {
+	case s == nil:
+		return bpf.SetOpen
+	case s.empty():
+		return bpf.SetClosed
+	}
+	return uint32(b.setNum[s.id])
+}
+
+// instance tells apart the pods that use an interface one after the other.
+func (p Pod) instance() uint32 {
+	h := newHasher("pod")
+	h.str(p.Namespace)
+	h.str(p.Name)
+	h.str(p.UID)
+	return max(1, uint32(h.sum().number()))
+}
+
+func pageDigest(p *bpf.Page) digest {
+	h := newHasher("page")
+	buf := make([]byte, 0, 4*len(p.Slot))
+	for _, s := range p.Slot {
+		buf = append(buf, byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
+	}
+	h.bytes(buf)
+	return h.sum()
+}
+
+// placeKeys is place for the keys of a map.
+func placeKeys[V any](m map[digest]V, first, limit int) (map[digest]int, bool) {
+	ids := make([]digest, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	return place(ids, first, limit)
+}
+
+// grow makes a table long enough to hold index i.
+func grow[T any](table *[]T, i int) {
+	if n := i + 1 - len(*table); n > 0 {
+		*table = append(*table, make([]T, n)...)
+	}
+}
+
+func put[T any](table *[]T, i int, v T) {
+	grow(table, i)
+	(*table)[i] = v
+}
+
+// Direction returns the sets of a direction in use, for people.
+func (prog *Program) Direction(dir flow.Direction) []*Set {
+	return slices.DeleteFunc(slices.Clone(prog.Sets), func(s *Set) bool { return s.Direction != dir })
+}

@@ -1,0 +1,34 @@
+package enforce
+
+import (
+	"net/netip"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// Input is everything that the policies of one node depend on.
+type Input struct {
+	// NodeAddrs are the node's own addresses: its pods may always reach them.
+	NodeAddrs []netip.Addr
+	// Pods are the pods of the node that have an interface of their own.
+	Pods []Pod
+	// Endpoints are the PolicyEndpoints of the cluster, or at least all those that select a pod of this node, in any
+	// order.
+	Endpoints []*v1alpha1.PolicyEndpoint
+}
+
+// Pod is a pod of the node. Namespace, name and UID together say which one: a name alone may be used again.
+type Pod struct {
+	Namespace, Name, UID string
+	Addrs                []netip.Addr // at most one of a family
+	Ifindex              uint32       // the host's side of the pod's veth
+	MayRoute             bool         // may send from addresses that are not its own
+}
+
+// Condition is something that is wrong with the input and what was closed for it.
+type Condition struct {
+	// Object is the PolicyEndpoint or pod concerned, as "namespace/name".
+	Object string
+	// Message says what is wrong, and which pods stay closed for it, in one sentence.
+	Message string
+}

@@ -1,0 +1,112 @@
+// Package datapath is the Go twin of the programs in bpf/c: it interprets the same bpf.Image and reads the same Ethernet
+// frames, and must come to the same verdict for the same reason. Where package model says what should happen, this says
+// what the tables make happen: model == datapath proves the compiler, datapath == kernel proves the C.
+//
+// It follows the order and the words of the C, file by file, but shares no code with it.
+package datapath
+
+import (
+	"time"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// Datapath is the datapath of one node. It is not safe for concurrent use.
+type Datapath struct {
+	mode  bpf.Mode
+	now   func() time.Duration // since boot
+	epoch uint32
+	img   *bpf.Image
+	pods  map[uint32]bpf.Pod
+	hosts map[[16]byte]uint32
+	nets  map[netKey]uint32
+	flows map[flowKey]*flowState
+}
+
+type netKey struct {
+	addr [16]byte
+	bits uint8
+}
+
+// New returns a datapath that knows no pod. now is the time since boot; it decides which UDP flows have timed out.
+func New(mode bpf.Mode, now func() time.Duration) *Datapath {
+	d := &Datapath{mode: mode, now: now, flows: map[flowKey]*flowState{}}
+	d.Load(&bpf.Image{})
+	return d
+}
+
+// Load switches to an image. Flows are kept, as in the kernel.
+func (d *Datapath) Load(img *bpf.Image) {
+	d.epoch++
+	d.img = img
+	d.pods = make(map[uint32]bpf.Pod, len(img.Pods))
+	for _, p := range img.Pods {
+		d.pods[p.Ifindex] = p
+	}
+	d.hosts = make(map[[16]byte]uint32, len(img.Hosts))
+	for _, h := range img.Hosts {
+		d.hosts[h.Addr] = h.Class
+	}
+	d.nets = make(map[netKey]uint32, len(img.Nets))
+	for _, n := range img.Nets {
+		d.nets[netKey{n.Addr, n.Bits}] = n.Class
+	}
+}
+
+// Run judges one Ethernet frame at the interface of a pod.
+func (d *Datapath) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte) bpf.Outcome {
+	pod := d.pods[ifindex]
+	p, result := parse(frame)
+	out := bpf.Outcome{}
+	out.Reason = d.judge(&pod, ifindex, fromNode, dir, p, result, &out)
+	return out
+}
+
+func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.Direction, p *packet,
+	result parseResult, out *bpf.Outcome) bpf.Reason {
+	set := pod.Sets[dir]
+	if result == neighbour {
+		return bpf.ReasonNeighbour
+	}
+	if pod.Instance == 0 || set == bpf.SetUnknown {
+		switch {
+		case d.mode == bpf.Strict && dir == flow.Ingress && fromNode:
+			return bpf.ReasonFromNode
+		case d.mode == bpf.Strict:
+			return bpf.ReasonUnknownPod
+		case pod.Instance == 0:
+			return bpf.ReasonUnknownPodOpen
+		}
+		set = bpf.SetOpen
+	}
+	if result != parsed {
+		switch {
+		case set == bpf.SetOpen:
+			return bpf.ReasonNotIsolated
+		case result == malformed:
+			return bpf.ReasonMalformed
+		}
+		return bpf.ReasonUnsupported
+	}
+	if dir == flow.Egress && !pod.MayRoute && p.src != pod.IP4 && p.src != pod.IP6 {
+		return bpf.ReasonSpoofed
+	}
+	if dir == flow.Ingress && fromNode {
+		d.track(pod, ifindex, dir, p)
+		return bpf.ReasonFromNode
+	}
+	peer := p.src
+	if dir == flow.Egress {
+		peer = p.dst
+	}
+	reason := d.policy(set, p, peer, p.dstPort, out)
+	if reason.Verdict() == flow.Allow {
+		d.track(pod, ifindex, dir, p)
+		return reason
+	}
+	if d.isReply(pod, ifindex, dir, p) {
+		return bpf.ReasonReply
+	}
+	return reason
+}
