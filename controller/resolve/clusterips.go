@@ -1,0 +1,128 @@
+package resolve
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// throughServices makes egress entries mean for a ClusterIP what they mean for the backends behind it: a frontend all
+// of whose backends are allowed is allowed, and one with a backend that is not allowed is closed, except where an
+// ipBlock names its address. See the package comment.
+func (x *Index) throughServices(direct []entry) []entry {
+	if len(direct) == 0 {
+		return direct
+	}
+	m := newMatcher(direct)
+	var open []opening
+	entries := slices.Clone(direct)
+	anyone := pointers(entries, func(e *entry) bool { return e.anyone })
+	for _, f := range x.frontends {
+		if rule, ok := m.allowsAll(f); ok {
+			open = append(open, opening{f, rule})
+		} else {
+			closeFrontend(anyone, f)
+		}
+	}
+	return normal(append(entries, missing(entries, open)...))
+}
+
+// pointers returns those of entries that are wanted, to be changed in place.
+func pointers(entries []entry, wanted func(*entry) bool) []*entry {
+	var found []*entry
+	for i := range entries {
+		if wanted(&entries[i]) {
+			found = append(found, &entries[i])
+		}
+	}
+	return found
+}
+
+// opening is a frontend that a rule is to open.
+type opening struct {
+	*frontend
+	rule int
+}
+
+// closeFrontend takes the address of f out of entries that would open it. Frontends come sorted by address, so the
+// exceptions stay sorted; entries of rules without peers have no others.
+func closeFrontend(anyone []*entry, f *frontend) {
+	for _, e := range anyone {
+		if e.allows(f.addr, f.protocol, f.port) {
+			e.except = append(e.except, single(f.addr))
+		}
+	}
+}
+
+// missing returns entries for those openings that entries do not allow yet: one per address and rule.
+func missing(entries []entry, open []opening) []entry {
+	m := newMatcher(entries)
+	var added []entry
+	at := map[entryKey]int{}
+	for _, o := range open {
+		if _, ok := m.allows(o.addr, o.protocol, o.port); ok {
+			continue
+		}
+		key := entryKey{o.rule, o.addr}
+		if _, ok := at[key]; !ok {
+			at[key] = len(added)
+			added = append(added, entry{rule: o.rule, block: block{prefix: single(o.addr)}, bare: true})
+		}
+		e := &added[at[key]]
+		e.ports = append(e.ports, portRange{o.protocol, o.port, o.port})
+	}
+	return added
+}
+
+// entryKey finds the entry of a rule for an address.
+type entryKey struct {
+	rule int
+	addr netip.Addr
+}
+
+// matcher answers what a list of entries allows. It is fast where most entries are single addresses.
+type matcher struct {
+	entries  []entry
+	single   map[netip.Addr][]int // indices of entries, ascending
+	prefixes []int
+}
+
+func newMatcher(entries []entry) *matcher {
+	m := &matcher{entries: entries, single: map[netip.Addr][]int{}}
+	for i := range entries {
+		if p := entries[i].prefix; p.IsSingleIP() {
+			m.single[p.Addr()] = append(m.single[p.Addr()], i)
+		} else {
+			m.prefixes = append(m.prefixes, i)
+		}
+	}
+	return m
+}
+
+// allows returns the first rule that opens port of a.
+func (m *matcher) allows(a netip.Addr, protocol corev1.Protocol, port uint16) (rule int, ok bool) {
+	for _, candidates := range [][]int{m.single[a], m.prefixes} {
+		for _, i := range candidates {
+			e := &m.entries[i]
+			if (!ok || e.rule < rule) && e.allows(a, protocol, port) {
+				rule, ok = e.rule, true
+			}
+		}
+	}
+	return rule, ok
+}
+
+// allowsAll reports whether every backend of f is allowed, and returns the rule that opens the first.
+func (m *matcher) allowsAll(f *frontend) (rule int, ok bool) {
+	for i, b := range f.backends {
+		r, allowed := m.allows(b.Addr(), f.protocol, b.Port())
+		if !allowed {
+			return 0, false
+		}
+		if i == 0 {
+			rule = r
+		}
+	}
+	return rule, true
+}

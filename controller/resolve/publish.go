@@ -1,0 +1,104 @@
+package resolve
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// lists are the three lists of a PolicyEndpoint.
+type lists struct {
+	pods            []v1alpha1.PodEndpoint
+	ingress, egress []entry
+}
+
+// publish writes l as PolicyEndpoints. What fits goes into one object. Otherwise that object stays as an empty head,
+// and each list is cut into chunks of its own: rules come before pods, so that who publishes them in this order never
+// shows a pod before its rules.
+func publish(p *parsed, refName string, l lists, limit int) []*v1alpha1.PolicyEndpoint {
+	if max(len(l.pods), len(l.ingress), len(l.egress)) <= limit {
+		return []*v1alpha1.PolicyEndpoint{newPolicyEndpoint(p, refName, "", l)}
+	}
+	set := []*v1alpha1.PolicyEndpoint{newPolicyEndpoint(p, refName, "", lists{})}
+	for _, c := range chunks(l.ingress, limit) {
+		set = append(set, newPolicyEndpoint(p, refName, "ingress/"+c.path, lists{ingress: c.items}))
+	}
+	for _, c := range chunks(l.egress, limit) {
+		set = append(set, newPolicyEndpoint(p, refName, "egress/"+c.path, lists{egress: c.items}))
+	}
+	for _, c := range chunks(l.pods, limit) {
+		set = append(set, newPolicyEndpoint(p, refName, "pods/"+c.path, lists{pods: c.items}))
+	}
+	return set
+}
+
+// newPolicyEndpoint writes one object. chunk is empty for the head of the set.
+func newPolicyEndpoint(p *parsed, refName, chunk string, l lists) *v1alpha1.PolicyEndpoint {
+	ingress, ingressRules := infos(l.ingress)
+	egress, egressRules := infos(l.egress)
+	return &v1alpha1.PolicyEndpoint{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.Kind},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            objectName(p.policy, refName, chunk),
+			Namespace:       p.policy.Namespace,
+			Annotations:     ruleAnnotations(ingressRules, egressRules),
+			OwnerReferences: []metav1.OwnerReference{*owner(p.policy)},
+		},
+		Spec: v1alpha1.PolicyEndpointSpec{
+			PodSelector:          p.policy.Spec.PodSelector.DeepCopy(),
+			PolicyRef:            v1alpha1.PolicyReference{Name: refName, Namespace: p.policy.Namespace},
+			PodIsolation:         slices.Clone(p.types),
+			PodSelectorEndpoints: l.pods,
+			Ingress:              ingress,
+			Egress:               egress,
+		},
+	}
+}
+
+// infos writes entries in the form of the API, and the rule that each comes from.
+func infos(entries []entry) (list []v1alpha1.EndpointInfo, rules []int) {
+	for i := range entries {
+		list = append(list, entries[i].api())
+		rules = append(rules, entries[i].rule)
+	}
+	return list, rules
+}
+
+// ruleAnnotations returns nil where there is nothing to attribute.
+func ruleAnnotations(ingress, egress []int) map[string]string {
+	annotations := map[string]string{}
+	if len(ingress) > 0 {
+		annotations[v1alpha1.IngressRulesAnnotation] = v1alpha1.EncodeRules(ingress)
+	}
+	if len(egress) > 0 {
+		annotations[v1alpha1.EgressRulesAnnotation] = v1alpha1.EncodeRules(egress)
+	}
+	return annotations
+}
+
+// owner makes the API server delete what was published when the policy goes, without a finalizer on the policy.
+func owner(p *networkingv1.NetworkPolicy) *metav1.OwnerReference {
+	return metav1.NewControllerRef(p, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"))
+}
+
+const (
+	maxNameLength = 253 // of an object: a DNS subdomain
+	suffixLength  = 10  // characters of base32: 50 bits
+)
+
+// objectName returns "<policy>-<suffix>": other agents cut at the last dash to find the policy. The suffix depends on
+// what the object is a part of and not on what it says, so that a change is an update of the same object. A policy
+// whose name leaves no room is cut; policyRef has the whole name.
+func objectName(p *networkingv1.NetworkPolicy, refName, chunk string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", p.Namespace, refName, chunk))
+	suffix := strings.ToLower(base32.HexEncoding.EncodeToString(sum[:]))[:suffixLength]
+	head := p.Name[:min(len(p.Name), maxNameLength-len("-")-suffixLength)]
+	return strings.TrimRight(head, "-.") + "-" + suffix
+}
