@@ -10,9 +10,9 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// setDefaults fills in what the API server fills in on admission, as far as connectivity depends on it
+// SetDefaults fills in what the API server fills in on admission, as far as connectivity depends on it
 // (k8s.io/kubernetes pkg/apis/{core,networking,discovery}/v1/defaults.go). Status is not the API server's to fill.
-func setDefaults(o KubeObject) {
+func SetDefaults(o KubeObject) {
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		defaultNamespace(o)

@@ -162,7 +162,7 @@ func decodeKnown(n *strict.Node, kind string) ([]Object, Errors, Errors) {
 	if !ClusterScoped(kind) && o.Value.GetNamespace() == "" {
 		o.Value.SetNamespace(metav1.NamespaceDefault)
 	}
-	setDefaults(o.Value)
+	SetDefaults(o.Value)
 	o.Key = Key{Kind: kind, Namespace: o.Value.GetNamespace(), Name: o.Value.GetName()}
-	return []Object{o}, nil, validate(o)
+	return []Object{o}, nil, Validate(o)
 }

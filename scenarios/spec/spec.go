@@ -1,3 +1,159 @@
 // Package spec is the scenario format: what a file under scenarios/ may say, how it is read, and which cluster each
 // of its steps leads to.
+//
+// Parse reads one file and checks all of it, the expectations of every step included; Stages replays the steps without
+// any cluster. Addresses, nodes and UIDs that a file does not state are assigned in the order of the file, so that the
+// same file always means the same cluster.
 package spec
+
+import (
+	"io/fs"
+	"slices"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/scenarios/manifest"
+	"github.com/palisade-netpol/palisade/scenarios/manifest/strict"
+)
+
+// The type of a scenario file.
+const (
+	APIVersion = "palisade.dev/v1alpha1"
+	Kind       = "Scenario"
+)
+
+//go:generate go test -run TestSchemaIsUpToDate -update .
+
+// Scenario is one file: a cluster, and steps that change it, each with what must be allowed and denied after it.
+type Scenario struct {
+	strict.Origin `json:"-"`
+
+	APIVersion string   `json:"apiVersion" jsonschema:"enum=palisade.dev/v1alpha1"`
+	Kind       string   `json:"kind" jsonschema:"enum=Scenario"`
+	Metadata   Metadata `json:"metadata"`
+	// What the scenario shows, in a sentence or two.
+	Description string `json:"description"`
+	// The address families of the cluster, the preferred one first; [ipv4] where absent.
+	Families []string `json:"families,omitempty" jsonschema:"enum=ipv4,enum=ipv6,minItems=1,maxItems=2"`
+	// Kubernetes objects that exist from the start.
+	Objects []Object `json:"objects,omitempty"`
+	// Paths of manifests with more such objects, relative to this file.
+	Files []string `json:"files,omitempty"`
+	// What happens, one step after the other.
+	Steps []Step `json:"steps" jsonschema:"minItems=1"`
+
+	path     string
+	fsys     fs.FS
+	families []flow.Family
+	objects  []manifest.Object // of Objects and Files
+}
+
+// Metadata names a scenario.
+type Metadata struct {
+	// A short name, unique among all scenarios: lower-case letters, digits and dashes.
+	Name string `json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"`
+	// What the scenario is about, for selecting scenarios; its folder is a topic anyway.
+	Topics []string `json:"topics,omitempty"`
+}
+
+// Step changes the cluster — first delete, then apply, then label, then restart — and says what holds afterwards.
+type Step struct {
+	strict.Origin `json:"-"`
+
+	// What this step does, for people.
+	Name string `json:"name"`
+	// References of objects to delete. A namespace takes everything in it along.
+	Delete []Reference `json:"delete,omitempty"`
+	// Kubernetes objects to create, or to replace where there is one of this kind and name.
+	Apply []Object `json:"apply,omitempty"`
+	// Paths of manifests to apply, relative to this file.
+	ApplyFiles []string `json:"applyFiles,omitempty"`
+	// Labels to set and remove.
+	Label []Relabel `json:"label,omitempty"`
+	// Pods (namespace/name) that are deleted and created again under the same name with the same addresses.
+	Restart []string `json:"restart,omitempty"`
+	// Ports to observe in the whole scenario beside those that occur in its objects, for example TCP/81.
+	Probes []string `json:"probes,omitempty"`
+	// What must be allowed and denied after the step, written by hand.
+	Expect []Expect `json:"expect,omitempty"`
+
+	applied []manifest.Object // of Apply and ApplyFiles
+}
+
+// Reference names an object of the cluster.
+type Reference struct {
+	strict.Origin `json:"-"`
+
+	Kind string `json:"kind" jsonschema:"enum=Namespace,enum=Node,enum=Pod,enum=Service,enum=NetworkPolicy,enum=EndpointSlice"`
+	// default where absent; not for namespaces and nodes.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// Relabel changes labels of a pod or of a namespace.
+type Relabel struct {
+	strict.Origin `json:"-"`
+
+	Kind string `json:"kind" jsonschema:"enum=Pod,enum=Namespace"`
+	// default where absent; not for namespaces.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// The labels to set; null removes a label.
+	Labels map[string]*string `json:"labels"`
+}
+
+// Expect says what must become of new connections: from each of From to each of To (or Service) at each of Port. A pod
+// is not paired with itself unless both lists hold just that pod.
+type Expect struct {
+	strict.Origin `json:"-"`
+
+	// Who opens the connection: namespace/pod or node/NAME, or a list of them.
+	From OneOrMany `json:"from"`
+	// Who is called: namespace/pod or node/NAME, or a list of them. Exactly one of to and service is given.
+	To OneOrMany `json:"to,omitempty"`
+	// A Service (namespace/name) that is called at its ClusterIP, or a list of them.
+	Service OneOrMany `json:"service,omitempty"`
+	// Protocol and port, for example TCP/80, or a list of them.
+	Port OneOrMany `json:"port"`
+	// The address family; every family that both ends have where absent.
+	Family string `json:"family,omitempty" jsonschema:"enum=ipv4,enum=ipv6"`
+	// allow or deny.
+	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=deny"`
+}
+
+// OneOrMany is a string or a list of strings.
+type OneOrMany []string
+
+// UnmarshalNode reads "a" as well as ["a", "b"].
+func (l *OneOrMany) UnmarshalNode(n *strict.Node) strict.Errors {
+	nodes := []*strict.Node{n}
+	if n.Kind == strict.List {
+		nodes = n.Items
+	}
+	*l = nil
+	for _, item := range nodes {
+		if item.Kind != strict.String {
+			return strict.Errors{item.Errorf("a string or a list of strings is expected here, not %s", item.Kind)}
+		}
+		*l = append(*l, item.Text)
+	}
+	return nil
+}
+
+// Object is a Kubernetes object as it stands in the file.
+type Object struct{ node *strict.Node }
+
+// UnmarshalNode keeps the node: what it means is decided when the scenario is read as a whole.
+func (o *Object) UnmarshalNode(n *strict.Node) strict.Errors {
+	o.node = n
+	return nil
+}
+
+// Path returns the file of the scenario, as given to Parse.
+func (s *Scenario) Path() string { return s.path }
+
+// Topics returns what the scenario is about: the name of its folder, and the topics it states.
+func (s *Scenario) Topics() []string {
+	topics := append([]string{folderOf(s.path)}, s.Metadata.Topics...)
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
