@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/palisade-netpol/palisade/model"
+	"github.com/palisade-netpol/palisade/sim/endpointslice"
 )
 
 // Assemble makes a cluster of objects: sorted by namespace and name, with the Namespaces that the objects live in and
@@ -29,6 +30,7 @@ func Assemble(objects []Object) (*model.Cluster, Errors) {
 	if len(errs) > 0 {
 		return nil, errs
 	}
+	c.EndpointSlices = endpointslice.Build(c.Services, c.Pods, c.EndpointSlices)
 	return c, nil
 }
 
