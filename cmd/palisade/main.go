@@ -15,5 +15,5 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal cancels ctx, so that sessions are closed; the second ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, osWorld(), os.Args))
+	os.Exit(execute(ctx, osWorld(), os.Args))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -85,16 +86,17 @@ func parseProbes(texts []string) ([]flow.PortProto, error) {
 func computeMatrix(ctx context.Context, w *world, name string, c *model.Cluster, probes []flow.PortProto,
 	family flow.Family,
 ) (_ []matrix.Matrix, err error) {
-	e, err := w.engines[name]()
-	if err != nil {
-		return nil, fmt.Errorf("engine %s: %w", name, err)
-	}
+	e := w.engines[name]()
 	defer func() {
 		if cerr := e.Close(); err == nil && cerr != nil {
 			err = failf("engine %s: close: %w", name, cerr)
 		}
 	}()
-	if err := e.Load(ctx, c); err != nil {
+	err = e.Load(ctx, c)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("engine %s cannot run here: %w", name, err)
+	}
+	if err != nil {
 		return nil, failf("engine %s: load: %w", name, err)
 	}
 	matrices, err := matrix.Compute(ctx, c, probes, family, judges(e)...)

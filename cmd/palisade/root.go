@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// run executes one command line, args[0] being the name the program was called by, and returns its exit code.
-func run(ctx context.Context, w *world, args []string) int {
+// execute runs one command line, args[0] being the name the program was called by, and returns its exit code.
+func execute(ctx context.Context, w *world, args []string) int {
 	root := newRoot(w, filepath.Base(args[0]))
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
@@ -43,6 +43,6 @@ This command reads manifests and never changes a cluster. Exit codes: 0 all is w
 	root.SetIn(w.in)
 	root.SetOut(w.out)
 	root.SetErr(w.err)
-	root.AddCommand(newMatrix(w), newWhy(w), newVersion(w))
+	root.AddCommand(newMatrix(w), newWhy(w), newScenarios(w), newVersion(w))
 	return root
 }

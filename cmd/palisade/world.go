@@ -8,6 +8,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/backend/sim"
 	"github.com/palisade-netpol/palisade/sim/engine"
 )
 
@@ -17,7 +18,7 @@ type world struct {
 	out, err terminal
 	now      func() time.Time
 	// engines makes the engines of --engine; backends are those of --backend, strongest first.
-	engines  map[string]func() (engine.Engine, error)
+	engines  map[string]func() engine.Engine
 	backends []backend.Backend
 }
 
@@ -50,8 +51,9 @@ func openTerminal(f *os.File, getenv func(string) string) terminal {
 func osWorld() *world {
 	return &world{
 		in: os.Stdin, out: openTerminal(os.Stdout, os.Getenv), err: openTerminal(os.Stderr, os.Getenv), now: time.Now,
-		engines: map[string]func() (engine.Engine, error){
-			"model": func() (engine.Engine, error) { return engine.NewModel(), nil },
+		engines: map[string]func() engine.Engine{
+			"model": engine.NewModel, "tables": engine.NewTables, "kernel": engine.NewKernel,
 		},
+		backends: []backend.Backend{sim.New(sim.Options{Engine: engine.NewTables})},
 	}
 }

@@ -23,6 +23,8 @@ type target struct {
 	endpoint model.Endpoint
 	name     string // as backend.Observation names it; empty outside the cluster
 	port     uint16
+	// translated is set where the destination was a ClusterIP.
+	translated bool
 }
 
 func newNetwork(c *model.Cluster) *network {
@@ -88,7 +90,9 @@ func (n *network) source(name string) (model.Endpoint, error) {
 // answer.
 func (n *network) route(client model.Endpoint, p flow.Protocol, addr netip.AddrPort) (target, bool) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	if svc, ok := n.services[serviceAddr{addr, p}]; ok {
+	svc, translated := n.services[serviceAddr{addr, p}]
+	if translated {
+		var ok bool
 		if addr, ok = svc.pick(client); !ok {
 			return target{}, false
 		}
@@ -97,6 +101,6 @@ func (n *network) route(client model.Endpoint, p flow.Protocol, addr netip.AddrP
 	if !ok {
 		to.endpoint = model.Endpoint{Addr: addr.Addr()}
 	}
-	to.port = addr.Port()
+	to.port, to.translated = addr.Port(), translated
 	return to, true
 }

@@ -18,7 +18,7 @@ import (
 // Options say what to simulate with.
 type Options struct {
 	// Engine makes the engine of one session, usually engine.NewTables.
-	Engine func() (engine.Engine, error)
+	Engine func() engine.Engine
 }
 
 // New returns the backend.
@@ -31,11 +31,7 @@ func (simulated) Name() string { return "sim" }
 func (simulated) Available() error { return nil }
 
 func (s simulated) Open(context.Context) (backend.Session, error) {
-	e, err := s.Engine()
-	if err != nil {
-		return nil, fmt.Errorf("make engine: %w", err)
-	}
-	return &session{engine: e, network: newNetwork(&model.Cluster{})}, nil
+	return &session{engine: s.Engine(), network: newNetwork(&model.Cluster{})}, nil
 }
 
 // session is one simulated cluster.
@@ -79,16 +75,29 @@ func (s *session) probe(p backend.Probe) (backend.Observation, error) {
 	if !ok {
 		return backend.Observation{Outcome: backend.Refused, Detail: "the Service has no ready backend"}, nil
 	}
-	verdict, err := s.engine.Verdict(model.Query{
-		From: from, To: to.endpoint, Family: flow.FamilyOf(p.To.Addr()),
-		PortProto: flow.PortProto{Protocol: p.Protocol, Port: to.port},
-	})
-	if err != nil {
-		return backend.Observation{}, err
+	hops := []hop{{to.endpoint, to.port}}
+	if to.translated { // what leaves the client still carries the ClusterIP
+		hops = append([]hop{{model.Endpoint{Addr: p.To.Addr()}, p.To.Port()}}, hops...)
 	}
-	if verdict == flow.Deny {
-		return backend.Observation{Outcome: backend.Blocked}, nil
+	for _, h := range hops {
+		if passes, err := s.passes(from, h, p); err != nil || !passes {
+			return backend.Observation{Outcome: backend.Blocked}, err
+		}
 	}
-	// An engine leaves open only what crosses no interface that anything could be enforced at.
 	return backend.Observation{Outcome: backend.Connected, Answered: to.name}, nil
+}
+
+// hop is the destination of a packet on one part of its way.
+type hop struct {
+	to   model.Endpoint
+	port uint16
+}
+
+// passes asks the engine. What an engine leaves open crosses no interface that anything could be enforced at.
+func (s *session) passes(from model.Endpoint, h hop, p backend.Probe) (bool, error) {
+	verdict, err := s.engine.Verdict(model.Query{
+		From: from, To: h.to, Family: flow.FamilyOf(p.To.Addr()),
+		PortProto: flow.PortProto{Protocol: p.Protocol, Port: h.port},
+	})
+	return err == nil && verdict != flow.Deny, err
 }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-netpol/palisade/scenarios/report"
+	"github.com/palisade-netpol/palisade/scenarios/run"
+)
+
+// runFlags are those of palisade scenarios run.
+type runFlags struct {
+	selection
+	backend  string
+	out      string
+	parallel int
+}
+
+func newScenariosRun(w *world) *cobra.Command {
+	var flags runFlags
+	c := &cobra.Command{
+		Use:   "run [PATH...]",
+		Short: "Replay scenarios on a backend",
+		Long: `Replay scenarios (files, or folders of them; default: ` + defaultScenarios + `) and compare every connection with the
+reference model, and the expectations written in the scenarios with both.
+
+Backends: netns runs pods as network namespaces with real sockets and real eBPF (needs root), sim steps through on the
+compiled tables without traffic, auto takes the strongest that can run. Reports are written as JSON, JUnit XML and
+HTML.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			flags.paths = orDefault(args)
+			return runScenarios(c.Context(), w, flags)
+		},
+	}
+	flags.register(c)
+	choice(c, &flags.backend, "backend", "", backendNames...)
+	c.Flags().StringVar(&flags.out, "out", "out", "`FOLDER` for the reports")
+	c.Flags().IntVar(&flags.parallel, "parallel", 2, "scenarios to run side by side")
+	return c
+}
+
+func runScenarios(ctx context.Context, w *world, flags runFlags) error {
+	if flags.parallel < 1 {
+		return fmt.Errorf("--parallel must be at least 1, not %d", flags.parallel)
+	}
+	chosen, why, err := chooseBackend(flags.backend, w.backends)
+	if err != nil {
+		return err
+	}
+	inputs, err := flags.load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w.out, "%d scenarios on %s\n\n", len(inputs), why)
+	progress := newProgress(w.out, len(inputs))
+	result, err := run.Run(ctx, run.Options{
+		Backend: chosen, Parallel: flags.parallel, Progress: progress.update, Now: w.now,
+	}, inputs)
+	progress.clear()
+	if err != nil {
+		return failf("run scenarios: %w", err)
+	}
+	paths, err := report.Write(flags.out, result)
+	if err != nil {
+		return failure{err}
+	}
+	if _, err := fmt.Fprint(w.out, summary{result, w.out}.String()); err != nil {
+		return failure{err}
+	}
+	fmt.Fprintf(w.out, "\nreports: %s\n", strings.Join(paths, " "))
+	return outcome(result)
+}
+
+// outcome is the error of a run that did not pass.
+func outcome(r run.Result) error {
+	if r.Passed() {
+		return nil
+	}
+	failed := 0
+	for _, s := range r.Scenarios {
+		if !s.Passed() {
+			failed++
+		}
+	}
+	return failf("%d of %d scenarios failed, with %d mismatches in %d connections",
+		failed, len(r.Scenarios), r.Totals().Mismatches, r.Totals().Cells)
+}

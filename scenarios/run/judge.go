@@ -1,0 +1,40 @@
+package run
+
+import (
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// mismatches compares what was seen of c with the model, and the hand-written expectations with both. stepAt is the
+// place to name where no expectation speaks about c.
+func (c *check) mismatches(stepAt string) []Mismatch {
+	var found []Mismatch
+	for _, claim := range c.claims {
+		switch {
+		case claim.want == c.decision.Verdict:
+		case c.agrees(claim.want):
+			found = append(found, c.mismatch(KindModel, claim.want, claim.at))
+		default:
+			found = append(found, c.mismatch(KindExpectation, claim.want, claim.at))
+		}
+	}
+	if len(found) == 0 && !c.agrees(c.decision.Verdict) {
+		found = append(found, c.mismatch(KindObservation, c.decision.Verdict, c.place(stepAt)))
+	}
+	return found
+}
+
+// place is where a reader finds the expectation about c.
+func (c *check) place(stepAt string) string {
+	if len(c.claims) > 0 {
+		return c.claims[0].at
+	}
+	return stepAt
+}
+
+func (c *check) mismatch(kind Kind, want flow.Verdict, at string) Mismatch {
+	return Mismatch{
+		Kind: kind, From: c.from, To: c.label,
+		Probe: flow.PortProto{Protocol: c.Protocol, Port: c.to.Port()}.String(), Family: flow.FamilyOf(c.to.Addr()).String(),
+		Expected: want, Model: c.decision.Verdict, Observed: c.outcome(), At: at, Explanation: c.decision.Sentences(),
+	}
+}
