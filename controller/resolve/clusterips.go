@@ -9,7 +9,7 @@ import (
 
 // throughServices makes egress entries mean for a ClusterIP what they mean for the backends behind it: a frontend all
 // of whose backends are allowed is allowed, and one with a backend that is not allowed is closed, except where an
-// ipBlock names its address. See the package comment.
+// ipBlock names just its address. See the package comment.
 func (x *Index) throughServices(direct []entry) []entry {
 	if len(direct) == 0 {
 		return direct
@@ -17,12 +17,12 @@ func (x *Index) throughServices(direct []entry) []entry {
 	m := newMatcher(direct)
 	var open []opening
 	entries := slices.Clone(direct)
-	anyone := pointers(entries, func(e *entry) bool { return e.anyone })
+	wide := pointers(entries, func(e *entry) bool { return !e.prefix.IsSingleIP() })
 	for _, f := range x.frontends {
 		if rule, ok := m.allowsAll(f); ok {
 			open = append(open, opening{f, rule})
 		} else {
-			closeFrontend(anyone, f)
+			closeFrontend(wide, f)
 		}
 	}
 	return normal(append(entries, missing(entries, open)...))
@@ -39,20 +39,20 @@ func pointers(entries []entry, wanted func(*entry) bool) []*entry {
 	return found
 }
 
+// closeFrontend takes the address of f out of those entries that would open f.
+func closeFrontend(wide []*entry, f *frontend) {
+	for _, e := range wide {
+		if e.allows(f.addr, f.protocol, f.port) {
+			e.except = append(slices.Clone(e.except), single(f.addr))
+			slices.SortFunc(e.except, comparePrefixes)
+		}
+	}
+}
+
 // opening is a frontend that a rule is to open.
 type opening struct {
 	*frontend
 	rule int
-}
-
-// closeFrontend takes the address of f out of entries that would open it. Frontends come sorted by address, so the
-// exceptions stay sorted; entries of rules without peers have no others.
-func closeFrontend(anyone []*entry, f *frontend) {
-	for _, e := range anyone {
-		if e.allows(f.addr, f.protocol, f.port) {
-			e.except = append(e.except, single(f.addr))
-		}
-	}
 }
 
 // missing returns entries for those openings that entries do not allow yet: one per address and rule.

@@ -15,9 +15,8 @@ import (
 type entry struct {
 	rule int // its index in spec.ingress or spec.egress
 	block
-	bare   bool        // the address of a pod or a Service, written without a prefix length
-	anyone bool        // of a rule without peers: block is everything but what throughServices takes out
-	ports  []portRange // sorted; nil is everything
+	bare  bool        // the address of a pod or a Service, written without a prefix length
+	ports []portRange // sorted; nil is everything
 }
 
 // allows reports whether e opens port of a.
@@ -116,7 +115,7 @@ func (x *Index) egressEntries(rules []rule) []entry {
 func (r *rule) blockEntries(ports []portRange) []entry {
 	var entries []entry
 	for _, b := range r.peers.blocks {
-		entries = append(entries, entry{rule: r.index, block: b, anyone: r.peers.anyone, ports: ports})
+		entries = append(entries, entry{rule: r.index, block: b, ports: ports})
 	}
 	return entries
 }

@@ -26,9 +26,8 @@ type rule struct {
 	ports portSpec
 }
 
-// peers is the from or to section of a rule.
+// peers is the from or to section of a rule. An absent section is two blocks: all of IPv4 and all of IPv6.
 type peers struct {
-	anyone bool // the section is absent: every address, pods or not
 	pods   []*pod
 	blocks []block
 }
@@ -115,7 +114,7 @@ func (p *parser) selector(path *field.Path, s *metav1.LabelSelector) (labels.Sel
 // peers reads a from or to section. A pod that several elements select is listed several times.
 func (p *parser) peers(path *field.Path, section []networkingv1.NetworkPolicyPeer) peers {
 	if len(section) == 0 {
-		return peers{anyone: true, blocks: []block{
+		return peers{blocks: []block{
 			{prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0)},
 			{prefix: netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
 		}}

@@ -14,9 +14,9 @@
 // every backend of that port, ready or not, since nothing after the translation would stop a packet on its way to one
 // that is not allowed. Where a policy allows only some backends the ClusterIP stays closed, although those backends
 // can be reached themselves; so it does where two policies allow half of the backends each. For the same reason a rule
-// without "to" does not cover a ClusterIP on a port whose backends listen on ports that the policy does not allow. An
-// ipBlock is different: it matches the address in the packet, ClusterIPs included, as the API leaves that to the
-// implementation.
+// without "to", or with an ipBlock around many addresses, does not cover a ClusterIP on a port whose backends the
+// policy does not allow: the address becomes an exception. Only an ipBlock of exactly one address means the address in
+// the packet, be it a ClusterIP's; the API leaves that to the implementation.
 //
 // # Errors
 //
