@@ -16,6 +16,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/model/flow"
 )
 
 // banks is how many versions of the tables there are: the live one and the one that is written.
@@ -31,8 +33,6 @@ type Options struct {
 	Dir      string
 	Capacity Capacity
 	Mode     Mode
-	// Attach chooses the hook; the zero value tries tcx first.
-	Attach AttachMode
 	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
 	harness bool
 }
@@ -231,6 +231,12 @@ func (n *Node) mapControl() (err error) {
 	n.control = (*kernelControl)(unsafe.Pointer(unsafe.SliceData(n.mapping)))
 	return nil
 }
+
+// Program returns the program of a direction. It belongs to the node.
+func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
+
+// Dir returns the directory of the pins, empty where nothing is pinned.
+func (n *Node) Dir() string { return n.opts.Dir }
 
 // Epoch counts the switches between the banks; its low bit is the live one.
 func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.control.Epoch) }

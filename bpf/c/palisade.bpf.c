@@ -59,7 +59,8 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 		return true;
 	if (p->family == 4)
 		return pod->has_ip4 && p->src4 == pod->ip4;
-	return pod->has_ip6 && !__builtin_memcmp(&p->src6, pod->ip6, 16);
+	const __u32 *own = (const __u32 *)pod->ip6, *src = p->src6.in6_u.u6_addr32;
+	return pod->has_ip6 && src[0] == own[0] && src[1] == own[1] && src[2] == own[2] && src[3] == own[3];
 }
 
 /* Remembers that a packet which the policy of its own direction allows may have opened a flow. Connections are
@@ -170,15 +171,17 @@ static __always_inline void report(const struct packet *p, const struct decision
 
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
-	__u32 zero = 0, ifindex = harness ? skb->mark : skb->ifindex;
+	__u32 zero = 0, ifindex = skb->ifindex;
 	struct decision d = {};
 	struct packet p = {};
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct pod *pod = find_pod(ifindex);
-	struct pod nobody = {};
+	struct pod *pod, nobody = {};
 
 	if (!c)
 		return TC_ACT_SHOT;
+	if (harness)
+		ifindex = skb->mark;
+	pod = find_pod(ifindex);
 	__u32 epoch = *(volatile __u32 *)&c->epoch;
 	d.reason = judge(skb, pod ?: &nobody, ifindex, epoch, c->mode, dir, &p, &d);
 

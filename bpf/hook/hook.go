@@ -1,4 +1,7 @@
-package bpf
+// Package hook puts the programs of a bpf.Node on interfaces: tcx where the kernel has it (6.6), clsact where it has not.
+//
+// A program that is on an interface stays there when the process ends, and is replaced in place, never taken off first.
+package hook
 
 import (
 	"errors"
@@ -14,18 +17,25 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// AttachMode chooses the hook for the programs.
-type AttachMode uint8
+// Mode chooses the kind of hook.
+type Mode uint8
 
 // The hooks. The zero value tries tcx and, where the kernel has none, uses clsact.
 const (
-	AttachAuto AttachMode = iota
-	AttachTCX
-	AttachClsact
+	Auto Mode = iota
+	TCX
+	Clsact
 )
+
+// Hooks are the places of a node's programs. All methods must run on a thread in the network namespace of the interfaces.
+type Hooks struct {
+	Node *bpf.Node
+	Mode Mode
+}
 
 // The filter's place among those of others on a clsact hook.
 const (
@@ -35,36 +45,35 @@ const (
 )
 
 // Attach puts both programs on an interface: what enters the host there is the pod's egress. A program that is there
-// already stays, one of an older version is replaced in place, so there is no moment without a filter. It must run on a
-// thread in the network namespace of the interface.
-func (n *Node) Attach(ifindex int) error {
+// already stays, one of an older version is replaced in place, so there is no moment without a filter.
+func (h Hooks) Attach(ifindex int) error {
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		if err := n.attach(ifindex, dir); err != nil {
+		if err := h.attach(ifindex, dir); err != nil {
 			return fmt.Errorf("attach %s program to interface %d: %w", dir, ifindex, err)
 		}
 	}
 	return nil
 }
 
-func (n *Node) attach(ifindex int, dir flow.Direction) error {
-	if n.opts.Attach == AttachClsact {
-		return n.attachClsact(ifindex, dir)
+func (h Hooks) attach(ifindex int, dir flow.Direction) error {
+	if h.Mode == Clsact {
+		return h.attachClsact(ifindex, dir)
 	}
-	err := n.attachTCX(ifindex, dir)
-	if n.opts.Attach == AttachAuto && errors.Is(err, ebpf.ErrNotSupported) {
-		return n.attachClsact(ifindex, dir)
+	err := h.attachTCX(ifindex, dir)
+	if h.Mode == Auto && errors.Is(err, ebpf.ErrNotSupported) {
+		return h.attachClsact(ifindex, dir)
 	}
 	return err
 }
 
 // Detach takes both programs off an interface. It is no error when they or the interface are gone.
-func (n *Node) Detach(ifindex int) error {
+func (h Hooks) Detach(ifindex int) error {
 	var errs []error
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		if err := os.Remove(n.linkPin(ifindex, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(h.linkPin(ifindex, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		err := netlink.FilterDel(n.filter(ifindex, dir))
+		err := netlink.FilterDel(h.filter(ifindex, dir))
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
 			errs = append(errs, err)
 		}
@@ -76,8 +85,8 @@ func (n *Node) Detach(ifindex int) error {
 }
 
 // Attached returns the interfaces whose links are pinned, in no order.
-func (n *Node) Attached() ([]int, error) {
-	entries, err := os.ReadDir(n.opts.Dir)
+func (h Hooks) Attached() ([]int, error) {
+	entries, err := os.ReadDir(h.Node.Dir())
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -93,18 +102,18 @@ func (n *Node) Attached() ([]int, error) {
 
 func linkPrefix(dir flow.Direction) string { return "link-" + dir.String() + "-" }
 
-func (n *Node) linkPin(ifindex int, dir flow.Direction) string {
-	return filepath.Join(n.opts.Dir, linkPrefix(dir)+strconv.Itoa(ifindex))
+func (h Hooks) linkPin(ifindex int, dir flow.Direction) string {
+	return filepath.Join(h.Node.Dir(), linkPrefix(dir)+strconv.Itoa(ifindex))
 }
 
 // attachTCX makes or updates the link of one direction. A pinned link whose interface is gone (its index may have been
 // given to another one) is dropped.
-func (n *Node) attachTCX(ifindex int, dir flow.Direction) error {
-	pin := n.linkPin(ifindex, dir)
+func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
+	pin := h.linkPin(ifindex, dir)
 	l, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
 		defer l.Close()
-		return n.refresh(l, pin, ifindex, dir)
+		return h.refresh(l, pin, ifindex, dir)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -113,19 +122,19 @@ func (n *Node) attachTCX(ifindex int, dir flow.Direction) error {
 	if dir == flow.Ingress {
 		point = ebpf.AttachTCXEgress
 	}
-	l, err = link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: n.progs[dir], Attach: point})
+	l, err = link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: h.Node.Program(dir), Attach: point})
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	if n.opts.Dir == "" {
+	if h.Node.Dir() == "" {
 		return errors.New("a link without a pin would go with the process: set Options.Dir")
 	}
 	return l.Pin(pin)
 }
 
 // refresh makes an existing link run our program.
-func (n *Node) refresh(l link.Link, pin string, ifindex int, dir flow.Direction) error {
+func (h Hooks) refresh(l link.Link, pin string, ifindex int, dir flow.Direction) error {
 	info, err := l.Info()
 	if err != nil {
 		return err
@@ -134,19 +143,19 @@ func (n *Node) refresh(l link.Link, pin string, ifindex int, dir flow.Direction)
 		if err := os.Remove(pin); err != nil {
 			return err
 		}
-		return n.attachTCX(ifindex, dir)
+		return h.attachTCX(ifindex, dir)
 	}
-	ours, err := n.progs[dir].Info()
+	ours, err := h.Node.Program(dir).Info()
 	if err != nil {
 		return err
 	}
 	if id, ok := ours.ID(); ok && id == info.Program {
 		return nil
 	}
-	return l.Update(n.progs[dir])
+	return l.Update(h.Node.Program(dir))
 }
 
-func (n *Node) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
+func (h Hooks) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
 	parent := uint32(netlink.HANDLE_MIN_INGRESS)
 	if dir == flow.Ingress {
 		parent = netlink.HANDLE_MIN_EGRESS
@@ -155,17 +164,17 @@ func (n *Node) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: ifindex, Parent: parent, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
 		},
-		Fd: n.progs[dir].FD(), Name: filterName, DirectAction: true,
+		Fd: h.Node.Program(dir).FD(), Name: filterName, DirectAction: true,
 	}
 }
 
 // attachClsact replaces the filter in one netlink request, whether there was one or not.
-func (n *Node) attachClsact(ifindex int, dir flow.Direction) error {
+func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 	}}
 	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("clsact: %w", err)
 	}
-	return netlink.FilterReplace(n.filter(ifindex, dir))
+	return netlink.FilterReplace(h.filter(ifindex, dir))
 }

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// Config says for which node an agent works, and how. The zero value of each optional field is its default.
+type Config struct {
+	// Pins is a directory on a BPF file system; an agent that is opened with the same directory later goes on where
+	// this one stopped. Required.
+	Pins string
+	// NodeAddrs are the node's own addresses.
+	NodeAddrs []netip.Addr
+	Mode      bpf.Mode
+	Hook      hook.Mode
+	Capacity  bpf.Capacity
+	Log       *slog.Logger // default: slog.Default()
+}
+
+// Pod is a pod of the node.
+type Pod = enforce.Pod
+
+// Agent makes the kernel of one node enforce PolicyEndpoints. Its methods must run on a thread in the node's network
+// namespace, one at a time.
+type Agent struct {
+	cfg   Config
+	node  *bpf.Node
+	hooks hook.Hooks
+}
+
+// Open finds what an earlier agent left at the pins, or loads it. Nothing that is enforced changes.
+func Open(_ context.Context, cfg Config) (*Agent, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	node, err := bpf.Open(bpf.Options{Dir: cfg.Pins, Capacity: cfg.Capacity, Mode: cfg.Mode})
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{cfg: cfg, node: node, hooks: hook.Hooks{Node: node, Mode: cfg.Hook}}, nil
+}
+
+// Apply makes the kernel enforce the PolicyEndpoints on exactly these pods, and returns when it does. The tables are
+// switched before a new pod's interface gets its programs, so no packet of it is judged by anything older. After an error
+// what was enforced before is still enforced, and Apply may be called again.
+func (a *Agent) Apply(_ context.Context, pods []Pod, endpoints []*v1alpha1.PolicyEndpoint) error {
+	built, err := enforce.Build(enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}, a.cfg.Capacity)
+	if err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	for _, c := range built.Conditions {
+		a.cfg.Log.Warn("closed what cannot be enforced as written", "object", c.Object, "problem", c.Message)
+	}
+	stats, err := a.node.Sync(built.Image)
+	if err != nil {
+		return fmt.Errorf("write tables: %w", err)
+	}
+	a.cfg.Log.Debug("synchronised", "tableWrites", stats.TableWrites, "podWrites", stats.PodWrites, "switched", stats.Switched)
+	return a.attach(pods)
+}
+
+// attach puts the programs on the interfaces of the pods, and drops what is left of pods that are gone.
+func (a *Agent) attach(pods []Pod) error {
+	wanted := map[int]bool{}
+	var errs []error
+	for _, p := range pods {
+		wanted[int(p.Ifindex)] = true
+		errs = append(errs, a.hooks.Attach(int(p.Ifindex)))
+	}
+	attached, err := a.hooks.Attached()
+	errs = append(errs, err)
+	for _, ifindex := range attached {
+		if !wanted[ifindex] {
+			errs = append(errs, a.hooks.Detach(ifindex))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close lets go of the kernel's objects. What is enforced stays enforced.
+func (a *Agent) Close() error { return a.node.Close() }
