@@ -12,10 +12,11 @@ type connection struct {
 // Decide judges a new connection. Where To is the ClusterIP of a Service, it judges what becomes of the connection
 // after translation: see Service.
 func (m *Model) Decide(q Query) Decision {
-	if svc := m.services.at(q.To.Addr); svc != nil {
-		return m.decideService(q, svc)
+	svc := m.services.at(q.To.Addr)
+	if svc == nil || q.Family != 0 && q.Family != flow.FamilyOf(q.To.Addr) {
+		return m.decide(q, false)
 	}
-	return m.decide(q, false)
+	return m.decideService(q, svc)
 }
 
 func (m *Model) decide(q Query, viaService bool) Decision {

@@ -30,8 +30,8 @@ func (d Decision) wholeSentence() string {
 		return fmt.Sprintf("There is no connection from %s to %s to judge: they have no address family in common.",
 			d.From, d.To)
 	case BackendsDiffer:
-		return fmt.Sprintf("Some backends of %s accept %s on %s and others do not; which one is taken is chance.",
-			d.To, d.From, port)
+		return fmt.Sprintf("The policies allow some backends of %s on %s and not others; which one is taken is chance.",
+			d.To, port)
 	case NoBackend:
 		return fmt.Sprintf("%s has no backend that is ready on %s.", d.To, port)
 	case NoServicePort:
