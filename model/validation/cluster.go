@@ -45,96 +45,93 @@ type claims struct {
 	errs  []ObjectError
 }
 
+// place is an address as an object spells it, and where.
+type place struct {
+	text string
+	path *field.Path
+}
+
 func owners(c *model.Cluster) []ObjectError {
 	all := claims{owner: map[netip.Addr]ObjectError{}}
 	for _, n := range c.Nodes {
-		all.node(n)
+		all.claim(ObjectError{Kind: "Node", Name: n.Name}, nodeIPs(n))
 	}
 	for _, p := range c.Pods {
 		if p.Spec.HostNetwork {
-			all.hostNetworkPod(p)
+			all.share(podError(p), podIPs(p))
 		}
 	}
 	for _, p := range c.Pods {
 		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 		if !p.Spec.HostNetwork && !ended {
-			all.pod(p)
+			all.claim(podError(p), podIPs(p))
 		}
 	}
 	for _, s := range c.Services {
-		all.service(s)
+		all.claim(ObjectError{Kind: "Service", Namespace: s.Namespace, Name: s.Name}, serviceIPs(s))
 	}
 	return all.errs
 }
 
-func (c *claims) node(n *corev1.Node) {
+func podError(p *corev1.Pod) ObjectError {
+	return ObjectError{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
+}
+
+// share makes who the owner of addresses that nobody owns, and leaves the others alone.
+func (c *claims) share(who ObjectError, places []place) {
+	for _, p := range places {
+		addr, ok := parse(p.text)
+		if _, taken := c.owner[addr]; ok && !taken {
+			c.owner[addr] = who
+		}
+	}
+}
+
+// claim makes who the owner of its addresses, and reports, once each, those that are somebody else's.
+func (c *claims) claim(who ObjectError, places []place) {
+	reported := map[netip.Addr]bool{}
+	for _, p := range places {
+		addr, ok := parse(p.text)
+		other, taken := c.owner[addr]
+		switch {
+		case !ok || reported[addr]:
+		case !taken:
+			c.owner[addr] = who
+		case other != who:
+			reported[addr] = true
+			who := who
+			who.Err = field.Invalid(p.path, p.text, fmt.Sprintf("is already the address of %s", other.object()))
+			c.errs = append(c.errs, who)
+		}
+	}
+}
+
+func nodeIPs(n *corev1.Node) []place {
+	var places []place
 	for i, a := range n.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
-			path := field.NewPath("status", "addresses").Index(i).Child("address")
-			c.claim(ObjectError{Kind: "Node", Name: n.Name}, a.Address, path)
+			places = append(places, place{a.Address, field.NewPath("status", "addresses").Index(i).Child("address")})
 		}
 	}
+	return places
 }
 
-// hostNetworkPod claims what no Node does: several such pods share the address.
-func (c *claims) hostNetworkPod(p *corev1.Pod) {
-	for _, ip := range podIPs(p) {
-		addr, ok := parse(ip.text)
-		if _, taken := c.owner[addr]; ok && !taken {
-			c.owner[addr] = ObjectError{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
-		}
-	}
-}
-
-func (c *claims) pod(p *corev1.Pod) {
-	for _, ip := range podIPs(p) {
-		c.claim(ObjectError{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}, ip.text, ip.path)
-	}
-}
-
-func (c *claims) service(s *corev1.Service) {
-	who := ObjectError{Kind: "Service", Namespace: s.Namespace, Name: s.Name}
-	path := field.NewPath("spec")
-	c.claim(who, s.Spec.ClusterIP, path.Child("clusterIP"))
-	for i, text := range s.Spec.ClusterIPs {
-		c.claim(who, text, path.Child("clusterIPs").Index(i))
-	}
-}
-
-// claim reports an error if somebody else owns the address. An object may list an address of its own twice (podIP and
-// podIPs, InternalIP and ExternalIP).
-func (c *claims) claim(who ObjectError, text string, path *field.Path) {
-	addr, ok := parse(text)
-	if !ok {
-		return
-	}
-	other, taken := c.owner[addr]
-	if !taken {
-		c.owner[addr] = who
-		return
-	}
-	if other == who {
-		return
-	}
-	who.Err = field.Invalid(path, text, fmt.Sprintf("is already the address of %s", other.object()))
-	c.errs = append(c.errs, who)
-}
-
-type statusIP struct {
-	text string
-	path *field.Path
-}
-
-// podIPs returns the addresses of p, each once, with their places.
-func podIPs(p *corev1.Pod) []statusIP {
+func podIPs(p *corev1.Pod) []place {
 	status := field.NewPath("status")
-	ips := []statusIP{{p.Status.PodIP, status.Child("podIP")}}
+	places := []place{{p.Status.PodIP, status.Child("podIP")}}
 	for i, ip := range p.Status.PodIPs {
-		if ip.IP != p.Status.PodIP {
-			ips = append(ips, statusIP{ip.IP, status.Child("podIPs").Index(i).Child("ip")})
-		}
+		places = append(places, place{ip.IP, status.Child("podIPs").Index(i).Child("ip")})
 	}
-	return ips
+	return places
+}
+
+func serviceIPs(s *corev1.Service) []place {
+	spec := field.NewPath("spec")
+	places := []place{{s.Spec.ClusterIP, spec.Child("clusterIP")}}
+	for i, text := range s.Spec.ClusterIPs {
+		places = append(places, place{text, spec.Child("clusterIPs").Index(i)})
+	}
+	return places
 }
 
 // parse reads an address in any form the API has ever accepted.
