@@ -24,6 +24,8 @@ type Binaries struct {
 type FindOptions struct {
 	// Dir, if set, is the only place to look.
 	Dir string
+	// Node asks for kubelet and kubeadm too, for nodes with a container runtime. They are in Binaries.Dir.
+	Node bool
 	// Build allows building what is nowhere to be found. It takes about ten minutes on two cores.
 	Build bool
 	// Progress is told, in lines for people, what takes long. Default: nobody.
@@ -38,29 +40,42 @@ func Find(ctx context.Context, options FindOptions) (Binaries, error) {
 	if options.Progress == nil {
 		options.Progress = io.Discard
 	}
+	programs := options.programs()
 	if options.Dir != "" {
-		return binariesIn(options.Dir)
+		return binariesIn(options.Dir, programs)
 	}
-	if b, ok := given(options.Progress); ok {
+	if b, ok := given(programs, options.Progress); ok {
 		return b, nil
 	}
-	source, err := findSource()
+	source, err := findSource(options.Node)
 	if err != nil {
 		return Binaries{}, fmt.Errorf("%w: %w", ErrNotBuilt, err)
 	}
-	if b, err := source.cached(); err == nil {
+	if b, err := binariesIn(source.out, programs); err == nil {
 		return b, nil
 	}
 	if !options.Build {
 		return Binaries{}, ErrNotBuilt
 	}
-	return source.build(ctx, options.Progress)
+	if err := source.build(ctx, options.Progress); err != nil {
+		return Binaries{}, fmt.Errorf("build Kubernetes: %w", err)
+	}
+	return binariesIn(source.out, programs)
+}
+
+// programs are those that a place must have.
+func (o FindOptions) programs() []string {
+	programs := []string{etcdName, apiServerName, controllerManagerName, kubeProxyName}
+	if o.Node {
+		programs = append(programs, nodePrograms()...)
+	}
+	return programs
 }
 
 // given looks where the user has put programs. A place that lacks some is passed over, and the user is told.
-func given(progress io.Writer) (Binaries, bool) {
+func given(programs []string, progress io.Writer) (Binaries, bool) {
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
-		b, err := binariesIn(assets)
+		b, err := binariesIn(assets, programs)
 		if err == nil {
 			return b, true
 		}
@@ -70,33 +85,30 @@ func given(progress io.Writer) (Binaries, bool) {
 	if err != nil {
 		return Binaries{}, false
 	}
-	b, err := binariesIn(filepath.Dir(etcd))
+	b, err := binariesIn(filepath.Dir(etcd), programs)
 	return b, err == nil
 }
 
 // binariesIn returns the programs of one directory or says which are missing there.
-func binariesIn(dir string) (Binaries, error) {
+func binariesIn(dir string, programs []string) (Binaries, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return Binaries{}, fmt.Errorf("find programs: %w", err)
 	}
 	var missing []string
-	program := func(name string) string {
-		path := filepath.Join(dir, name)
-		if _, err := exec.LookPath(path); err != nil {
+	for _, name := range programs {
+		if _, err := exec.LookPath(filepath.Join(dir, name)); err != nil {
 			missing = append(missing, name)
 		}
-		return path
-	}
-	b := Binaries{
-		Dir:               dir,
-		Etcd:              program(etcdName),
-		APIServer:         program(apiServerName),
-		ControllerManager: program(controllerManagerName),
-		KubeProxy:         program(kubeProxyName),
 	}
 	if len(missing) > 0 {
 		return Binaries{}, fmt.Errorf("%s lacks %s", dir, strings.Join(missing, ", "))
 	}
-	return b, nil
+	return Binaries{
+		Dir:               dir,
+		Etcd:              filepath.Join(dir, etcdName),
+		APIServer:         filepath.Join(dir, apiServerName),
+		ControllerManager: filepath.Join(dir, controllerManagerName),
+		KubeProxy:         filepath.Join(dir, kubeProxyName),
+	}, nil
 }

@@ -28,13 +28,17 @@ const (
 
 // source is the module that the programs are built from.
 type source struct {
-	dir string // of the module
-	out string // of the programs, keyed by everything that decides what is built
+	dir  string // of the module
+	node bool   // with kubelet and kubeadm
+	out  string // of the programs, keyed by everything that decides what is built
 }
+
+// nodePrograms are what the module's build tag "node" adds.
+func nodePrograms() []string { return []string{"kubelet", "kubeadm"} }
 
 // findSource looks for the module in the working directory's ancestors, one of which is the root of the project when
 // tests and `go run` are at work.
-func findSource() (source, error) {
+func findSource(node bool) (source, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return source{}, fmt.Errorf("find %s: %w", sourceDir, err)
@@ -42,7 +46,7 @@ func findSource() (source, error) {
 	for start := dir; ; dir = filepath.Dir(dir) {
 		module := filepath.Join(dir, sourceDir)
 		if _, err := os.Stat(filepath.Join(module, "go.mod")); err == nil {
-			return newSource(module)
+			return newSource(module, node)
 		}
 		if dir == filepath.Dir(dir) {
 			return source{}, fmt.Errorf("find %s: %s is not in the project's source tree", sourceDir, start)
@@ -50,7 +54,7 @@ func findSource() (source, error) {
 	}
 }
 
-func newSource(module string) (source, error) {
+func newSource(module string, node bool) (source, error) {
 	key, err := hashModule(module)
 	if err != nil {
 		return source{}, err
@@ -59,7 +63,10 @@ func newSource(module string) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	return source{dir: module, out: filepath.Join(cache, key)}, nil
+	if node {
+		key += "-node"
+	}
+	return source{dir: module, node: node, out: filepath.Join(cache, key)}, nil
 }
 
 // hashModule identifies what a build of the module yields: its files, which include the versions of everything, and the
@@ -81,33 +88,30 @@ func hashModule(module string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
 }
 
-// cached returns the programs of an earlier build.
-func (s source) cached() (Binaries, error) { return binariesIn(s.out) }
-
 // build builds the programs into the cache. Whoever else needs them meanwhile, in this process or another, waits for the
 // same build.
-func (s source) build(ctx context.Context, progress io.Writer) (Binaries, error) {
+func (s source) build(ctx context.Context, progress io.Writer) error {
 	fmt.Fprintf(progress, "building Kubernetes and etcd into %s; once, for about ten minutes on two cores\n", s.out)
 	lock, err := s.lock(progress)
 	if err != nil {
-		return Binaries{}, err
+		return err
 	}
 	defer lock.Close()
-	if b, err := s.cached(); err == nil {
-		return b, nil
+	if _, err := os.Stat(s.out); err == nil {
+		return nil // by the one we waited for
 	}
-	staging, err := os.MkdirTemp(filepath.Dir(s.out), "building-")
-	if err != nil {
-		return Binaries{}, fmt.Errorf("build Kubernetes: %w", err)
+	staging := s.out + ".new"
+	if err := os.RemoveAll(staging); err != nil { // of a build that was killed
+		return err
+	}
+	if err := os.Mkdir(staging, 0o700); err != nil {
+		return err
 	}
 	defer os.RemoveAll(staging)
 	if err := s.buildInto(ctx, staging, progress); err != nil {
-		return Binaries{}, fmt.Errorf("build Kubernetes: %w", err)
+		return err
 	}
-	if err := os.Rename(staging, s.out); err != nil {
-		return Binaries{}, fmt.Errorf("build Kubernetes: %w", err)
-	}
-	return s.cached()
+	return os.Rename(staging, s.out)
 }
 
 // lock makes this the only build of s.
@@ -115,7 +119,7 @@ func (s source) lock(progress io.Writer) (*os.File, error) {
 	path := s.out + ".lock"
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("build Kubernetes: %w", err)
+		return nil, err
 	}
 	f.Close()
 	lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
@@ -131,12 +135,17 @@ func (s source) buildInto(ctx context.Context, dir string, progress io.Writer) e
 	if err != nil {
 		return fmt.Errorf("read the version of Kubernetes: %w", err)
 	}
-	cmd := s.command(ctx, "build", "-v", "-trimpath", "-buildvcs=false",
-		"-ldflags", linkerFlags(strings.TrimSpace(string(version))), "-o", filepath.Join(dir, binaryName), ".")
-	if err := runShowing(cmd, progress); err != nil {
+	args := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, binaryName),
+		"-ldflags", linkerFlags(strings.TrimSpace(string(version)))}
+	programs := []string{etcdName, apiServerName, controllerManagerName, kubeProxyName, "kube-scheduler", "kubectl"}
+	if s.node {
+		args = append(args, "-tags", "node")
+		programs = append(programs, nodePrograms()...)
+	}
+	if err := runShowing(s.command(ctx, append(args, ".")...), progress); err != nil {
 		return err
 	}
-	for _, program := range []string{etcdName, apiServerName, controllerManagerName, kubeProxyName, "kube-scheduler", "kubectl"} {
+	for _, program := range programs {
 		if err := os.Symlink(binaryName, filepath.Join(dir, program)); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -14,11 +15,16 @@ import (
 // same for the same user and groups. A ServiceAccount is the user "system:serviceaccount:NAMESPACE:NAME" in the groups
 // "system:serviceaccounts" and "system:serviceaccounts:NAMESPACE". It works in every namespace that has a Link.
 func (c *Cluster) Kubeconfig(user string, groups []string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	path := c.file(kubeconfigName(user, groups))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil // and perhaps some program is reading it
+	}
 	config, err := c.Config(user, groups)
 	if err != nil {
 		return "", err
 	}
-	path := c.file(kubeconfigName(user, groups))
 	if err := clientcmd.WriteToFile(toKubeconfig(user, config), path); err != nil {
 		return "", fmt.Errorf("write kubeconfig of %s: %w", user, err)
 	}

@@ -16,6 +16,9 @@ type stateDir struct {
 	lock *os.File
 }
 
+// maxStateDir bounds the length of its path, so that sockets in it have names that fit (unix(7): 107 bytes).
+const maxStateDir = 107 - len("/etcd-peer.sock")
+
 // newStateDir makes a directory under the user's cache directory (not under /tmp, whose names others can take first),
 // and removes those of dead owners.
 func newStateDir() (*stateDir, error) {
@@ -35,6 +38,10 @@ func newStateDir() (*stateDir, error) {
 	path, err := os.MkdirTemp(parent, "")
 	if err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
+	}
+	if len(path) > maxStateDir {
+		os.Remove(path)
+		return nil, fmt.Errorf("create state directory: %s is too long a path for sockets; set XDG_CACHE_HOME", path)
 	}
 	lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {

@@ -1,0 +1,125 @@
+// Command cluster keeps one cluster of package hack/cluster running in the background, to try things out:
+//
+//	go run ./hack/cluster/cmd/cluster up
+//	eval "$(go run ./hack/cluster/cmd/cluster env)"
+//	kubectl get namespaces
+//	go run ./hack/cluster/cmd/cluster down
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/hack/cluster"
+)
+
+const usage = `usage: cluster COMMAND [FLAG…]
+
+  up      start a cluster in the background, unless one runs ("up -h" lists its flags)
+  down    stop it and remove its state
+  status  say whether it runs and where
+  env     print shell commands that make kubectl use it
+  build   find or build the programs and print their directory ("-node": with kubelet and kubeadm)
+`
+
+// errUsage means that the caller was told how to call.
+var errUsage = errors.New("wrong usage")
+
+// streams are where a command writes: results, and everything else.
+type streams struct{ out, err io.Writer }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	err := run(ctx, streams{os.Stdout, os.Stderr}, os.Args[1:])
+	if errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s streams, args []string) error {
+	instance, err := openInstance()
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		fmt.Fprint(s.err, usage)
+		return errUsage
+	}
+	switch args[0] {
+	case "up":
+		return up(ctx, s, instance, args[1:])
+	case "down":
+		return down(s, instance)
+	case "status":
+		return status(s, instance)
+	case "env":
+		return env(s, instance)
+	case "build":
+		return build(ctx, s, args[1:])
+	}
+	fmt.Fprint(s.err, usage)
+	return errUsage
+}
+
+// down asks the owner to stop the cluster and returns when it has.
+func down(s streams, i instance) error {
+	owner, err := i.owner()
+	if err != nil {
+		return err
+	}
+	if owner == 0 {
+		fmt.Fprintln(s.err, "no cluster runs")
+		return nil
+	}
+	if err := unix.Kill(owner, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("stop process %d: %w", owner, err)
+	}
+	return i.awaitRelease()
+}
+
+func status(s streams, i instance) error {
+	state, err := i.running()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "running: Kubernetes %s at %s, process %d\nkubeconfig: %s\nlogs: %s\n",
+		state.Version, state.URL, state.PID, state.Kubeconfig, state.Dir)
+	return nil
+}
+
+func env(s streams, i instance) error {
+	state, err := i.running()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "export KUBECONFIG=%s\nexport PATH=%s:\"$PATH\"\n", quote(state.Kubeconfig), quote(state.BinDir))
+	return nil
+}
+
+// build makes sure that there are programs, so that what comes later need not wait.
+func build(ctx context.Context, s streams, args []string) error {
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	flags.SetOutput(s.err)
+	node := flags.Bool("node", false, "with kubelet and kubeadm")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return errUsage
+	}
+	binaries, err := cluster.Find(ctx, cluster.FindOptions{Node: *node, Build: true, Progress: s.err})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, binaries.Dir)
+	return nil
+}

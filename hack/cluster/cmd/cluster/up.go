@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/hack/cluster"
+)
+
+// upFlags are what "up" can be told.
+type upFlags struct {
+	options    cluster.Options
+	foreground bool
+	detachTo   string
+}
+
+func parseUp(s streams, args []string) (upFlags, error) {
+	var f upFlags
+	flags := flag.NewFlagSet("up", flag.ContinueOnError)
+	flags.SetOutput(s.err)
+	flags.StringVar(&f.options.BinDir, "bin-dir", "", "`directory` of the programs, instead of looking for them")
+	flags.BoolVar(&f.foreground, "foreground", false, "stay and stop the cluster on Ctrl-C")
+	flags.StringVar(&f.detachTo, "detach-to", "", "with -foreground: write to this `file` once the cluster is ready")
+	list := func(name, usage string, add func(string) error) { flags.Func(name, usage+" (may be repeated)", add) }
+	list("manifest", "YAML `file` to apply", appendTo(&f.options.Manifests))
+	list("controller", "`name` of a further controller to run", appendTo(&f.options.Controllers))
+	list("apiserver-arg", "further `flag` of kube-apiserver", appendTo(&f.options.APIServerArgs))
+	list("service-cidr", "`range` of ClusterIPs, the primary family first", func(word string) error {
+		prefix, err := netip.ParsePrefix(word)
+		f.options.ServiceCIDRs = append(f.options.ServiceCIDRs, prefix)
+		return err
+	})
+	if err := flags.Parse(args); err != nil {
+		return f, errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(s.err, "up takes no arguments, got %q\n", flags.Args())
+		return f, errUsage
+	}
+	return f, nil
+}
+
+func appendTo(words *[]string) func(string) error {
+	return func(word string) error {
+		*words = append(*words, word)
+		return nil
+	}
+}
+
+// up starts the cluster here, or in a process of its own that runs "up -foreground".
+func up(ctx context.Context, s streams, i instance, args []string) error {
+	f, err := parseUp(s, args)
+	if err != nil {
+		return err
+	}
+	f.options.Progress = s.err
+	if f.foreground {
+		return own(ctx, s, i, f)
+	}
+	if err := detach(ctx, s, i, args); err != nil {
+		return err
+	}
+	return status(s, i)
+}
+
+// detach starts the owner and returns when its cluster is ready. Until then the owner's stderr is a pipe that is passed
+// on to ours; when it ends, the owner is either ready or dead.
+func detach(ctx context.Context, s streams, i instance, args []string) error {
+	if _, err := i.running(); !errors.Is(err, errNotRunning) {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	owner := exec.Command(self, append([]string{"up", "-foreground", "-detach-to", i.logPath()}, args...)...)
+	owner.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	stderr, err := owner.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := owner.Start(); err != nil {
+		return fmt.Errorf("start the owner of the cluster: %w", err)
+	}
+	interrupted := context.AfterFunc(ctx, func() { owner.Process.Signal(unix.SIGTERM) })
+	defer interrupted() // from then on it lives without us
+	if _, err := io.Copy(s.err, stderr); err != nil {
+		return fmt.Errorf("start the owner of the cluster: %w", err)
+	}
+	if _, err := i.running(); errors.Is(err, errNotRunning) {
+		return errors.New("the cluster did not start")
+	}
+	return nil
+}
+
+// own runs the cluster in this process until ctx is done.
+func own(ctx context.Context, s streams, i instance, f upFlags) (err error) {
+	lock, err := i.acquire()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	start := time.Now()
+	c, err := cluster.Start(ctx, f.options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop(), os.Remove(i.statePath())) }()
+	if err := announce(c, i); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "ready after %s\n", time.Since(start).Round(10*time.Millisecond))
+	if f.detachTo != "" {
+		if err := redirectStderr(f.detachTo); err != nil {
+			return err
+		}
+	}
+	return c.Wait(ctx)
+}
+
+// announce publishes where the cluster is.
+func announce(c *cluster.Cluster, i instance) error {
+	kubeconfig, err := c.Kubeconfig("palisade-admin", []string{"system:masters"})
+	if err != nil {
+		return err
+	}
+	version, err := c.Client().Discovery().ServerVersion()
+	if err != nil {
+		return err
+	}
+	return i.publish(state{
+		PID:        os.Getpid(),
+		Version:    strings.TrimPrefix(version.GitVersion, "v"),
+		URL:        c.URL(),
+		Kubeconfig: kubeconfig,
+		Dir:        c.Dir(),
+		BinDir:     c.Binaries().Dir,
+	})
+}
+
+// redirectStderr lets everything that this process writes to stderr go to a file.
+func redirectStderr(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Dup3(int(f.Fd()), unix.Stderr, 0)
+}
