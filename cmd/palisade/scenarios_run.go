@@ -54,7 +54,7 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w.out, "%d scenarios on %s\n\n", len(inputs), why)
+	fmt.Fprintf(w.out, "%s on %s\n\n", run.Count(len(inputs), "scenario"), why)
 	progress := newProgress(w.out, len(inputs))
 	result, err := run.Run(ctx, run.Options{
 		Backend: chosen, Parallel: flags.parallel, Progress: progress.update, Now: w.now,
@@ -85,6 +85,6 @@ func outcome(r run.Result) error {
 			failed++
 		}
 	}
-	return failf("%d of %d scenarios failed, with %d mismatches in %d connections",
-		failed, len(r.Scenarios), r.Totals().Mismatches, r.Totals().Cells)
+	return failf("%d of %s failed, with %s in %s", failed, run.Count(len(r.Scenarios), "scenario"),
+		run.Count(r.Totals().Mismatches, "mismatch"), run.Count(r.Totals().Cells, "connection"))
 }

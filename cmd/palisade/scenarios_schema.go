@@ -1,7 +1,11 @@
 package main
 
 import (
+	"io"
+
 	"github.com/spf13/cobra"
+
+	"github.com/palisade-netpol/palisade/scenarios"
 )
 
 func newScenariosSchema(w *world) *cobra.Command {
@@ -10,7 +14,7 @@ func newScenariosSchema(w *world) *cobra.Command {
 		Short: "Print the JSON Schema of scenario files, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := w.out.Write(nil)
+			_, err := io.WriteString(w.out, scenarios.Schema())
 			return err
 		},
 	}

@@ -44,10 +44,10 @@ func (s summary) table() string {
 	b.WriteString(p.dim(line(" ", "SCENARIO", "STEPS", "CELLS", "MISMATCHES", "DURATION")))
 	for _, scenario := range s.Scenarios {
 		steps, cells, mismatches := numbers(scenario.Totals())
-		b.WriteString(line(mark(scenario.Passed(), p), scenario.Name, steps, cells, mismatches, seconds(scenario.Seconds)))
+		b.WriteString(line(mark(scenario.Passed(), p), scenario.Name, steps, cells, mismatches, run.FormatSeconds(scenario.Seconds)))
 	}
 	steps, cells, mismatches := numbers(s.Totals())
-	b.WriteString(p.bold(line(" ", "all", steps, cells, mismatches, seconds(s.Seconds))))
+	b.WriteString(p.bold(line(" ", "all", steps, cells, mismatches, run.FormatSeconds(s.Seconds))))
 	return b.String()
 }
 
@@ -60,12 +60,13 @@ func numbers(t run.Totals) (steps, cells, mismatches string) {
 	return strconv.Itoa(t.Steps), strconv.Itoa(t.Cells), mismatches
 }
 
-func seconds(s float64) string { return fmt.Sprintf("%.1f s", s) }
-
 func (s summary) verdict() string {
 	p := paint(s.color)
 	if s.Passed() {
 		return p.green(fmt.Sprintf("Every one of %d connections is as the policies mean it.", s.Totals().Cells))
+	}
+	if s.Totals().Mismatches == 0 {
+		return p.red("Not every scenario could be carried out and checked.")
 	}
 	return p.red("Not every connection is as the policies mean it.")
 }
@@ -87,7 +88,7 @@ func (s summary) failure(scenario run.ScenarioResult) string {
 			shown = true
 			b.WriteString(s.step(i+1, step))
 		} else if len(step.Mismatches) > 0 {
-			fmt.Fprintf(&b, "  step %d (%s): %d mismatches\n", i+1, step.Name, len(step.Mismatches))
+			fmt.Fprintf(&b, "  step %d (%s): %s\n", i+1, step.Name, run.Count(len(step.Mismatches), "mismatch"))
 		}
 	}
 	return b.String()
@@ -119,7 +120,7 @@ func (s summary) step(number int, step run.StepResult) string {
 // sideBySide shows both matrices with the mismatches starred, one below the other where the terminal is too narrow.
 func (s summary) sideBySide(m run.Matrix, mismatches []run.Mismatch) string {
 	marked := func(from, to int) bool { return m.Mismatch(from, to, mismatches) != nil }
-	expected := panel{"expected", m.Expected, marked}
+	expected := panel{"expected", expectedRows(m, mismatches), marked}
 	observed := panel{"observed", m.Observed, marked}
 	both := grid{m.Order, []panel{expected, observed}, 2, paint(s.color)}
 	if both.width() <= s.width {
@@ -127,6 +128,21 @@ func (s summary) sideBySide(m run.Matrix, mismatches []run.Mismatch) string {
 	}
 	return newGrid(m.Order, paint(s.color), s.width, expected).String() + "\n" +
 		newGrid(m.Order, paint(s.color), s.width, observed).String()
+}
+
+// expectedRows are those of the model, except where a hand-written expectation says otherwise.
+func expectedRows(m run.Matrix, mismatches []run.Mismatch) []string {
+	rows := make([]string, len(m.Expected))
+	for from := range m.Expected {
+		row := []byte(m.Expected[from])
+		for to := range row {
+			if bad := m.Mismatch(from, to, mismatches); bad != nil {
+				row[to] = bad.Expected.Cell()
+			}
+		}
+		rows[from] = string(row)
+	}
+	return rows
 }
 
 // wrap breaks text into lines of at most width columns, indented by indent.

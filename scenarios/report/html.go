@@ -2,7 +2,6 @@ package report
 
 import (
 	"embed"
-	"fmt"
 	"html/template"
 	"io"
 
@@ -22,22 +21,11 @@ func HTML(w io.Writer, r run.Result) error {
 	}
 	page, err := template.New("report.html.tmpl").Funcs(template.FuncMap{
 		"css":     func() template.CSS { return template.CSS(css) },
-		"seconds": func(s float64) string { return fmt.Sprintf("%.1f s", s) },
-		"count":   count,
+		"seconds": run.FormatSeconds,
+		"count":   run.Count,
 	}).ParseFS(assets, "report.html.tmpl")
 	if err != nil {
 		return err
 	}
 	return page.Execute(w, newPage(r))
-}
-
-// count returns n with its noun, for example "1 cell" or "2 cells".
-func count(n int, noun string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case noun == "mismatch":
-		return fmt.Sprintf("%d mismatches", n)
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

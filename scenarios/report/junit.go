@@ -99,7 +99,7 @@ func junitFailure(mismatches []run.Mismatch) *junitProblem {
 		lines = append(lines, m.At+": "+m.String())
 	}
 	return &junitProblem{
-		Message: fmt.Sprintf("%d mismatches, first: %s", len(mismatches), mismatches[0]), Text: strings.Join(lines, "\n"),
+		Message: fmt.Sprintf("%s, first: %s", run.Count(len(mismatches), "mismatch"), mismatches[0]), Text: strings.Join(lines, "\n"),
 	}
 }
 

@@ -15,6 +15,8 @@ type page struct {
 	Passed    bool
 	Totals    run.Totals
 	Scenarios []scenario
+	// Failed is the first scenario that did not pass, nil if all did.
+	Failed *scenario
 }
 
 type scenario struct {
@@ -68,6 +70,9 @@ func newPage(r run.Result) page {
 	p := page{Result: r, Passed: r.Passed(), Totals: r.Totals()}
 	for i, s := range r.Scenarios {
 		p.Scenarios = append(p.Scenarios, newScenario(fmt.Sprintf("s%d", i+1), s))
+	}
+	if i := slices.IndexFunc(p.Scenarios, func(s scenario) bool { return !s.Passed }); i >= 0 {
+		p.Failed = &p.Scenarios[i]
 	}
 	return p
 }
@@ -138,9 +143,9 @@ func newCells(m run.Matrix, from int, mismatches []run.Mismatch) []cell {
 	for to := range m.Order {
 		c := newCell(m.Expected[from][to], m.Observed[from][to])
 		c.Title = fmt.Sprintf("%s → %s: %s", m.Order[from], m.Order[to], c.Title)
-		if m.Mismatch(from, to, mismatches) != nil {
+		if bad := m.Mismatch(from, to, mismatches); bad != nil {
 			c.Class += " bad"
-			c.Title += " — mismatch"
+			c.Title = "mismatch: " + bad.String()
 		}
 		if namespaceStarts(m.Order, to) {
 			c.Class += " start"

@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -152,4 +153,23 @@ func (m Matrix) Mismatch(from, to int, mismatches []Mismatch) *Mismatch {
 		}
 	}
 	return nil
+}
+
+// FormatSeconds returns a duration as people read it: "12 ms", "3.2 s".
+func FormatSeconds(s float64) string {
+	if s < 1 {
+		return fmt.Sprintf("%.0f ms", s*1000)
+	}
+	return fmt.Sprintf("%.1f s", s)
+}
+
+// Count returns n with its noun: "1 cell", "2 cells", "2 mismatches".
+func Count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "ch"):
+		return fmt.Sprintf("%d %ses", n, noun)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
