@@ -81,8 +81,8 @@ func servicePort(p corev1.ServicePort, needsName bool, path *field.Path) field.E
 	case needsName:
 		errs = append(errs, field.Required(path.Child("name"), "ports need names where there are several"))
 	}
-	if p.TargetPort == (intstr.IntOrString{}) {
-		return errs
+	if p.TargetPort == intstr.FromInt32(0) || p.TargetPort == intstr.FromString("") {
+		return errs // it defaults to port
 	}
 	return append(errs, portOrName(p.TargetPort, path.Child("targetPort"))...)
 }
@@ -154,7 +154,11 @@ func endpointAddress(text string, t discoveryv1.AddressType, o Options, path *fi
 	default:
 		return nil
 	}
-	if errs := address(text, o, path); len(errs) > 0 {
+	errs := address(text, o, path)
+	if t == discoveryv1.AddressTypeIPv6 {
+		errs = validation.IsValidIP(path, text) // the canonical form, and never anything else
+	}
+	if len(errs) > 0 {
 		return errs
 	}
 	ip, _ := parse(text)
