@@ -16,11 +16,18 @@ type Fabric struct {
 	space *space
 }
 
+// discard is what the fabric answers from that there is no route to an IPv6 address. It is from the block of RFC 6666, which
+// no network uses; for IPv4 the kernel has such an address of its own.
+var discard = netip.MustParseAddr("100::1")
+
 // New makes a fabric without nodes.
 func New() (*Fabric, error) {
-	s, err := newSpace(slices.Concat(everywhere, routers)...)
+	s, err := newSpace(slices.Concat(everywhere, routers))
 	if err != nil {
 		return nil, fmt.Errorf("fabric: %w", err)
+	}
+	if err := s.addAddress("lo", discard); err != nil {
+		return nil, errors.Join(fmt.Errorf("fabric: %w", err), s.close())
 	}
 	return &Fabric{space: s}, nil
 }
@@ -37,7 +44,7 @@ type Node struct {
 // AddNode makes a node with addrs, reachable from all others. An address may be missing in a family: the node still
 // routes for its pods.
 func (f *Fabric) AddNode(name string, addrs []netip.Addr) (*Node, error) {
-	l, err := hang(f.space, LinkName("node", name), addrs, slices.Concat(everywhere, routers)...)
+	l, err := hang(f.space, LinkName("node", name), addrs, gateways, slices.Concat(everywhere, routers))
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", name, err)
 	}
@@ -90,11 +97,18 @@ type Pod struct {
 
 // AddPod makes a pod whose link, called link on the node, is still down.
 func (n *Node) AddPod(link string, addrs []netip.Addr) (*Pod, error) {
-	l, err := hang(n.leaf.space, link, addrs, everywhere...)
+	l, err := hang(n.leaf.space, link, addrs, gatewaysFor(addrs), everywhere)
 	if err != nil {
 		return nil, err
 	}
 	return &Pod{node: n, leaf: l}, nil
+}
+
+// gatewaysFor are the gateways of the families that addrs have: a pod without an IPv6 address has no way out by IPv6.
+func gatewaysFor(addrs []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(gateways), func(gw netip.Addr) bool {
+		return !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Is4() == gw.Is4() })
+	})
 }
 
 // NS is the pod's namespace.

@@ -22,7 +22,7 @@ type space struct {
 }
 
 // newSpace makes a namespace with loopback up.
-func newSpace(settings ...setting) (*space, error) {
+func newSpace(settings []setting) (*space, error) {
 	n, err := ns.New()
 	if err != nil {
 		return nil, err
@@ -39,9 +39,9 @@ func newSpace(settings ...setting) (*space, error) {
 }
 
 func (s *space) up(name string) error {
-	link, err := s.nl.LinkByName(name)
+	link, err := s.find(name)
 	if err != nil {
-		return fmt.Errorf("find link %s: %w", name, err)
+		return err
 	}
 	if err := s.nl.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set link %s up: %w", name, err)
@@ -76,8 +76,9 @@ func LinkName(namespace, name string) string {
 }
 
 // hang makes a namespace below parent with everything ready on its own side. name is that of the parent's side.
-func hang(parent *space, name string, addrs []netip.Addr, settings ...setting) (*leaf, error) {
-	s, err := newSpace(settings...)
+// The way out is given for the families of gateways.
+func hang(parent *space, name string, addrs, gateways []netip.Addr, settings []setting) (*leaf, error) {
+	s, err := newSpace(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +87,9 @@ func hang(parent *space, name string, addrs []netip.Addr, settings ...setting) (
 		return nil, errors.Join(err, s.close())
 	}
 	if err := l.configure(); err != nil {
+		return nil, errors.Join(err, l.remove())
+	}
+	if err := l.leaveBy(gateways); err != nil {
 		return nil, errors.Join(err, l.remove())
 	}
 	return l, nil
@@ -98,44 +102,57 @@ func (l *leaf) connect(name string) error {
 	if err := l.parent.nl.LinkAdd(veth); err != nil {
 		return fmt.Errorf("create link %s: %w", name, err)
 	}
-	upper, err := l.parent.nl.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", name, err)
-	}
-	l.upper = upper
-	return nil
+	var err error
+	l.upper, err = l.parent.find(name)
+	return err
 }
 
-// configure gives eth0 its addresses and the way out. The link has no carrier yet.
+// configure gives eth0 its addresses. The link has no carrier yet.
 func (l *leaf) configure() error {
-	lower, err := l.nl.LinkByName("eth0")
-	if err != nil {
-		return fmt.Errorf("find eth0: %w", err)
+	if err := l.up("eth0"); err != nil {
+		return err
 	}
-	l.lower = lower
-	if err := l.nl.LinkSetUp(lower); err != nil {
-		return fmt.Errorf("set eth0 up: %w", err)
+	var err error
+	if l.lower, err = l.find("eth0"); err != nil {
+		return err
 	}
 	for _, a := range l.addrs {
-		if err := l.addAddress(a); err != nil {
+		if err := l.addAddress("eth0", a); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (s *space) addAddress(link string, a netip.Addr) error {
+	l, err := s.find(link)
+	if err != nil {
+		return err
+	}
+	addr := &netlink.Addr{IPNet: ipNet(a)}
+	if a.Is6() {
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	if err := s.nl.AddrAdd(l, addr); err != nil {
+		return fmt.Errorf("add address %s: %w", a, err)
+	}
+	return nil
+}
+
+func (s *space) find(name string) (netlink.Link, error) {
+	link, err := s.nl.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return link, nil
+}
+
+// leaveBy makes each gateway the way out in its family.
+func (l *leaf) leaveBy(gateways []netip.Addr) error {
 	for _, gw := range gateways {
 		if err := l.addDefaultRoute(gw); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (l *leaf) addAddress(a netip.Addr) error {
-	addr := &netlink.Addr{IPNet: ipNet(a), Flags: unix.IFA_F_NODAD}
-	if a.Is4() {
-		addr.Flags = 0
-	}
-	if err := l.nl.AddrAdd(l.lower, addr); err != nil {
-		return fmt.Errorf("add address %s: %w", a, err)
 	}
 	return nil
 }
@@ -148,12 +165,12 @@ func (l *leaf) addDefaultRoute(gw netip.Addr) error {
 	return addRoute(l.space, netlink.Route{Dst: any, Gw: gw.AsSlice(), LinkIndex: l.lower.Attrs().Index})
 }
 
-// raise sets the parent's side up: from now on packets can leave and reach the leaf.
+// raise sets the parent's side up: when it returns, packets can leave and reach the leaf.
 func (l *leaf) raise() error {
 	if err := l.parent.nl.LinkSetUp(l.upper); err != nil {
 		return fmt.Errorf("set link %s up: %w", l.upper.Attrs().Name, err)
 	}
-	return nil
+	return l.settle()
 }
 
 // remove takes the leaf away. The kernel drops the routes through its link at once, the namespace soon after.

@@ -1,0 +1,106 @@
+package prober
+
+import (
+	"net/netip"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/sctp"
+)
+
+// endpoint speaks SCTP at one address of a host, for its listeners and for its probes. Its raw socket also keeps the
+// kernel from answering "protocol unreachable".
+type endpoint struct {
+	raw  *raw
+	host *host
+
+	mu    sync.Mutex
+	ports map[uint16]bool // that accept associations; others answer ABORT
+}
+
+// endpoint returns the endpoint of one of the host's addresses, made on first use.
+func (h *host) endpoint(addr netip.Addr) (*endpoint, error) {
+	if e := h.endpoints[addr]; e != nil {
+		return e, nil
+	}
+	r, err := listenRaw(h.ns, domain(addr), unix.IPPROTO_SCTP, func(fd int) error {
+		if err := reportErrors(fd, addr); err != nil {
+			return err
+		}
+		return unix.Bind(fd, sockaddr(netip.AddrPortFrom(addr, 0)))
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{raw: r, host: h, ports: map[uint16]bool{}}
+	r.hear, r.fail = e.hear, e.fail
+	h.endpoints[addr] = e
+	h.serve(r.file, r.serve)
+	return e, nil
+}
+
+// reportErrors makes a socket that speaks to a's family report every ICMP error.
+func reportErrors(fd int, a netip.Addr) error {
+	if a.Is4() {
+		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
+}
+
+func (e *endpoint) openPort(port uint16) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ports[port] = true
+}
+
+// hear answers an INIT, and hands an answer to the flight that asked.
+func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
+	p, err := sctp.Parse(segment)
+	if err != nil {
+		return
+	}
+	if p.Type == sctp.Init {
+		e.host.sky.arrive(flow.SCTP, p.SrcPort, e.host.addrs, p.DstPort)
+		reply := e.answer(p).Marshal()
+		unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
+		return
+	}
+	f := e.host.sky.find(flow.SCTP, p.DstPort)
+	if f == nil || src != f.to.Addr() || !p.Answers(initOf(f)) {
+		return
+	}
+	if p.Type == sctp.Abort {
+		f.reply(answer{err: errAbort})
+		return
+	}
+	f.reply(answer{name: string(p.Cookie)})
+}
+
+func (e *endpoint) answer(p sctp.Packet) sctp.Packet {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ports[p.DstPort] {
+		return p.Answer(0, nil)
+	}
+	return p.Answer(p.InitTag, []byte(e.host.name))
+}
+
+// fail hands an ICMP error to the flight whose INIT it returns.
+func (e *endpoint) fail(segment []byte, err error) {
+	src, dst, ok := ports(segment)
+	if !ok {
+		return
+	}
+	if f := e.host.sky.find(flow.SCTP, src); f != nil && f.to.Port() == dst {
+		f.reply(answer{err: err})
+	}
+}
+
+// initOf is the packet that a flight consists of.
+func initOf(f *flight) sctp.Packet {
+	return sctp.Packet{
+		SrcPort: f.port, DstPort: f.to.Port(), Type: sctp.Init, InitTag: uint32(f.number) | 1<<31,
+	}
+}

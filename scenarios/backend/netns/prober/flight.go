@@ -1,0 +1,105 @@
+package prober
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// flight is a probe under way.
+type flight struct {
+	number  uint64
+	proto   flow.Protocol
+	port    uint16           // source port
+	to      netip.AddrPort   // what it is sent to
+	targets []netip.AddrPort // where it may arrive
+	arrived atomic.Bool
+	answers chan answer // of a protocol without sockets; holds one
+}
+
+// answer is what came back to a flight.
+type answer struct {
+	name string // of the listener
+	err  error  // a refusal
+}
+
+// sky holds the flights under way, by protocol and source port.
+type sky struct {
+	mu      sync.Mutex
+	flights map[lane]*flight
+	number  uint64
+	port    uint16
+}
+
+type lane struct {
+	proto flow.Protocol
+	port  uint16
+}
+
+// Source ports count from the first to the last of the range and start again. It lies above the ports that people
+// listen on, and what is taken nevertheless is passed over.
+const firstPort, lastPort = 16384, 65535
+
+func newSky() *sky { return &sky{flights: map[lane]*flight{}, port: lastPort} }
+
+// nextPort returns a source port that was not used for the longest time.
+func (s *sky) nextPort() uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.port == lastPort {
+		s.port = firstPort
+	} else {
+		s.port++
+	}
+	return s.port
+}
+
+// start enters a flight.
+func (s *sky) start(p Probe, port uint16) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number++
+	f := &flight{
+		number: s.number, proto: p.Protocol, port: port, to: p.To, targets: p.Targets, answers: make(chan answer, 1),
+	}
+	s.flights[lane{p.Protocol, port}] = f
+	return f
+}
+
+func (s *sky) end(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.flights, lane{f.proto, f.port})
+}
+
+// find returns the flight with a source port, nil if there is none.
+func (s *sky) find(proto flow.Protocol, port uint16) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flights[lane{proto, port}]
+}
+
+// arrive records that a packet from a source port was delivered to one of addrs at a port.
+func (s *sky) arrive(proto flow.Protocol, port uint16, addrs []netip.Addr, at uint16) {
+	f := s.find(proto, port)
+	if f == nil {
+		return
+	}
+	for _, t := range f.targets {
+		for _, a := range addrs {
+			if t == netip.AddrPortFrom(a, at) {
+				f.arrived.Store(true)
+			}
+		}
+	}
+}
+
+// reply hands a flight what came back; only the first counts.
+func (f *flight) reply(a answer) {
+	select {
+	case f.answers <- a:
+	default:
+	}
+}
