@@ -1,0 +1,248 @@
+package datapath_test
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/datapath"
+	"github.com/palisade-netpol/palisade/sim/frame"
+)
+
+// runner is either reader of the tables.
+type runner interface {
+	load(*bpf.Image) error
+	run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error)
+}
+
+type twin struct {
+	*datapath.Datapath
+	now time.Duration
+}
+
+func (t *twin) load(img *bpf.Image) error { t.Load(img); return nil }
+func (t *twin) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
+	return t.Run(dir, iface, fromNode, f).Reason, nil
+}
+
+type kernel struct{ *bpf.Harness }
+
+func (k *kernel) load(img *bpf.Image) error { _, err := k.Sync(img); return err }
+func (k *kernel) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
+	out, err := k.Run(dir, iface, fromNode, f)
+	return out.Reason, err
+}
+
+const iface = 9
+
+var (
+	podIP   = netip.MustParseAddr("10.1.0.1")
+	podIP6  = netip.MustParseAddr("fd00:1::1")
+	peerIP  = netip.MustParseAddr("10.1.0.2")
+	peerIP6 = netip.MustParseAddr("fd00:1::2")
+)
+
+// img is an image for one pod. Each of egress and ingress is "open", "closed", or "peer:80": the peer's port 80 (egress) or
+// the pod's port 80 (ingress) for TCP and UDP.
+func img(egress, ingress string) *bpf.Image {
+	set := func(s string) uint32 {
+		return map[string]uint32{"open": bpf.SetOpen, "closed": bpf.SetClosed, "peer:80": bpf.SetFirst}[s]
+	}
+	i := &bpf.Image{
+		Peers4:     make([]bpf.Page, bpf.Fanout),
+		Hosts:      []bpf.Host{{Addr: bpf.Mapped(peerIP6), Class: 1}},
+		Sets:       make([]bpf.Page, bpf.SetFirst+1),
+		Rows:       make([]bpf.Page, 2),
+		PortSets:   make([]bpf.PortSet, bpf.PortsFirst+1),
+		PortPages:  make([]bpf.Page, bpf.PortsFirst+1),
+		PortLeaves: make([]bpf.PortLeaf, bpf.PortsFirst+1),
+		Pods: []bpf.Pod{{Ifindex: iface, Instance: 1, IP4: podIP, IP6: podIP6,
+			Sets: [2]uint32{flow.Egress: set(egress), flow.Ingress: set(ingress)}}},
+	}
+	i.Peers4[10].Slot[1] = 1 // 10.1.0.0/16
+	i.Sets[bpf.SetFirst].Slot[0] = 1
+	i.Rows[1].Slot[1] = bpf.PortsFirst
+	i.PortSets[bpf.PortsFirst] = bpf.PortSet{Tcp: bpf.PortsFirst, Udp: bpf.PortsFirst}
+	i.PortPages[bpf.PortsFirst].Slot[0] = bpf.PortsFirst
+	i.PortLeaves[bpf.PortsFirst].Bits[80/64] = 1 << (80 % 64)
+	return i
+}
+
+// step is one packet and why it must pass or be dropped, or a change of policy.
+type step struct {
+	policy   *bpf.Image
+	dir      flow.Direction
+	proto    flow.Protocol
+	kind     frame.Kind
+	pod      uint16 // the pod's port
+	peer     uint16 // the peer's port
+	want     bpf.Reason
+	fromNode bool
+}
+
+func out(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
+	return step{dir: flow.Egress, proto: p, kind: k, pod: pod, peer: peer, want: want}
+}
+
+func in(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
+	return step{dir: flow.Ingress, proto: p, kind: k, pod: pod, peer: peer, want: want}
+}
+
+func policy(egress, ingress string) step { return step{policy: img(egress, ingress)} }
+
+func node(s step) step { s.fromNode = true; return s }
+
+var flowCases = []struct {
+	name  string
+	steps []step
+}{
+	{"reply of an allowed connection passes an isolated pod (case 71)", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonReply),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+	}},
+	{"a flow one way says nothing about new ones the other way (case 72)", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.First, 4000, 80, bpf.ReasonClosed),
+		in(flow.TCP, frame.Later, 4001, 80, bpf.ReasonClosed),
+		in(flow.UDP, frame.Later, 4000, 80, bpf.ReasonClosed),
+	}},
+	{"a denied first packet leaves nothing behind", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 81, bpf.ReasonNoRule),
+		in(flow.TCP, frame.Answer, 4000, 81, bpf.ReasonClosed),
+	}},
+	{"replies of a served connection pass the egress of an isolated pod", []step{
+		policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonReply),
+		out(flow.TCP, frame.First, 80, 5000, bpf.ReasonClosed),
+	}},
+	{"UDP reply passes, another port does not", []step{
+		policy("peer:80", "closed"),
+		out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.UDP, frame.First, 4000, 80, bpf.ReasonReply),
+		in(flow.UDP, frame.First, 4000, 81, bpf.ReasonClosed),
+	}},
+	{"a revoked flow stops with its next packet, both ways", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonReply),
+		policy("closed", "closed"),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed),
+	}},
+	{"a policy change that still allows the flow does not cut it", []step{
+		policy("open", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		policy("peer:80", "closed"),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonReply),
+	}},
+	{"a flow older than the first policy goes on (aws-network-policy-agent#345)", []step{
+		policy("open", "open"),
+		out(flow.TCP, frame.First, 4000, 9000, bpf.ReasonNotIsolated),
+		out(flow.UDP, frame.First, 4000, 9000, bpf.ReasonNotIsolated),
+		policy("open", "closed"),
+		in(flow.TCP, frame.Later, 4000, 9000, bpf.ReasonReply),
+		in(flow.UDP, frame.Later, 4000, 9000, bpf.ReasonReply),
+	}},
+	{"a served UDP flow does not come back as the pod's own when it is revoked", []step{
+		policy("open", "peer:80"),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		out(flow.UDP, frame.First, 80, 5000, bpf.ReasonNotIsolated),
+		policy("open", "closed"),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonClosed),
+	}},
+	{"the node reaches its pods, and gets its answers (case 33)", []step{
+		policy("closed", "closed"),
+		in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonClosed),
+		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+	}},
+	{"SCTP: INIT ACK is a reply, INIT is not", []step{
+		policy("open", "closed"),
+		out(flow.SCTP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		in(flow.SCTP, frame.Answer, 4000, 80, bpf.ReasonReply),
+		in(flow.SCTP, frame.First, 4000, 80, bpf.ReasonClosed),
+	}},
+	{"echo reply belongs to the echo request of the same identifier", []step{
+		policy("open", "closed"),
+		out(flow.ICMP, frame.First, 7, 7, bpf.ReasonNotIsolated),
+		in(flow.ICMP, frame.Answer, 7, 7, bpf.ReasonReply),
+		in(flow.ICMP, frame.Answer, 8, 8, bpf.ReasonClosed),
+		in(flow.ICMP, frame.First, 7, 7, bpf.ReasonClosed),
+	}},
+	{"a rule for ports says nothing about protocols without ports", []step{
+		policy("peer:80", "peer:80"),
+		out(flow.ICMP, frame.First, 7, 7, bpf.ReasonNoRule),
+		in(flow.ICMP, frame.First, 7, 7, bpf.ReasonNoRule),
+	}},
+}
+
+// TestFlows plays each case on the twin and, as root, in the kernel, over IPv4 and over IPv6.
+func TestFlows(t *testing.T) {
+	play := func(name string, start func(*testing.T) runner) {
+		for _, c := range flowCases {
+			for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+				t.Run(name+"/"+flow.FamilyOf(addrs[0]).String()+"/"+c.name, func(t *testing.T) {
+					playSteps(t, start(t), c.steps, addrs[0], addrs[1])
+				})
+			}
+		}
+	}
+	play("twin", func(*testing.T) runner {
+		w := &twin{now: time.Hour}
+		w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
+		return w
+	})
+	if os.Geteuid() != 0 {
+		t.Log("not root: not played in the kernel")
+		return
+	}
+	play("kernel", func(t *testing.T) runner {
+		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		return &kernel{h}
+	})
+}
+
+func playSteps(t *testing.T, r runner, steps []step, pod, peer netip.Addr) {
+	for i, s := range steps {
+		if s.policy != nil {
+			if err := r.load(s.policy); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		tuple := flow.Tuple{Src: pod, Dst: peer, Protocol: s.proto, SrcPort: s.pod, DstPort: s.peer}
+		if s.dir == flow.Ingress {
+			tuple = tuple.Reply()
+		}
+		if s.proto == flow.ICMP && pod.Is6() {
+			tuple.Protocol = flow.ICMPv6
+		}
+		got, err := r.run(s.dir, s.fromNode, frame.New(tuple, s.kind))
+		if err != nil || got != s.want {
+			t.Errorf("step %d, %s %+v: got %s (%v), want %s", i, s.dir, tuple, got, err, s.want)
+		}
+	}
+}
+
+// TestUDPTimesOut: a reply that comes three minutes after the flow's last packet is none.
+func TestUDPTimesOut(t *testing.T) {
+	w := &twin{now: time.Hour}
+	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
+	steps := []step{policy("peer:80", "closed"), out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy)}
+	playSteps(t, w, steps, podIP, peerIP)
+	w.now += 180 * time.Second
+	playSteps(t, w, []step{in(flow.UDP, frame.First, 4000, 80, bpf.ReasonReply)}, podIP, peerIP)
+	w.now += time.Second
+	playSteps(t, w, []step{in(flow.UDP, frame.First, 4000, 80, bpf.ReasonClosed)}, podIP, peerIP)
+}
