@@ -1,0 +1,254 @@
+package bpf_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
+)
+
+const iface = 9
+
+var (
+	pod  = netip.MustParseAddr("10.1.0.1")
+	peer = netip.MustParseAddr("10.1.0.2")
+	syn  = frame.New(flow.Tuple{Src: peer, Dst: pod, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}, frame.First)
+	// small are tables that are quick to make.
+	small = bpf.Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}
+)
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the tables are the kernel's")
+	}
+}
+
+// image holds one pod whose ingress allows class 1 the given word of ports; 10.1.0.0/16 has that class. shift moves all
+// numbers, so that images of different shifts share nothing but their meaning.
+func image(ports uint32, shift uint32) *bpf.Image {
+	set, class, row := bpf.SetFirst+shift, 1+shift, 1+shift
+	img := &bpf.Image{
+		Peers4: make([]bpf.Page, bpf.Fanout),
+		Hosts:  []bpf.Host{{Addr: bpf.Mapped(netip.MustParseAddr("fd00::1")), Class: class}},
+		Nets:   []bpf.Net{{Addr: bpf.Mapped(netip.MustParseAddr("fd00::")), Bits: 16, Class: class}},
+		Sets:   make([]bpf.Page, set+1),
+		Rows:   make([]bpf.Page, row+1),
+		Pods:   []bpf.Pod{{Ifindex: iface, Instance: 1, IP4: pod, Sets: [2]uint32{bpf.SetOpen, set}}},
+	}
+	img.Peers4[10].Slot[1] = class
+	img.Sets[set].Slot[0] = row
+	img.Rows[row].Slot[class] = ports
+	return img
+}
+
+func harness(t *testing.T, mode bpf.Mode) *bpf.Harness {
+	t.Helper()
+	needRoot(t)
+	h, err := bpf.NewHarness(small, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func expect(t *testing.T, h *bpf.Harness, want bpf.Reason) {
+	t.Helper()
+	if got, err := h.Run(flow.Ingress, iface, false, syn); err != nil || got.Reason != want {
+		t.Errorf("got %s (%v), want %s", got.Reason, err, want)
+	}
+}
+
+func mustSync(t *testing.T, n *bpf.Node, img *bpf.Image) bpf.Stats {
+	t.Helper()
+	s, err := n.Sync(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSyncWritesNothingWhereNothingChanged(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	if s := mustSync(t, h.Node, image(bpf.PortsAll, 0)); !s.Switched || s.TableWrites == 0 || s.PodWrites != 1 {
+		t.Errorf("first sync wrote %+v, want tables, one pod and a switch", s)
+	}
+	if s := mustSync(t, h.Node, image(bpf.PortsAll, 0)); s != (bpf.Stats{}) {
+		t.Errorf("second sync of the same image wrote %+v, want nothing", s)
+	}
+	expect(t, h, bpf.ReasonPolicy)
+}
+
+func TestSyncChangesTheVerdict(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	for i, want := range []bpf.Reason{bpf.ReasonPolicy, bpf.ReasonNoRule, bpf.ReasonPolicy, bpf.ReasonNoRule} {
+		ports := map[bpf.Reason]uint32{bpf.ReasonPolicy: bpf.PortsAll, bpf.ReasonNoRule: bpf.PortsNone}[want]
+		mustSync(t, h.Node, image(ports, uint32(i*7%3)))
+		expect(t, h, want)
+	}
+}
+
+func TestUnknownPodFollowsTheMode(t *testing.T) {
+	expect(t, harness(t, bpf.Standard), bpf.ReasonUnknownPodOpen)
+	strict := harness(t, bpf.Strict)
+	expect(t, strict, bpf.ReasonUnknownPod)
+	mustSync(t, strict.Node, image(bpf.PortsAll, 0))
+	expect(t, strict, bpf.ReasonPolicy)
+	mustSync(t, strict.Node, &bpf.Image{})
+	expect(t, strict, bpf.ReasonUnknownPod)
+}
+
+func TestTooLargeImageChangesNothing(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	mustSync(t, h.Node, image(bpf.PortsNone, 0))
+	big := image(bpf.PortsAll, 0)
+	for i := range byte(200) {
+		big.Hosts = append(big.Hosts, bpf.Host{Addr: [16]byte{0xfd, 15: i}, Class: 1})
+	}
+	if s, err := h.Sync(big); !errors.Is(err, bpf.ErrTooLarge) || s != (bpf.Stats{}) {
+		t.Errorf("wrote %+v, error %v; want nothing and ErrTooLarge", s, err)
+	}
+	expect(t, h, bpf.ReasonNoRule)
+}
+
+// TestSwitchIsAtomic swaps two images with no number in common as fast as it can while another thread sends packets.
+// Both images deny them, and both name the same reason; any mixture of the two would be another one.
+func TestSwitchIsAtomic(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	a, b := image(bpf.PortsNone, 0), image(bpf.PortsNone, 20)
+	trap(a, b)
+	trap(b, a)
+	mustSync(t, h.Node, a)
+	var stop atomic.Bool
+	var sent int
+	var done sync.WaitGroup
+	done.Go(func() {
+		for ; !stop.Load(); sent++ {
+			if out, err := h.Run(flow.Ingress, iface, false, syn); err != nil || out.Reason != bpf.ReasonNoRule {
+				t.Errorf("packet %d: %s (%v) with set %d, class %d", sent, out.Reason, err, out.Set, out.Class)
+				return
+			}
+		}
+	})
+	for i := range 200 {
+		mustSync(t, h.Node, []*bpf.Image{b, a}[i%2])
+	}
+	stop.Store(true)
+	done.Wait()
+	t.Logf("%d packets over 200 switches", sent)
+}
+
+// trap makes img allow everything to whoever follows a set number of the other image into it.
+func trap(img, other *bpf.Image) {
+	const open = 500
+	for len(img.Rows) <= open {
+		img.Rows = append(img.Rows, bpf.Page{})
+	}
+	for i := range img.Rows[open].Slot {
+		img.Rows[open].Slot[i] = bpf.PortsAll
+	}
+	set := other.Pods[0].Sets[flow.Ingress]
+	for uint32(len(img.Sets)) <= set {
+		img.Sets = append(img.Sets, bpf.Page{})
+	}
+	img.Sets[set].Slot[0] = open
+}
+
+// TestReopenGoesOn: a second process finds tables and programs at the pins, and writes nothing where nothing changed.
+func TestReopenGoesOn(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	opts := bpf.Options{Dir: filepath.Join(dir, "node"), Capacity: small}
+	first := open(t, opts)
+	mustSync(t, first, image(bpf.PortsAll, 0))
+	epoch, ids := first.Epoch(), programIDs(t, first)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, opts)
+	if s := mustSync(t, second, image(bpf.PortsAll, 0)); s != (bpf.Stats{}) || second.Epoch() != epoch {
+		t.Errorf("after reopening wrote %+v and went from epoch %d to %d; want nothing", s, epoch, second.Epoch())
+	}
+	if got := programIDs(t, second); got != ids {
+		t.Errorf("programs %v were replaced by %v", ids, got)
+	}
+	if s := mustSync(t, second, image(bpf.PortsNone, 0)); !s.Switched {
+		t.Errorf("a change after reopening was not written: %+v", s)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Other sizes are other tables; the old ones are left alone.
+	opts.Capacity.Sets = 64
+	third := open(t, opts)
+	if third.Epoch() != 0 && programIDs(t, third) == ids {
+		t.Error("tables of another size use the old programs")
+	}
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, o bpf.Options) *bpf.Node {
+	t.Helper()
+	n, err := bpf.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func programIDs(t *testing.T, n *bpf.Node) (ids [2]uint32) {
+	t.Helper()
+	for i := range ids {
+		info, err := n.Program(flow.Direction(i)).Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, _ := info.ID()
+		ids[i] = uint32(id)
+	}
+	return ids
+}
+
+func BenchmarkKernelPacket(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root")
+	}
+	h, err := bpf.NewHarness(bpf.Capacity{}, bpf.Standard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	if _, err := h.Sync(image(bpf.PortsAll, 0)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := h.Run(flow.Ingress, iface, false, syn); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+}
