@@ -24,15 +24,18 @@ func checkEgress(t *testing.T, s *Snapshot, rules string, want ...string) {
 
 func TestNumericPorts(t *testing.T) {
 	tests := map[string]struct{ ports, want string }{
-		"absent":                 {`null`, ""},
-		"empty list":             {`[]`, ""},
-		"an empty port is TCP":   {`[{}]`, " on TCP"},
-		"protocol alone":         {`[{protocol: UDP}]`, " on UDP"},
-		"port alone is TCP":      {`[{port: 80}]`, " on TCP/80"},
-		"range":                  {`[{port: 80, endPort: 90}]`, " on TCP/80-90"},
-		"range of one":           {`[{port: 80, endPort: 80}]`, " on TCP/80"},
-		"sctp":                   {`[{protocol: SCTP, port: 7}]`, " on SCTP/7"},
-		"sorted, each once":      {`[{port: 80}, {protocol: UDP, port: 53}, {port: 53}, {port: 80}]`, " on TCP/53 TCP/80 UDP/53"},
+		"absent":               {`null`, ""},
+		"empty list":           {`[]`, ""},
+		"an empty port is TCP": {`[{}]`, " on TCP"},
+		"protocol alone":       {`[{protocol: UDP}]`, " on UDP"},
+		"port alone is TCP":    {`[{port: 80}]`, " on TCP/80"},
+		"range":                {`[{port: 80, endPort: 90}]`, " on TCP/80-90"},
+		"range of one":         {`[{port: 80, endPort: 80}]`, " on TCP/80"},
+		"sctp":                 {`[{protocol: SCTP, port: 7}]`, " on SCTP/7"},
+		"sorted, each once": {
+			`[{port: 80}, {protocol: UDP, port: 53}, {port: 53}, {port: 80}]`,
+			" on TCP/53 TCP/80 UDP/53",
+		},
 		"all and one":            {`[{port: 80}, {protocol: TCP}]`, " on TCP TCP/80"},
 		"the highest port there": {`[{port: 1, endPort: 65535}]`, " on TCP/1-65535"},
 	}
@@ -67,6 +70,11 @@ func TestTrap19EgressNamedPorts(t *testing.T) {
 		"selected peers": {`{to: [{podSelector: {}}], ports: [{port: http}]}`, named},
 		"beside a number": {`{to: [{podSelector: {matchLabels: {app: e}}}], ports: [{port: http}, {port: 443}]}`,
 			[]string{"0: 10.0.0.5 on TCP/443"}},
+		"selected and in an ipBlock: once": {
+			`{to: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.1/32}}], ports: [{port: http}, {port: 443}]}`,
+			[]string{"0: 10.0.0.1/32 on TCP/443", "0: 10.0.0.1 on TCP/80 TCP/443", "0: 10.0.0.2 on TCP/443 TCP/8080 TCP/8081",
+				"0: 10.0.0.3 on TCP/443", "0: 10.0.0.4 on TCP/443 TCP/9000", "0: 10.0.0.5 on TCP/443"},
+		},
 		"nobody declares it":     {`{to: [{podSelector: {}}], ports: [{port: nothing}]}`, nil},
 		"on anyone":              {`{ports: [{port: http}]}`, named},
 		"on anyone, by protocol": {`{ports: [{port: http, protocol: UDP}]}`, []string{"0: 10.0.0.3 on UDP/80"}},
@@ -128,7 +136,9 @@ func TestOneResolutionKeepsThePlainName(t *testing.T) {
 		want []string // ingress
 	}{
 		"pods that agree": {
-			[]*corev1.Pod{newTestPod("x/a", "10.0.0.1", port("http", "TCP", 80)), newTestPod("x/b", "10.0.0.2", port("http", "TCP", 80))},
+			[]*corev1.Pod{
+				newTestPod("x/a", "10.0.0.1", port("http", "TCP", 80)), newTestPod("x/b", "10.0.0.2", port("http", "TCP", 80)),
+			},
 			[]string{"0: 0.0.0.0/0 on TCP/80", "0: ::/0 on TCP/80"},
 		},
 		"no pods":                        {nil, nil},

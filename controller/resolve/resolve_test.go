@@ -78,9 +78,11 @@ func TestSubjects(t *testing.T) {
 		pod  *corev1.Pod
 		want []string
 	}{
-		"running":        {newTestPod("x/a", "10.0.0.1"), []string{"x/a 10.0.0.1@192.168.0.1"}},
-		"terminating":    {newTestPod("x/a", "10.0.0.1", terminating), []string{"x/a 10.0.0.1@192.168.0.1"}},
-		"dual-stack":     {newTestPod("x/a", "fd00::1 10.0.0.1"), []string{"x/a 10.0.0.1@192.168.0.1", "x/a fd00::1@fd00:1::1"}},
+		"running":     {newTestPod("x/a", "10.0.0.1"), []string{"x/a 10.0.0.1@192.168.0.1"}},
+		"terminating": {newTestPod("x/a", "10.0.0.1", terminating), []string{"x/a 10.0.0.1@192.168.0.1"}},
+		"dual-stack": {
+			newTestPod("x/a", "fd00::1 10.0.0.1"), []string{"x/a 10.0.0.1@192.168.0.1", "x/a fd00::1@fd00:1::1"},
+		},
 		"other label":    {newTestPod("x/b", "10.0.0.1"), nil},
 		"other ns":       {newTestPod("y/a", "10.0.0.1"), nil},
 		"no address":     {newTestPod("x/a", "", phase(corev1.PodPending)), nil},
@@ -186,8 +188,9 @@ func TestTrap3LongerPrefixKeepsThePortsOfTheShorter(t *testing.T) {
 
 // TestCIDRsAreCanonical is about what API servers before 1.36 let in.
 func TestCIDRsAreCanonical(t *testing.T) {
-	checkEgress(t, nil, `[{to: [{ipBlock: {cidr: 10.0.0.5/8, except: [10.1.2.3/16]}}, {ipBlock: {cidr: 10.0.0.9/8, except: [10.1.0.0/16]}},
-		{ipBlock: {cidr: "::ffff:192.0.2.9/120"}}, {ipBlock: {cidr: 010.000.1.0/024}}, {ipBlock: {cidr: "FD00:0::1/16"}}]}]`,
+	checkEgress(t, nil, `[{to: [{ipBlock: {cidr: 10.0.0.5/8, except: [10.1.2.3/16]}},
+		{ipBlock: {cidr: 10.0.0.9/8, except: [10.1.0.0/16]}}, {ipBlock: {cidr: "::ffff:192.0.2.9/120"}},
+		{ipBlock: {cidr: 010.000.1.0/024}}, {ipBlock: {cidr: "FD00:0::1/16"}}]}]`,
 		"0: 10.0.0.0/8 except 10.1.0.0/16", "0: 10.0.1.0/24", "0: 192.0.2.0/24", "0: fd00::/16")
 }
 
@@ -195,7 +198,8 @@ func TestCIDRsAreCanonical(t *testing.T) {
 func TestTrap5PodsWithACommonNamePrefix(t *testing.T) {
 	s := &Snapshot{
 		Pods: []*corev1.Pod{
-			newTestPod("x/client-one", "10.0.0.1"), newTestPod("x/client-two", "10.0.0.2"), newTestPod("y/client-one", "10.0.0.3"),
+			newTestPod("x/client-one", "10.0.0.1"), newTestPod("x/client-two", "10.0.0.2"),
+			newTestPod("y/client-one", "10.0.0.3"),
 		},
 		Policies: []*networkingv1.NetworkPolicy{policy(t, "x/p", `{podSelector: {matchLabels: {app: client-one}}}`)},
 	}
@@ -217,7 +221,8 @@ func TestTrap6KeysAreNotJoined(t *testing.T) {
 // TestTrap16CompletedPodsAreNoPeers: their address may be another pod's by now.
 func TestTrap16CompletedPodsAreNoPeers(t *testing.T) {
 	s := &Snapshot{Pods: []*corev1.Pod{
-		newTestPod("x/job", "10.0.0.1", phase(corev1.PodSucceeded)), newTestPod("x/broken", "10.0.0.2", phase(corev1.PodFailed)),
+		newTestPod("x/job", "10.0.0.1", phase(corev1.PodSucceeded)),
+		newTestPod("x/broken", "10.0.0.2", phase(corev1.PodFailed)),
 		newTestPod("x/leaving", "10.0.0.3", terminating), newTestPod("x/coming", "", phase(corev1.PodPending)),
 	}}
 	checkEgress(t, s, `[{to: [{podSelector: {}}]}]`, "0: 10.0.0.3")

@@ -14,7 +14,9 @@ func shop() *Snapshot {
 	return &Snapshot{
 		Services:       []*corev1.Service{service("x/shop", "172.20.0.1", 80)},
 		EndpointSlices: endpointSlices(slice("x/shop", "10.0.0.1 10.0.0.2", 8080)),
-		Pods:           []*corev1.Pod{newTestPod("x/a", "10.0.0.1"), newTestPod("x/b", "10.0.0.2"), newTestPod("x/c", "10.0.0.3")},
+		Pods: []*corev1.Pod{
+			newTestPod("x/a", "10.0.0.1"), newTestPod("x/b", "10.0.0.2"), newTestPod("x/c", "10.0.0.3"),
+		},
 	}
 }
 
@@ -43,6 +45,9 @@ func TestClusterIPs(t *testing.T) {
 			[]string{"0: 10.0.0.2", "1: 10.0.0.1", "1: 172.20.0.1 on TCP/80"}},
 		"backends by an ipBlock": {`[{to: [{ipBlock: {cidr: 10.0.0.0/24}}], ports: [{port: 8080}]}]`,
 			[]string{"0: 10.0.0.0/24 on TCP/8080", "0: 172.20.0.1 on TCP/80"}},
+		"backends by a block and by selectors: the first rule counts": {
+			`[{to: [{ipBlock: {cidr: 10.0.0.0/24}}], ports: [{port: 8080}]}, ` + toAB + `}]`,
+			[]string{"0: 10.0.0.0/24 on TCP/8080", "0: 172.20.0.1 on TCP/80", "1: 10.0.0.1", "1: 10.0.0.2"}},
 		"a backend excepted": {`[{to: [{ipBlock: {cidr: 10.0.0.0/24, except: [10.0.0.2/32]}}]}]`,
 			[]string{"0: 10.0.0.0/24 except 10.0.0.2/32"}},
 		"anyone on the target port": {`[{ports: [{port: 8080}]}]`,
@@ -81,7 +86,9 @@ func TestBackends(t *testing.T) {
 		change func(*Snapshot)
 		want   []string
 	}{
-		"no selector is compared": {func(s *Snapshot) { s.Services[0].Spec.Selector = map[string]string{"app": "none"} }, open},
+		"no selector is compared": {func(s *Snapshot) {
+			s.Services[0].Spec.Selector = map[string]string{"app": "none"}
+		}, open},
 		"not ready, but a backend that the rule allows": {func(s *Snapshot) {
 			s.EndpointSlices[0].Endpoints[1].Conditions.Ready = new(false)
 		}, open},
@@ -96,12 +103,16 @@ func TestBackends(t *testing.T) {
 		"outside the cluster": {func(s *Snapshot) {
 			s.EndpointSlices = endpointSlices(slice("x/shop", "192.0.2.1", 8080))
 		}, direct},
-		"none":              {func(s *Snapshot) { s.EndpointSlices = nil }, direct},
-		"another Service":   {func(s *Snapshot) { s.EndpointSlices[0].Labels[discoveryv1.LabelServiceName] = "other" }, direct},
+		"none": {func(s *Snapshot) { s.EndpointSlices = nil }, direct},
+		"another Service": {func(s *Snapshot) {
+			s.EndpointSlices[0].Labels[discoveryv1.LabelServiceName] = "other"
+		}, direct},
 		"another namespace": {func(s *Snapshot) { s.EndpointSlices[0].Namespace = "y" }, direct},
 		"another port name": {func(s *Snapshot) { s.EndpointSlices[0].Ports[0].Name = new("other") }, direct},
-		"another protocol":  {func(s *Snapshot) { s.EndpointSlices[0].Ports[0].Protocol = new(corev1.ProtocolUDP) }, direct},
-		"no port number":    {func(s *Snapshot) { s.EndpointSlices[0].Ports[0].Port = nil }, direct},
+		"another protocol": {func(s *Snapshot) {
+			s.EndpointSlices[0].Ports[0].Protocol = new(corev1.ProtocolUDP)
+		}, direct},
+		"no port number": {func(s *Snapshot) { s.EndpointSlices[0].Ports[0].Port = nil }, direct},
 		"headless": {func(s *Snapshot) {
 			s.Services[0].Spec.ClusterIP, s.Services[0].Spec.ClusterIPs = "None", []string{"None"}
 		}, direct},

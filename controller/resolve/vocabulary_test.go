@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -190,6 +189,3 @@ func describePort(p v1alpha1.Port) string {
 	}
 	return s
 }
-
-// sorted returns list in order, so that expectations need not care.
-func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
