@@ -85,17 +85,25 @@ func decode(n *strict.Node, inherited strict.Node) (objects []Object, skipped, e
 	if errs = append(errs, more...); len(errs) > 0 {
 		return nil, nil, errs
 	}
-	if item, ok := strings.CutSuffix(kind, "List"); ok && n.Get("items") != nil {
+	if item, ok := strings.CutSuffix(kind, "List"); ok && (item == "" || n.Get("items") != nil) {
 		return decodeList(n, apiVersion, item)
 	}
 	want, ok := supported()[kind]
 	if !ok || group(apiVersion) != group(want) && !wasGroup(kind, apiVersion) {
-		return nil, Errors{n.Errorf("%s %s is skipped: only %s are read", apiVersion, kind, readKinds)}, nil
+		return nil, Errors{n.Errorf("%s %s%s is not read, only %s are", apiVersion, kind, nameIn(n), readKinds)}, nil
 	}
 	if apiVersion != want {
 		return nil, nil, Errors{n.Get("apiVersion").Errorf("apiVersion %s of %s is not read, only %s", apiVersion, kind, want)}
 	}
 	return decodeKnown(n, kind)
+}
+
+// nameIn returns the name of an object of any kind with a space before it, or nothing.
+func nameIn(n *strict.Node) string {
+	if name := n.At("metadata.name"); name.Kind == strict.String {
+		return " " + name.Text
+	}
+	return ""
 }
 
 // typeField returns apiVersion or kind, from inherited where the object itself has none.
@@ -105,7 +113,7 @@ func typeField(n *strict.Node, field string, inherited strict.Node) (string, Err
 		v = inherited.Get(field)
 	}
 	switch {
-	case v == nil || v.Kind == strict.Null:
+	case v == nil || v.Kind == strict.Null || v.Text == "" && v.Kind == strict.String:
 		return "", Errors{n.Errorf("%s is missing: this is no Kubernetes object", field)}
 	case v.Kind != strict.String:
 		return "", Errors{v.Errorf("%s must be a string, not %s", field, v.Kind)}
@@ -116,6 +124,9 @@ func typeField(n *strict.Node, field string, inherited strict.Node) (string, Err
 // decodeList reads the items of a List; item is the kind of the items of a typed list, else empty.
 func decodeList(n *strict.Node, apiVersion, item string) (objects []Object, skipped, errs Errors) {
 	items := n.Get("items")
+	if items == nil {
+		return nil, nil, Errors{n.Errorf("items is missing: a List without objects")}
+	}
 	if items.Kind != strict.List && items.Kind != strict.Null {
 		return nil, nil, Errors{items.Errorf("items must be a list, not %s", items.Kind)}
 	}

@@ -138,14 +138,14 @@ func (a *assigner) service(s *corev1.Service) string {
 	if s.Spec.Type == corev1.ServiceTypeExternalName || s.Spec.ClusterIP == corev1.ClusterIPNone {
 		return ""
 	}
-	if s.Spec.ClusterIP != "" {
-		if len(s.Spec.ClusterIPs) == 0 {
-			s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
-		}
-		return ""
+	if len(s.Spec.ClusterIPs) == 0 && s.Spec.ClusterIP != "" {
+		s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
 	}
 	if len(s.Spec.ClusterIPs) == 0 {
 		for _, f := range a.serviceFamilies(s) {
+			if !slices.Contains(a.families, f) {
+				return "spec.ipFamilies names a family that the cluster does not have"
+			}
 			addr, ok := a.take(serviceRange(f), 10)
 			if !ok {
 				return "the range of ClusterIPs is used up"
@@ -163,8 +163,8 @@ func (a *assigner) serviceFamilies(s *corev1.Service) []flow.Family {
 	if len(s.Spec.IPFamilies) > 0 {
 		families = nil
 		for _, f := range s.Spec.IPFamilies {
-			families = append(families, map[corev1.IPFamily]flow.Family{
-				corev1.IPv4Protocol: flow.IPv4, corev1.IPv6Protocol: flow.IPv6}[f])
+			known := map[corev1.IPFamily]flow.Family{corev1.IPv4Protocol: flow.IPv4, corev1.IPv6Protocol: flow.IPv6}
+			families = append(families, known[f])
 		}
 	}
 	policy := s.Spec.IPFamilyPolicy

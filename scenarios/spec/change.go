@@ -56,6 +56,10 @@ func (w *world) label(r *Relabel) {
 		w.fail(r.Node().At("kind"), "labels of a Pod or of a Namespace can be changed, not of a %q", r.Kind)
 		return
 	}
+	if len(r.Labels) == 0 {
+		w.fail(r.Node().At("labels"), "labels is missing: which labels change?")
+		return
+	}
 	o, ok := w.labelled(r)
 	if !ok {
 		return

@@ -11,7 +11,8 @@ import (
 
 // Unmarshaler is a type that reads itself from a Node.
 type Unmarshaler interface {
-	UnmarshalNode(*Node) Errors
+	// UnmarshalNode stores what n says, which may be null.
+	UnmarshalNode(n *Node) Errors
 }
 
 // Origin, embedded in a struct with the tag `json:"-"`, makes Decode remember the node the struct was read from.
@@ -38,6 +39,10 @@ func (d *decoder) errorf(n *Node, format string, args ...any) {
 
 // value reads n into v; path is the way from the document's root to n, for messages.
 func (d *decoder) value(n *Node, v reflect.Value, path string) {
+	if u, ok := v.Addr().Interface().(Unmarshaler); ok {
+		d.errs = append(d.errs, u.UnmarshalNode(n)...)
+		return
+	}
 	if n.Kind == Null {
 		return
 	}
@@ -47,11 +52,7 @@ func (d *decoder) value(n *Node, v reflect.Value, path string) {
 		v.Set(p)
 		return
 	}
-	switch u := v.Addr().Interface().(type) {
-	case Unmarshaler:
-		d.errs = append(d.errs, u.UnmarshalNode(n)...)
-		return
-	case json.Unmarshaler:
+	if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
 		d.custom(n, u, path)
 		return
 	}
@@ -127,13 +128,20 @@ func (d *decoder) mapping(n *Node, v reflect.Value, path string) {
 	v.Set(m)
 }
 
+// list refuses null as an item: to the API server it is an item without fields, and an ingress rule without fields
+// allows everything.
 func (d *decoder) list(n *Node, v reflect.Value, path string) {
 	if !d.expect(n, List, path) {
 		return
 	}
 	s := reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items))
 	for i, item := range n.Items {
-		d.value(item, s.Index(i), path+"["+strconv.Itoa(i)+"]")
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if item.Kind == Null {
+			d.errorf(item, "%s must not be null", at)
+			continue
+		}
+		d.value(item, s.Index(i), at)
 	}
 	v.Set(s)
 }

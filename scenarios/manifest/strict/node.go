@@ -101,17 +101,17 @@ func syntaxError(file string, err error) *Error {
 	return &Error{File: file, Line: line, Msg: "not valid YAML: " + m[2]}
 }
 
-// Limits of one document after its aliases are resolved; they stop alias bombs and stack overflows.
+// Limits of one document; they stop alias bombs and stack overflows, and no manifest of people or of kubectl.
 const (
-	maxNodes = 1_000_000
-	maxDepth = 200
+	maxAliased = 200_000 // nodes that stand in the document only through an alias
+	maxDepth   = 200
 )
 
 // builder turns the YAML parser's nodes into Nodes.
 type builder struct {
 	file  string
 	open  map[*yaml.Node]bool // the anchors being resolved, to notice one that contains itself
-	count int
+	count int // nodes made inside aliases
 	depth int
 	full  bool // a limit was exceeded and reported; nothing more is read
 	errs  Errors
@@ -123,7 +123,9 @@ func (b *builder) errorf(y *yaml.Node, format string, args ...any) {
 
 // node returns nil, having reported why, where y cannot be a Node.
 func (b *builder) node(y *yaml.Node) *Node {
-	b.count++
+	if len(b.open) > 0 {
+		b.count++
+	}
 	b.depth++
 	defer func() { b.depth-- }()
 	if b.limited(y) {
@@ -147,7 +149,7 @@ func (b *builder) node(y *yaml.Node) *Node {
 }
 
 func (b *builder) limited(y *yaml.Node) bool {
-	if !b.full && (b.count > maxNodes || b.depth > maxDepth) {
+	if !b.full && (b.count > maxAliased || b.depth > maxDepth) {
 		b.full = true
 		b.errorf(y, "the document is nested too deeply, or too large once its aliases are resolved")
 	}
