@@ -64,6 +64,9 @@ func TestHostNetworkPods(t *testing.T) {
 		{"36 as destination too", list(policy("x/p app=b", types(out), egress("pods app=h"))), []string{
 			"x/b x/h TCP/80 undefined host-network",
 		}},
+		{"36 so do the names of its ports", list(policy("x/p app=b", types(out), egress("cidr 192.168.0.1/32", "TCP/http"))), []string{
+			"x/b x/h TCP/80 undefined host-network", "x/b x/h TCP/81 deny", "x/b node/n1 TCP/80 deny",
+		}},
 		{"37 the same node's hostNetwork pod is the node", list(policy("x/p app=a", ingress("pods app=none"))), []string{
 			"x/h x/a TCP/80 allow local-node",
 		}},
@@ -73,7 +76,7 @@ func TestHostNetworkPods(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			host := pod("x/h app=h", at("192.168.0.1", "fd00:ffff::1"), on("n1"), hostNetwork)
+			host := pod("x/h app=h", at("192.168.0.1", "fd00:ffff::1"), on("n1"), hostNetwork, port("http TCP/80"))
 			check(t, with(town(c.policies...), host), c.want...)
 		})
 	}
@@ -84,6 +87,8 @@ func TestNodesKnownOnlyFromTheirPods(t *testing.T) {
 	c := &model.Cluster{
 		Pods: []*corev1.Pod{
 			pod("x/a", at("10.9.0.1"), told), pod("x/b", at("10.9.0.2"), on("m")), pod("x/h", hostNetwork, told),
+			pod("x/c", at("10.9.0.3"), on("o")), pod("x/k", at("192.168.9.3"), hostNetwork, on("o")),
+			pod("x/d", at("10.9.0.4"), on("p"), told),
 		},
 		Nodes:    []*corev1.Node{node("m")},
 		Policies: list(policy("x/p", types(in))),
@@ -91,7 +96,8 @@ func TestNodesKnownOnlyFromTheirPods(t *testing.T) {
 	check(t, c,
 		"192.168.9.1 x/a TCP/80 allow local-node", "192.168.9.1 x/b TCP/80 deny", "192.168.9.2 x/a TCP/80 deny",
 		"x/h x/a TCP/80 allow local-node", "node/m x/b TCP/80 allow local-node",
-		"node/m x/a TCP/80 undefined no-address",
+		"node/m x/a TCP/80 undefined no-address", "192.168.9.3 x/c TCP/80 allow local-node",
+		"192.168.9.1 x/d TCP/80 allow local-node", "x/h x/d TCP/80 allow local-node",
 	)
 }
 

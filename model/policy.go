@@ -19,7 +19,7 @@ type policy struct {
 	ref      PolicyRef
 	subjects labels.Selector
 	isolates [2]bool   // by flow.Direction
-	rules    [2][]rule // by flow.Direction; empty where it does not isolate
+	rules    [2][]rule // by flow.Direction; without effect where it does not isolate
 }
 
 // rule allows what matches one of its peers and one of its ports. A nil list matches everything.
@@ -60,15 +60,11 @@ func newPolicy(np *networkingv1.NetworkPolicy) *policy {
 			p.isolates[flow.Egress] = true
 		}
 	}
-	if p.isolates[flow.Ingress] {
-		for _, r := range np.Spec.Ingress {
-			p.addRule(flow.Ingress, r.From, r.Ports)
-		}
+	for _, r := range np.Spec.Ingress {
+		p.addRule(flow.Ingress, r.From, r.Ports)
 	}
-	if p.isolates[flow.Egress] {
-		for _, r := range np.Spec.Egress {
-			p.addRule(flow.Egress, r.To, r.Ports)
-		}
+	for _, r := range np.Spec.Egress {
+		p.addRule(flow.Egress, r.To, r.Ports)
 	}
 	return p
 }

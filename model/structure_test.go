@@ -42,7 +42,7 @@ func TestDefaultingAndIsolation(t *testing.T) {
 		{"03 empty egress without policyTypes does not isolate egress", list(policy("x/p", emptyEgress)), []string{
 			"x/a y/a TCP/80 allow", "y/a x/b TCP/80 deny",
 		}},
-		{"04 empty policyTypes are absent policyTypes", list(policy("x/p", types(), egress("pods"))), []string{
+		{"04 empty policyTypes are absent policyTypes", list(policy("x/p", emptyTypes, egress("pods"))), []string{
 			"y/a x/b TCP/80 deny", "x/a y/a TCP/80 deny", "x/a x/b TCP/80 deny",
 		}},
 		{"05 type Egress ignores the ingress section", list(policy("x/p", types(out), ingress("cidr 1.1.1.1/32"))), []string{
@@ -95,6 +95,7 @@ func TestDefaultingAndIsolation(t *testing.T) {
 	})
 }
 
+func emptyTypes(s *networkingv1.NetworkPolicySpec)   { s.PolicyTypes = []networkingv1.PolicyType{} }
 func emptyEgress(s *networkingv1.NetworkPolicySpec) {
 	s.Egress = []networkingv1.NetworkPolicyEgressRule{}
 }
