@@ -1,0 +1,37 @@
+# Targets are one line each; `make help` lists them. Everything but `generate` and `lint` needs only Go.
+BACKEND  ?= auto
+SCENARIO ?=
+OUT      ?= out
+GO       ?= go
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the commands into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## run all tests (as root also those that need the kernel)
+	$(GO) test ./...
+
+.PHONY: scenarios
+scenarios: ## replay the scenarios; BACKEND=auto|sim|netns SCENARIO=pattern
+	@$(GO) run ./cmd/palisade scenarios run --backend $(BACKEND) --run '$(SCENARIO)' --out $(OUT)
+
+.PHONY: bench
+bench: ## measure the datapath and the model
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./bpf ./model ./sim/...
+
+.PHONY: generate
+generate: ## regenerate the eBPF object, its Go types, deepcopy, CRDs and the JSON schema (needs clang)
+	$(GO) generate ./...
+
+.PHONY: lint
+lint: ## gofmt, vet and golangci-lint
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
