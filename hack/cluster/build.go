@@ -88,8 +88,8 @@ func hashModule(module string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
 }
 
-// build builds the programs into the cache. Whoever else needs them meanwhile, in this process or another, waits for the
-// same build.
+// build builds the programs into the cache. Whoever else needs them meanwhile, in this process or another, waits
+// for the same build.
 func (s source) build(ctx context.Context, progress io.Writer) error {
 	fmt.Fprintf(progress, "building Kubernetes and etcd into %s; once, for about ten minutes on two cores\n", s.out)
 	lock, err := s.lock(progress)

@@ -135,8 +135,9 @@ func (c *Cluster) Stop() error {
 	return c.dir.remove()
 }
 
-// Wait blocks until ctx is done, and then returns nil, or until the cluster is of no more use: because of Stop, or because
-// a process of the control plane ended that nobody stopped. Then it returns an error, with the last lines of the process.
+// Wait blocks until ctx is done, and then returns nil, or until the cluster is of no more use: because of Stop, or
+// because a process of the control plane ended that nobody stopped. Then it returns an error, with the last lines
+// of the process.
 func (c *Cluster) Wait(ctx context.Context) error {
 	select {
 	case <-c.life.Done():

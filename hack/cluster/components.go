@@ -19,9 +19,9 @@ const (
 
 // baseControllers are the controllers that a cluster without kubelets needs: those that keep Services, namespaces,
 // owner references and roles working. Left out are all that would judge nodes and pods by heartbeats nobody sends.
-const baseControllers = "clusterrole-aggregation-controller,endpointslice-controller,endpointslice-mirroring-controller," +
-	"garbage-collector-controller,namespace-controller,service-cidr-controller,serviceaccount-controller," +
-	"serviceaccount-token-controller"
+const baseControllers = "clusterrole-aggregation-controller,endpointslice-controller," +
+	"endpointslice-mirroring-controller,garbage-collector-controller,namespace-controller,service-cidr-controller," +
+	"serviceaccount-controller,serviceaccount-token-controller"
 
 // startEtcd starts etcd on unix sockets, which need no free ports and let nobody else in. What it advertises must be
 // ports, but as the only member it has nobody to tell.

@@ -23,17 +23,23 @@ clientConnection: {kubeconfig: %[1]q}
 hostnameOverride: %[2]q
 healthzBindAddress: ` + kubeProxyHealth + `
 metricsBindAddress: 127.0.0.1:10249
-conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s, udpTimeout: 0s, udpStreamTimeout: 0s}
+conntrack:
+  maxPerCore: 0
+  min: 0
+  tcpEstablishedTimeout: 0s
+  tcpCloseWaitTimeout: 0s
+  udpTimeout: 0s
+  udpStreamTimeout: 0s
 nftables: {minSyncPeriod: 100ms}
 `
 
 // errNotSynced is the state of a kube-proxy that has not programmed any rules yet.
 var errNotSynced = errors.New("no rules programmed yet")
 
-// KubeProxy starts a real kube-proxy, in nftables mode, for a node that is a network namespace (see Link for how to name
-// one). It returns when the Services of that time are programmed for at least one address family. The Node object must
-// exist with its addresses, loopback must be up, and nft(8) must be in PATH. A namespace that is the machine's own is
-// refused, because rules would be written there.
+// KubeProxy starts a real kube-proxy, in nftables mode, for a node that is a network namespace (see Link for how to
+// name one). It returns when the Services of that time are programmed for at least one address family. The Node
+// object must exist with its addresses, loopback must be up, and nft(8) must be in PATH. A namespace that is the
+// machine's own is refused, because rules would be written there.
 //
 // StopKubeProxy ends it; before the namespace goes, close its Link too.
 func (c *Cluster) KubeProxy(ctx context.Context, netns, node string) error {
@@ -73,8 +79,8 @@ func (c *Cluster) writeKubeProxyConfig(node string) (string, error) {
 	return path, os.WriteFile(path, fmt.Appendf(nil, kubeProxyConfig, kubeconfig, node), 0o600)
 }
 
-// kubeProxySynced returns a function that asks the kube-proxy of a namespace whether it has programmed rules. Its status
-// counts as healthy before that, but lists an address family only from then on.
+// kubeProxySynced returns a function that asks the kube-proxy of a namespace whether it has programmed rules. Its
+// status counts as healthy before that, but lists an address family only from then on.
 func kubeProxySynced(netns string) func(context.Context) error {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,

@@ -66,14 +66,14 @@ func moveService(t *testing.T, c *cluster.Cluster) {
 	must(t, err)
 }
 
-// checkGarbageCollection deletes an owner and waits for a custom resource to follow, sooner than the garbage collector's
-// next look for new kinds.
+// checkGarbageCollection deletes an owner and waits for a custom resource to follow, sooner than the garbage
+// collector's next look for new kinds.
 func checkGarbageCollection(t *testing.T, c *cluster.Cluster) {
 	client, err := dynamic.NewForConfig(c.AdminConfig())
 	must(t, err)
 	ctx := t.Context()
-	leaves := client.Resource(schema.GroupVersionResource{Group: "test.palisade.invalid", Version: "v1", Resource: "leaves"}).
-		Namespace(namespace)
+	kind := schema.GroupVersionResource{Group: "test.palisade.invalid", Version: "v1", Resource: "leaves"}
+	leaves := client.Resource(kind).Namespace(namespace)
 	owner := newPolicy(t, c.Client(), "owner")
 	leaf := &unstructured.Unstructured{}
 	leaf.SetAPIVersion("test.palisade.invalid/v1")
@@ -121,8 +121,8 @@ func inside(t *testing.T, netns string, f func()) {
 	must(t, cluster.InNetNS(netns, func() error { f(); return nil }))
 }
 
-// configureNode gives loopback of the calling thread's namespace the addresses of the node and of its pod, and a route to
-// everywhere.
+// configureNode gives loopback of the calling thread's namespace the addresses of the node and of its pod, and a
+// route to everywhere.
 func configureNode(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	check(t, err)

@@ -101,8 +101,8 @@ func (l *Link) serve() {
 	}
 }
 
-// forward carries one connection until either side ends it. While the API server is down there is no other side, and the
-// connection just ends.
+// forward carries one connection until either side ends it. While the API server is down there is no other side,
+// and the connection just ends.
 func (l *Link) forward(inner net.Conn) {
 	defer inner.Close()
 	outer, err := net.Dial("tcp4", l.target)

@@ -21,8 +21,8 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
 }
 
-// onThreadIn runs f on a thread of its own in a network namespace, or tells f why it cannot. The thread ends with f. The
-// process's first thread is never taken, because its namespace is what /proc/PID/ns shows as the process's.
+// onThreadIn runs f on a thread of its own in a network namespace, or tells f why it cannot. The thread ends with
+// f. The process's first thread is never taken, because its namespace is what /proc/PID/ns shows as the process's.
 func onThreadIn(netns string, f func(error)) {
 	go func() {
 		runtime.LockOSThread() // never unlocked, so that the runtime discards the thread

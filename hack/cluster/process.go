@@ -102,8 +102,8 @@ func tail(path string) []byte {
 	return bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n"))
 }
 
-// await calls ready until it succeeds. It fails when ctx is done or a process that it depends on ends, with the end of the
-// log.
+// await calls ready until it succeeds. It fails when ctx is done or a process that it depends on ends, with the end
+// of the log.
 func (c *Cluster) await(ctx context.Context, p *process, ready func(context.Context) error) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()

@@ -1,6 +1,7 @@
 // Command k8s is Kubernetes and etcd in one binary: what runs is chosen by the name under which it was started
-// (argv[0], by a link), or else by the first argument. The linker shares what the programs have in common, so that all of
-// them cost little more than kube-apiserver alone. Package hack/cluster builds it, caches it and makes the links.
+// (argv[0], by a link), or else by the first argument. The linker shares what the programs have in common, so that
+// all of them cost little more than kube-apiserver alone. Package hack/cluster builds it, caches it and makes the
+// links.
 //
 // With the build tag "node" it also holds what a node of its own needs: kubelet and kubeadm.
 package main

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// instance is the directory that says which cluster runs in the background. The owner of the cluster holds a lock there,
-// so that nobody takes a process for it that has its number by accident.
+// instance is the directory that says which cluster runs in the background. The owner of the cluster holds a lock
+// there, so that nobody takes a process for it that has its number by accident.
 type instance struct{ dir string }
 
 // state is what the owner tells others once its cluster is ready.
