@@ -35,6 +35,7 @@ func newGrid(order []string, p paint, width int, panels ...panel) grid {
 const (
 	maxLabel = 36    // columns of a pod's name before it is shortened
 	gap      = "   " // between panels
+	corner   = "from ↓  to →"
 )
 
 // width returns the columns that the widest line of g takes.
@@ -44,7 +45,7 @@ func (g grid) width() int { return g.labelWidth() + len(g.panels)*(len(gap)+g.pa
 func (g grid) panelWidth() int { return len(g.order)*g.cell + 2*(len(g.groups())-1) }
 
 func (g grid) labelWidth() int {
-	widest := 0
+	widest := utf8.RuneCountInString(corner)
 	for i := range g.order {
 		widest = max(widest, utf8.RuneCountInString(g.label(i)))
 	}
@@ -99,7 +100,7 @@ func (g grid) header() []string {
 	for digit := range g.digits() {
 		label := ""
 		if digit == g.digits()-1 {
-			label = "from ↓  to →"
+			label = corner
 		}
 		lines = append(lines, g.line(label, func(panel) string { return g.numberHeads(digit) }))
 	}
@@ -138,7 +139,7 @@ func (g grid) columns(text func(group) string) string {
 func (g grid) namespaceHeads() string {
 	return g.columns(func(group group) string {
 		width := (group.end - group.first) * g.cell
-		return pad(cut(group.namespace, width), width)
+		return pad(cut(group.namespace, max(2, width-1)), width)
 	})
 }
 

@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/palisade-netpol/palisade/scenarios/manifest"
 	"github.com/palisade-netpol/palisade/scenarios/run"
-	"github.com/palisade-netpol/palisade/scenarios/spec"
 )
 
 func newScenarios(w *world) *cobra.Command {
@@ -64,56 +61,25 @@ func (s *selection) load() ([]run.Input, error) {
 	return selected, nil
 }
 
-// loadScenarios reads one file, or all files below a folder. Files are named by the path they were found under.
+// loadScenarios reads one file, or all files below a folder.
 func loadScenarios(path string) ([]run.Input, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, withoutOperation(err)
 	}
-	folder := path
-	load := spec.LoadAll
-	if !info.IsDir() {
-		folder = filepath.Dir(filepath.Dir(filepath.Join(".", path)))
-		load = func(fsys fs.FS) ([]*spec.Scenario, error) { return loadScenario(fsys, folder, path) }
-	}
-	scenarios, err := load(os.DirFS(folder))
-	if err != nil {
-		return nil, underFolder(err, folder)
-	}
-	var inputs []run.Input
-	for _, s := range scenarios {
-		inputs = append(inputs, run.Input{Scenario: s, File: filepath.Join(folder, s.Path())})
-	}
-	return inputs, nil
-}
-
-// loadScenario reads one file below folder.
-func loadScenario(fsys fs.FS, folder, path string) ([]*spec.Scenario, error) {
-	name, err := filepath.Rel(folder, path)
+	tree, err := newTree(path, info.IsDir())
 	if err != nil {
 		return nil, err
 	}
-	data, err := fs.ReadFile(fsys, filepath.ToSlash(name))
+	scenarios, err := tree.load()
 	if err != nil {
-		return nil, withoutOperation(err)
+		return nil, tree.located(err)
 	}
-	s, err := spec.Parse(filepath.ToSlash(name), data, fsys)
-	return []*spec.Scenario{s}, err
-}
-
-// underFolder completes the file names of err.
-func underFolder(err error, folder string) error {
-	var all manifest.Errors
-	if !errors.As(err, &all) {
-		return err
+	var inputs []run.Input
+	for _, s := range scenarios {
+		inputs = append(inputs, run.Input{Scenario: s, File: tree.path(s.Path())})
 	}
-	var full manifest.Errors
-	for _, e := range all {
-		at := *e
-		at.File = filepath.Join(folder, at.File)
-		full = append(full, &at)
-	}
-	return full
+	return inputs, nil
 }
 
 // withoutOperation leaves the system call out of a file error, which nobody asked about.

@@ -33,7 +33,12 @@ type step struct {
 	ID     string // anchor
 	Number int
 	Grids  []grid
+	Shown  []run.Mismatch // the first of Mismatches
+	Hidden int            // how many more there are
 }
+
+// maxShown is how many mismatches of a step the page tells in words; report.json has them all.
+const maxShown = 50
 
 // grid is one matrix, or several that are the same.
 type grid struct {
@@ -83,8 +88,10 @@ func newScenario(id string, s run.ScenarioResult) scenario {
 		v.Problem = problem.Message
 	}
 	for i, st := range s.Steps {
+		shown := min(len(st.Mismatches), maxShown)
 		v.Steps = append(v.Steps, step{
 			StepResult: st, ID: fmt.Sprintf("%s-%d", id, i+1), Number: i + 1, Grids: newGrids(st),
+			Shown: st.Mismatches[:shown], Hidden: len(st.Mismatches) - shown,
 		})
 	}
 	return v
