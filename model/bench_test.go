@@ -8,8 +8,8 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// metropolis has 1,000 pods in 20 namespaces under 500 policies: 25 per namespace, each for one of eight tiers, with one
-// rule of three peers and two ports in either direction.
+// metropolis has 1,000 pods in 20 namespaces under 500 policies: 25 per namespace, each for one of eight tiers, with
+// one rule of three peers and two ports in either direction.
 func metropolis() *model.Cluster {
 	c := &model.Cluster{}
 	for i := range 1000 {

@@ -42,7 +42,9 @@ func TestSelfAndNode(t *testing.T) {
 		{"35 towards the own node with leave is no doubt", list(policy("x/p", types(out), egress("TCP/6443"))), []string{
 			"x/a node/n1 TCP/6443 allow rule-matched", "x/a node/n1 TCP/6444 undefined",
 		}},
-		{"60 the API server is a node's address", list(policy("x/p", types(out), egress("cidr 192.168.0.2/32", "TCP/6443"))), []string{"x/a 192.168.0.2 TCP/6443 allow", "x/a 192.168.0.2 TCP/443 deny"}},
+		{"60 the API server is a node's address", list(policy("x/p", types(out), egress("cidr 192.168.0.2/32", "TCP/6443"))), []string{
+			"x/a 192.168.0.2 TCP/6443 allow", "x/a 192.168.0.2 TCP/443 deny",
+		}},
 	})
 }
 
@@ -60,11 +62,13 @@ func TestHostNetworkPods(t *testing.T) {
 		{"36 what no selector selects is denied either way", list(policy("x/p app=b", ingress("pods app=c"))), []string{
 			"x/h x/b TCP/80 deny no-rule-matched",
 		}},
-		{"36 a block on the node's address matches either way", list(policy("x/p app=b", ingress("cidr 192.168.0.1/32"))), []string{"x/h x/b TCP/80 allow rule-matched"}},
+		{"36 a block on the node's address matches either way", list(policy("x/p app=b",
+			ingress("cidr 192.168.0.1/32"))), []string{"x/h x/b TCP/80 allow rule-matched"}},
 		{"36 as destination too", list(policy("x/p app=b", types(out), egress("pods app=h"))), []string{
 			"x/b x/h TCP/80 undefined host-network",
 		}},
-		{"36 so do the names of its ports", list(policy("x/p app=b", types(out), egress("cidr 192.168.0.1/32", "TCP/http"))), []string{
+		{"36 so do the names of its ports", list(policy("x/p app=b", types(out),
+			egress("cidr 192.168.0.1/32", "TCP/http"))), []string{
 			"x/b x/h TCP/80 undefined host-network", "x/b x/h TCP/81 deny", "x/b node/n1 TCP/80 deny",
 		}},
 		{"37 the same node's hostNetwork pod is the node", list(policy("x/p app=a", ingress("pods app=none"))), []string{
@@ -122,7 +126,9 @@ func TestLifecycle(t *testing.T) {
 		{"65 a completed pod takes part in nothing", []*corev1.Pod{done}, []string{
 			"x/b x/a TCP/80 undefined not-running", "x/b x/b TCP/80 undefined not-running",
 		}},
-		{"65 its address is nobody's", []*corev1.Pod{done}, []string{"10.1.0.2 x/a TCP/80 deny", "x/c 10.1.0.2 TCP/80 allow"}},
+		{"65 its address is nobody's", []*corev1.Pod{done}, []string{
+			"10.1.0.2 x/a TCP/80 deny", "x/c 10.1.0.2 TCP/80 allow",
+		}},
 		{"65 its address belongs to the pod that reuses it", []*corev1.Pod{reusing, done}, []string{
 			"10.1.0.2 x/a TCP/80 deny", "x/new 10.1.0.2 TCP/80 allow self",
 		}},

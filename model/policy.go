@@ -126,8 +126,8 @@ func newBlock(b *networkingv1.IPBlock) *block {
 	return &read
 }
 
-// parsePrefix reads a CIDR as the API has always read it: bits beyond the length are ignored, leading zeros are decimal,
-// and an IPv4-mapped prefix is the IPv4 one.
+// parsePrefix reads a CIDR as the API has always read it: bits beyond the length are ignored, leading zeros are
+// decimal, and an IPv4-mapped prefix is the IPv4 one.
 func parsePrefix(text string) (netip.Prefix, bool) {
 	_, ipnet, err := netutils.ParseCIDRSloppy(text)
 	if err != nil {

@@ -3,6 +3,8 @@ package model_test
 import (
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 )
@@ -133,7 +135,8 @@ func TestIPBlocks(t *testing.T) {
 		{"55 all of IPv6 is nothing of IPv4", list(policy("x/p", types(out), egress("cidr ::/0"))), []string{
 			"x/a 8.8.8.8 TCP/80 deny", "x/a 2001:db8::1 TCP/80 allow", "x/a y/b TCP/80 ipv6 allow",
 		}},
-		{"56 bits beyond the length are ignored", list(policy("x/p", ingress("cidr 10.2.0.77/16 except 10.2.0.2/31"))), []string{
+		{"56 bits beyond the length are ignored", list(policy("x/p",
+			ingress("cidr 10.2.0.77/16 except 10.2.0.2/31"))), []string{
 			"y/a x/b TCP/80 allow", "y/b x/a TCP/80 deny", "y/c x/b TCP/80 deny",
 		}},
 		{"56 leading zeros are decimal", list(policy("x/p", ingress("cidr 010.002.000.000/016"))), []string{
@@ -145,8 +148,17 @@ func TestIPBlocks(t *testing.T) {
 		{"57 an IPv4-mapped source is IPv4", list(policy("x/p", ingress("cidr 8.8.0.0/16"))), []string{
 			"::ffff:8.8.8.8 x/a TCP/80 allow", "::ffff:9.9.9.9 x/a TCP/80 deny",
 		}},
+		{"51 ports that the API refuses allow nothing", list(policy("x/p", ingress("TCP/0", "TCP/80-65536", "TCP/90-80",
+			"HTTP/80"))), []string{"x/b x/a TCP/80 deny", "x/b x/a TCP/85 deny", "x/b x/a TCP/90 deny"}},
+		{"15 a block beside a selector allows nothing", list(policy("x/p", ingress("cidr 10.0.0.0/8"), selectorBesideBlock)),
+			[]string{"x/b x/a TCP/80 deny"}},
 		{"56 what cannot be read allows nothing", list(policy("x/p", ingress("cidr 10.0.0.0/8 except 10.2/16"))), []string{
 			"x/b x/a TCP/80 deny",
 		}},
 	})
+}
+
+// selectorBesideBlock makes the first peer what the API refuses.
+func selectorBesideBlock(s *networkingv1.NetworkPolicySpec) {
+	s.Ingress[0].From[0].PodSelector = selector("*")
 }

@@ -11,7 +11,8 @@ import (
 
 func TestSentences(t *testing.T) {
 	c := bazaar([]discoveryv1.Endpoint{ready("10.2.0.1"), ready("10.2.0.2")},
-		policy("x/deny-all", types(in, out)), policy("x/cli app=a", ingress("pods app=none"), ingress("pods app=c", "TCP/80")),
+		policy("x/deny-all", types(in, out)),
+		policy("x/cli app=a", ingress("pods app=none"), ingress("pods app=c", "TCP/80")),
 		policy("x/web app=a", ingress("pods")), policy("x/out app=c", types(out), egress("pods")), policy("y/p app=b"))
 	c = with(c, pod("z/a app=a", at("10.3.0.1"), on("n1"), hostNetwork))
 	c.Policies = append(c.Policies, policy("z/h app=a", types(out)))

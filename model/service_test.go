@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/palisade-netpol/palisade/model"
@@ -25,7 +24,7 @@ func bazaar(endpoints []discoveryv1.Endpoint, policies ...*networkingv1.NetworkP
 		},
 	}}
 	c.EndpointSlices = []*discoveryv1.EndpointSlice{{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: "y", Name: "web-1", Labels: labelMap([]string{discoveryv1.LabelServiceName + "=web"})},
+		ObjectMeta:  object("y/web-1 " + discoveryv1.LabelServiceName + "=web"),
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}},
 		Endpoints:   endpoints,
@@ -102,7 +101,8 @@ func TestServices(t *testing.T) {
 
 func TestServiceGivesADecisionPerBackend(t *testing.T) {
 	c := bazaar([]discoveryv1.Endpoint{ready("10.2.0.2"), ready("10.2.0.1")}, policy("y/p app=b"))
-	v, decisions := model.New(c).Service(endpoint(t, c, "x/a"), c.Services[0], flow.PortProto{Protocol: flow.TCP, Port: 80}, 0)
+	port := flow.PortProto{Protocol: flow.TCP, Port: 80}
+	v, decisions := model.New(c).Service(endpoint(t, c, "x/a"), c.Services[0], port, 0)
 	var got []string
 	for _, d := range decisions {
 		got = append(got, strings.Join([]string{d.To, d.Tuple.Dst.String(), d.Verdict.String()}, " "))
@@ -114,7 +114,8 @@ func TestServiceGivesADecisionPerBackend(t *testing.T) {
 func TestHeadlessServiceHasNoClusterIP(t *testing.T) {
 	c := bazaar([]discoveryv1.Endpoint{ready("10.2.0.1")})
 	c.Services[0].Spec.ClusterIP, c.Services[0].Spec.ClusterIPs = corev1.ClusterIPNone, []string{corev1.ClusterIPNone}
-	v, decisions := model.New(c).Service(endpoint(t, c, "x/a"), c.Services[0], flow.PortProto{Protocol: flow.TCP, Port: 80}, 0)
+	port := flow.PortProto{Protocol: flow.TCP, Port: 80}
+	v, decisions := model.New(c).Service(endpoint(t, c, "x/a"), c.Services[0], port, 0)
 	if v != flow.Deny || len(decisions) != 1 || decisions[0].Reason != model.NoClusterIP {
 		t.Errorf("got %s, %v", v, decisions)
 	}
@@ -126,6 +127,13 @@ func TestInternalTrafficPolicyLocal(t *testing.T) {
 	c := bazaar([]discoveryv1.Endpoint{near, far}, policy("y/p app=b"))
 	c.Services[0].Spec.InternalTrafficPolicy = ptr.To(corev1.ServiceInternalTrafficPolicyLocal)
 	check(t, c, "x/a 10.96.0.10 TCP/80 allow", "x/b 10.96.0.10 TCP/80 deny", "8.8.8.8 10.96.0.10 TCP/80 deny no-backend")
+}
+
+func TestPortsWithoutANameBelongTogether(t *testing.T) {
+	c := bazaar([]discoveryv1.Endpoint{ready("10.2.0.1")})
+	c.Services[0].Spec.Ports = []corev1.ServicePort{{Port: 80}}
+	c.EndpointSlices[0].Ports[0].Name = nil
+	check(t, c, "x/a 10.96.0.10 TCP/80 allow")
 }
 
 func TestHostNetworkBackendIsKnownByItsTarget(t *testing.T) {

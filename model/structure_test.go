@@ -8,8 +8,8 @@ import (
 	"github.com/palisade-netpol/palisade/model"
 )
 
-// testCase: the policies of a town, and what becomes of connections in it. The number in its name is that of the case in
-// the project's list of semantics.
+// testCase: the policies of a town, and what becomes of connections in it. Cases of one number test one rule of the
+// specification.
 type testCase struct {
 	name     string
 	policies []*networkingv1.NetworkPolicy
@@ -89,13 +89,14 @@ func TestDefaultingAndIsolation(t *testing.T) {
 			"8.8.8.8 x/a TCP/80 allow not-a-pod not-isolated", "x/a 2001:db8::1 UDP/53 allow", "x/a y/b SCTP/9 allow",
 			"node/n2 x/a TCP/80 allow", "8.8.8.8 9.9.9.9 TCP/80 allow not-a-pod",
 		}},
-		{"84 only the pod's own side counts towards outside", list(policy("x/p", types(in)), policy("y/p", types(out))), []string{
+		{"84 only the pod's own side counts towards outside", list(policy("x/p", types(in)),
+			policy("y/p", types(out))), []string{
 			"x/a 8.8.8.8 TCP/80 allow", "8.8.8.8 x/a TCP/80 deny", "y/a 8.8.8.8 TCP/80 deny", "8.8.8.8 y/a TCP/80 allow",
 		}},
 	})
 }
 
-func emptyTypes(s *networkingv1.NetworkPolicySpec)   { s.PolicyTypes = []networkingv1.PolicyType{} }
+func emptyTypes(s *networkingv1.NetworkPolicySpec) { s.PolicyTypes = []networkingv1.PolicyType{} }
 func emptyEgress(s *networkingv1.NetworkPolicySpec) {
 	s.Egress = []networkingv1.NetworkPolicyEgressRule{}
 }
@@ -142,10 +143,12 @@ func TestSelectors(t *testing.T) {
 			"x/b x/a TCP/80 allow", "x/c x/b TCP/80 deny",
 		}},
 		{"26 an empty value must be there", list(policy("x/p", ingress("pods tier="))), []string{"x/b x/a TCP/80 deny"}},
-		{"27 requirements on one key must all hold", list(policy("x/p", ingress("pods app in (b,c),app notin (c)"))), []string{
+		{"27 requirements on one key must all hold", list(policy("x/p",
+			ingress("pods app in (b,c),app notin (c)"))), []string{
 			"x/b x/a TCP/80 allow", "x/c x/b TCP/80 deny",
 		}},
-		{"27 what cannot be satisfied selects nobody", list(policy("x/p", ingress("pods app in (b),app notin (b)"))), []string{"x/b x/a TCP/80 deny"}},
+		{"27 what cannot be satisfied selects nobody", list(policy("x/p",
+			ingress("pods app in (b),app notin (b)"))), []string{"x/b x/a TCP/80 deny"}},
 		{"29 every namespace has its name label, listed or not", list(policy("x/p", ingress(
 			"ns kubernetes.io/metadata.name in (y,z)"))), []string{
 			"y/b x/a TCP/80 allow", "z/b x/a TCP/80 allow", "x/b x/a TCP/80 deny",

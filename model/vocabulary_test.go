@@ -104,7 +104,7 @@ func container(text string) corev1.Container {
 	}}
 }
 
-// policy reads "namespace/name selector", where the selector is in the form of kubectl -l, and "" or absent selects all.
+// policy reads "namespace/name selector", with the selector in the form of kubectl -l; an absent one selects all.
 func policy(text string, options ...func(*networkingv1.NetworkPolicySpec)) *networkingv1.NetworkPolicy {
 	name, selects, _ := strings.Cut(text, " ")
 	np := &networkingv1.NetworkPolicy{ObjectMeta: object(name)}
@@ -119,8 +119,8 @@ func types(list ...networkingv1.PolicyType) func(*networkingv1.NetworkPolicySpec
 	return func(s *networkingv1.NetworkPolicySpec) { s.PolicyTypes = list }
 }
 
-// ingress adds a rule with the peers "pods SELECTOR", "ns SELECTOR", "ns SELECTOR pods SELECTOR", "cidr A/B except C/D…" and
-// the ports "TCP/80", "TCP/80-90", "TCP/name", "TCP/*" and "*/80", where * leaves the field out.
+// ingress adds a rule with the peers "pods SELECTOR", "ns SELECTOR", "ns SELECTOR pods SELECTOR",
+// "cidr A/B except C/D…" and the ports "TCP/80", "TCP/80-90", "TCP/name", "TCP/*" and "*/80", where * leaves the field out.
 func ingress(elements ...string) func(*networkingv1.NetworkPolicySpec) {
 	peers, ports := ruleOf(elements)
 	return func(s *networkingv1.NetworkPolicySpec) {
@@ -264,8 +264,8 @@ func reasonOf(h model.Half, d model.Decision) model.Reason {
 	return ""
 }
 
-// town is a small cluster: namespaces x, y and z (z is not listed), nodes n1 and n2, and in each namespace the pods a and c
-// on n1 and b on n2, with both address families. Pod number i of namespace number j has 10.j.0.i and fd00:j::i.
+// town is a small cluster: namespaces x, y and z (z is not listed), nodes n1 and n2, and in each namespace the pods a
+// and c on n1 and b on n2, with both address families. Pod number i of namespace number j has 10.j.0.i and fd00:j::i.
 func town(policies ...*networkingv1.NetworkPolicy) *model.Cluster {
 	c := &model.Cluster{
 		Namespaces: []*corev1.Namespace{namespace("x team=x"), namespace("y team=y")},

@@ -12,9 +12,10 @@ import (
 	"github.com/palisade-netpol/palisade/model"
 )
 
-// Cluster says which objects of c, each valid by itself, cannot exist side by side: two objects of one kind and name, and
-// two owners of one address. The error is in the later one, in the order Node, Pod, Service, then that of c, and names
-// the other. hostNetwork pods share their node's address, and the address of a pod that has ended may be another's.
+// Cluster says which objects of c, each valid by itself, cannot exist side by side: two objects of one kind and name,
+// and two owners of one address. The error is in the later one, in the order Node, Pod, Service, then that of c, and
+// names the other. hostNetwork pods share their node's address, and the address of a pod that has ended may be
+// another's.
 func Cluster(c *model.Cluster) []ObjectError {
 	var errs []ObjectError
 	errs = append(errs, unique("Namespace", c.Namespaces)...)

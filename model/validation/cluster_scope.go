@@ -7,7 +7,7 @@ import (
 	netutils "k8s.io/utils/net"
 )
 
-// Namespace validates ns. What its kubernetes.io/metadata.name label says does not matter: the API server overwrites it.
+// Namespace validates ns. Its kubernetes.io/metadata.name label may say anything: the API server overwrites it.
 func Namespace(ns *corev1.Namespace, _ Options) field.ErrorList {
 	return inOrder(apivalidation.ValidateObjectMeta(
 		&ns.ObjectMeta, false, apivalidation.ValidateNamespaceName, metadata()))

@@ -33,9 +33,11 @@ func ended(p *corev1.Pod) *corev1.Pod {
 }
 
 func node(name, ip string) *corev1.Node {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: ip}, {Type: corev1.NodeExternalIP, Address: ip},
-	}}}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
+		Addresses: []corev1.NodeAddress{
+			{Type: corev1.NodeInternalIP, Address: ip}, {Type: corev1.NodeExternalIP, Address: ip},
+		},
+	}}
 }
 
 func service(name, ip string) *corev1.Service {
@@ -73,7 +75,8 @@ func TestCluster(t *testing.T) {
 		{"a pod on the address of a hostNetwork pod", model.Cluster{Pods: []*corev1.Pod{pod("a", "192.168.0.1"),
 			hostPod("h", "192.168.0.1")}},
 			[]string{`Pod x/a: status.podIP: Invalid value: "192.168.0.1": is already the address of Pod x/h`}},
-		{"two nodes with one address", model.Cluster{Nodes: []*corev1.Node{node("n", "192.168.0.1"), node("m", "192.168.0.1")}},
+		{"two nodes with one address", model.Cluster{Nodes: []*corev1.Node{node("n", "192.168.0.1"),
+			node("m", "192.168.0.1")}},
 			[]string{`Node m: status.addresses[0].address: Invalid value: "192.168.0.1": is already the address of Node n`}},
 		{"a Service on the address of a pod", model.Cluster{Pods: []*corev1.Pod{pod("a", "10.0.0.1")},
 			Services: []*corev1.Service{service("s", "10.0.0.1")}}, []string{

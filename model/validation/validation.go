@@ -1,10 +1,10 @@
 // Package validation says which objects the Kubernetes API server would refuse, as far as connectivity depends on them:
 // names, labels, selectors, addresses, ports, and what of a cluster cannot exist side by side.
 //
-// The rules are those that kube-apiserver 1.36 applies to new objects; every error is a field.Error with the path of the
-// value it is about, so that a caller can point at the place in a file. Defaults need not have been filled in. What the
-// semantics of NetworkPolicy do not depend on (volumes, resources, …) is not looked at, so an object that passes may
-// still be refused by a real API server.
+// The rules are those that kube-apiserver 1.36 applies to new objects; every error is a field.Error with the path of
+// the value it is about, so that a caller can point at the place in a file. Defaults need not have been filled in. What
+// the semantics of NetworkPolicy do not depend on (volumes, resources, conflicts of host ports, …) is not looked at, so
+// an object that passes may still be refused by a real API server.
 package validation
 
 import (

@@ -26,7 +26,8 @@ type testCase struct {
 
 // run decodes each case on top of a valid object and validates the result.
 func run[T any](
-	t *testing.T, base string, o validation.Options, validate func(*T, validation.Options) field.ErrorList, cases []testCase,
+	t *testing.T, base string, o validation.Options,
+	validate func(*T, validation.Options) field.ErrorList, cases []testCase,
 ) {
 	t.Helper()
 	for _, c := range cases {
@@ -139,8 +140,10 @@ func TestPod(t *testing.T) {
 			hostIP: 192.168.0.1}}`, nil},
 		{"44 valid-same-name-in-two-containers", `{spec: {containers: [{ports: [{name: a, containerPort: 1}]},
 			{ports: [{name: a, containerPort: 2}]}]}}`, nil},
-		{"valid-host-network-port", "spec: {hostNetwork: true, containers: [{ports: [{containerPort: 1, hostPort: 1}]}]}", nil},
-		{"same name twice in a container", "spec: {containers: [{ports: [{name: a, containerPort: 1}, {name: a, containerPort: 2}]}]}",
+		{"valid-host-network-port",
+			"spec: {hostNetwork: true, containers: [{ports: [{containerPort: 1, hostPort: 1}]}]}", nil},
+		{"same name twice in a container",
+			"spec: {containers: [{ports: [{name: a, containerPort: 1}, {name: a, containerPort: 2}]}]}",
 			[]string{"spec.containers[0].ports[1].name: Duplicate value"}},
 		{"no container port", "spec: {containers: [{ports: [{name: a}]}]}",
 			[]string{"spec.containers[0].ports[0].containerPort: Required value"}},
@@ -150,7 +153,8 @@ func TestPod(t *testing.T) {
 			[]string{"spec.containers[0].ports[0].name: Invalid value"}},
 		{"protocol in lower case", "spec: {containers: [{ports: [{protocol: tcp, containerPort: 1}]}]}",
 			[]string{"spec.containers[0].ports[0].protocol: Unsupported value"}},
-		{"another host port on the host network", "spec: {hostNetwork: true, containers: [{ports: [{containerPort: 1, hostPort: 2}]}]}",
+		{"another host port on the host network",
+			"spec: {hostNetwork: true, containers: [{ports: [{containerPort: 1, hostPort: 2}]}]}",
 			[]string{"spec.containers[0].ports[0].hostPort: Invalid value"}},
 		{"an invalid label", "metadata: {labels: {app: 'a b'}}", []string{"metadata.labels: Invalid value"}},
 		{"an invalid node name", "spec: {nodeName: N_1}", []string{"spec.nodeName: Invalid value"}},
@@ -206,7 +210,8 @@ func TestService(t *testing.T) {
 			[]string{"spec.ports[0].protocol: Unsupported value"}},
 		{"an unknown type", "spec: {type: Internal, ports: [{port: 1}]}", []string{"spec.type: Unsupported value"}},
 		{"not an address", "spec: {clusterIP: none, ports: [{port: 1}]}", []string{"spec.clusterIP: Invalid value"}},
-		{"clusterIP is not the first of clusterIPs", "spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2], ports: [{port: 1}]}",
+		{"clusterIP is not the first of clusterIPs",
+			"spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2], ports: [{port: 1}]}",
 			[]string{"spec.clusterIP: Invalid value"}},
 		{"two ClusterIPs of one family", "spec: {clusterIPs: [10.0.0.1, 10.0.0.2], ports: [{port: 1}]}",
 			[]string{"spec.clusterIPs: Invalid value"}},
@@ -214,7 +219,8 @@ func TestService(t *testing.T) {
 			[]string{"spec.clusterIP: Invalid value"}},
 		{"an external name with a ClusterIP", "spec: {type: ExternalName, clusterIP: 10.0.0.1}",
 			[]string{"spec.clusterIPs: Forbidden"}},
-		{"an invalid selector", "spec: {ports: [{port: 1}], selector: {app: 'a b'}}", []string{"spec.selector: Invalid value"}},
+		{"an invalid selector", "spec: {ports: [{port: 1}], selector: {app: 'a b'}}",
+			[]string{"spec.selector: Invalid value"}},
 	})
 }
 
@@ -226,7 +232,8 @@ func TestEndpointSlice(t *testing.T) {
 		{"no address type", "addressType: ''", []string{"addressType: Required value"}},
 		{"an unknown address type", "addressType: ipv4", []string{"addressType: Unsupported value"}},
 		{"no address", "endpoints: [{addresses: []}]", []string{"endpoints[0].addresses: Required value"}},
-		{"of the other family", "endpoints: [{addresses: ['fd00::1']}]", []string{"endpoints[0].addresses[0]: Invalid value"}},
+		{"of the other family", "endpoints: [{addresses: ['fd00::1']}]",
+			[]string{"endpoints[0].addresses[0]: Invalid value"}},
 		{"not an address", "endpoints: [{addresses: [a]}]", []string{"endpoints[0].addresses[0]: Invalid value"}},
 		{"not in canonical form", "{addressType: IPv6, endpoints: [{addresses: ['FD00::1']}]}",
 			[]string{"endpoints[0].addresses[0]: Invalid value"}},
