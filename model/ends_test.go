@@ -42,7 +42,8 @@ func TestSelfAndNode(t *testing.T) {
 		{"35 towards the own node with leave is no doubt", list(policy("x/p", types(out), egress("TCP/6443"))), []string{
 			"x/a node/n1 TCP/6443 allow rule-matched", "x/a node/n1 TCP/6444 undefined",
 		}},
-		{"60 the API server is a node's address", list(policy("x/p", types(out), egress("cidr 192.168.0.2/32", "TCP/6443"))), []string{
+		{"60 the API server is a node's address", list(policy("x/p", types(out),
+			egress("cidr 192.168.0.2/32", "TCP/6443"))), []string{
 			"x/a 192.168.0.2 TCP/6443 allow", "x/a 192.168.0.2 TCP/443 deny",
 		}},
 	})

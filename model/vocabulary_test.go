@@ -120,7 +120,8 @@ func types(list ...networkingv1.PolicyType) func(*networkingv1.NetworkPolicySpec
 }
 
 // ingress adds a rule with the peers "pods SELECTOR", "ns SELECTOR", "ns SELECTOR pods SELECTOR",
-// "cidr A/B except C/D…" and the ports "TCP/80", "TCP/80-90", "TCP/name", "TCP/*" and "*/80", where * leaves the field out.
+// "cidr A/B except C/D…" and the ports "TCP/80", "TCP/80-90", "TCP/name", "TCP/*" and "*/80", where * leaves the field
+// out.
 func ingress(elements ...string) func(*networkingv1.NetworkPolicySpec) {
 	peers, ports := ruleOf(elements)
 	return func(s *networkingv1.NetworkPolicySpec) {
