@@ -15,8 +15,8 @@ import (
 )
 
 // Assemble makes a cluster of objects: sorted by namespace and name, with the Namespaces that the objects live in and
-// the EndpointSlices of the Services. Errors name what cannot stand side by side, such as two objects of one name or two
-// pods with one address.
+// the EndpointSlices of the Services. Errors name what cannot stand side by side, such as two objects of one name or
+// two pods with one address.
 func Assemble(objects []Object) (*model.Cluster, Errors) {
 	unique, errs := refuseDuplicates(objects)
 	c := &model.Cluster{}

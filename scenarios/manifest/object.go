@@ -14,7 +14,7 @@ import (
 
 // Object is one object of the API and the place where it was read.
 type Object struct {
-	Value KubeObject   // *corev1.Namespace, Node, Pod or Service, *networkingv1.NetworkPolicy, *discoveryv1.EndpointSlice
+	Value KubeObject   // a *corev1.Pod and so on: of the kinds that are read
 	Node  *strict.Node // where it was read
 	Key   Key
 }
@@ -93,7 +93,8 @@ func decode(n *strict.Node, inherited strict.Node) (objects []Object, skipped, e
 		return nil, Errors{n.Errorf("%s %s%s is not read, only %s are", apiVersion, kind, nameIn(n), readKinds)}, nil
 	}
 	if apiVersion != want {
-		return nil, nil, Errors{n.Get("apiVersion").Errorf("apiVersion %s of %s is not read, only %s", apiVersion, kind, want)}
+		at := n.At("apiVersion")
+		return nil, nil, Errors{at.Errorf("apiVersion %s of %s is not read, only %s", apiVersion, kind, want)}
 	}
 	return decodeKnown(n, kind)
 }

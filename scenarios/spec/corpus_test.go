@@ -39,8 +39,8 @@ func TestModelMeetsExpectations(t *testing.T) {
 				for _, e := range stage.Expect {
 					d := m.Decide(query(t, stage.Cluster, e))
 					if d.Verdict != e.Verdict {
-						t.Errorf("%s:%d: step %q: %s to %s%s at %s over %s: expected %s, the model says %s: %+v",
-							s.Path(), e.Line, stage.Name, e.From, e.To, e.Service, e.PortProto, e.Family, e.Verdict, d.Verdict, d)
+						t.Errorf("%s:%d:%d: step %q: %s to %s%s at %s over %s: the model says %s: %+v", s.Path(), e.Line, e.Col,
+							stage.Name, e.From, e.To, e.Service, e.PortProto, e.Family, d.Verdict, d)
 					}
 				}
 			}

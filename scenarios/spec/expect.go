@@ -123,7 +123,7 @@ func (r *resolver) names(e *Expect, field string, list []string, prefix string) 
 		at := e.Node().At(item(field, i, e.Node()))
 		switch _, ok := r.ends[prefix+name]; {
 		case strings.Count(name, "/") != 1:
-			r.fail(at, "%s: %q must be namespace/name%s", field, name, map[bool]string{true: " or node/NAME"}[prefix == ""])
+			r.fail(at, "%s: %q is not of the form namespace/name", field, name)
 		case !ok:
 			r.fail(at, "%s: there is no %s%s at this step", field, kindOf(name, prefix), name)
 		case r.idle[prefix+name] != "":
@@ -200,7 +200,8 @@ func (r *resolver) add(e *Expect, cell Expectation) {
 	opposite.Line, opposite.Col = 0, 0
 	opposite.Verdict = flow.Allow + flow.Deny - cell.Verdict
 	if other := r.said[opposite]; other != nil {
-		r.fail(e.Node(), "%s to %s at %s contradicts line %d", cell.From, cell.To+cell.Service, cell.PortProto, other.Line)
+		r.fail(e.Node(), "%s to %s at %s contradicts line %d",
+			cell.From, cell.To+cell.Service, cell.PortProto, other.Line)
 		return
 	}
 	same := opposite

@@ -127,7 +127,7 @@ func (s *Scenario) checkRequired() strict.Errors {
 	var errs strict.Errors
 	if !scenarioName(s.Metadata.Name) {
 		n := s.Node().At("metadata.name")
-		errs = append(errs, n.Errorf("metadata.name must be lower-case letters, digits and dashes, not %q", s.Metadata.Name))
+		errs = append(errs, n.Errorf("metadata.name %q is not lower-case letters, digits and dashes", s.Metadata.Name))
 	}
 	if s.Description == "" {
 		errs = append(errs, s.Node().At("description").Errorf("description is missing: what does the scenario show?"))

@@ -83,7 +83,8 @@ type Step struct {
 type Reference struct {
 	strict.Origin `json:"-"`
 
-	Kind string `json:"kind" jsonschema:"enum=Namespace,enum=Node,enum=Pod,enum=Service,enum=NetworkPolicy,enum=EndpointSlice"`
+	// One of the kinds that are read.
+	Kind string `json:"kind" jsonschema:"pattern=^(Namespace|Node|Pod|Service|NetworkPolicy|EndpointSlice)$"`
 	// default where absent; not for namespaces and nodes.
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`

@@ -48,15 +48,27 @@ func TestDecodeReads(t *testing.T) {
 		text string
 		want target
 	}{
-		"block style":            {"text: a\nnumber: 7\n", target{Text: "a", Number: 7}},
-		"json":                   {`{"text": "a", "opt": 7, "flag": true}`, target{Text: "a", Opt: ptr(7), Inlined: Inlined{true}}},
-		"null is not given":      {"text: null\nlist: ~\nnumber:\n", target{}},
-		"quoted yes":             {"text: 'yes'", target{Text: "yes"}},
-		"hexadecimal and octal":  {"number: 0x1F\nopt: 0o17", target{Number: 31, Opt: ptr(15)}},
-		"a date is a string":     {"text: 2024-01-02", target{Text: "2024-01-02"}},
-		"anchors":                {"map: &m {a: b}\nlist: [&l {deep: [1]}, *l]", target{Map: map[string]string{"a": "b"}, List: []inner{{[]int32{1}}, {[]int32{1}}}}},
-		"merge keys lose":        {"map: {<<: {a: '1', b: '2'}, a: '3'}", target{Map: map[string]string{"a": "3", "b": "2"}}},
-		"the first merge wins":   {"map: {<<: [{a: '1'}, {a: '2', b: '2'}]}", target{Map: map[string]string{"a": "1", "b": "2"}}},
+		"block style": {"text: a\nnumber: 7\n", target{Text: "a", Number: 7}},
+		"json": {
+			`{"text": "a", "opt": 7, "flag": true}`,
+			target{Text: "a", Opt: ptr(7), Inlined: Inlined{true}},
+		},
+		"null is not given":     {"text: null\nlist: ~\nnumber:\n", target{}},
+		"quoted yes":            {"text: 'yes'", target{Text: "yes"}},
+		"hexadecimal and octal": {"number: 0x1F\nopt: 0o17", target{Number: 31, Opt: ptr(15)}},
+		"a date is a string":    {"text: 2024-01-02", target{Text: "2024-01-02"}},
+		"anchors": {
+			"list: [&l {deep: [1]}, *l]",
+			target{List: []inner{{[]int32{1}}, {[]int32{1}}}},
+		},
+		"merge keys lose": {
+			"map: {<<: {a: '1', b: '2'}, a: '3'}",
+			target{Map: map[string]string{"a": "3", "b": "2"}},
+		},
+		"the first merge wins": {
+			"map: {<<: [{a: '1'}, {a: '2', b: '2'}]}",
+			target{Map: map[string]string{"a": "1", "b": "2"}},
+		},
 		"a type that reads JSON": {"port: http", target{Port: intstr.FromString("http")}},
 		"numbers as map keys":    {"map: {1: a}", target{Map: map[string]string{"1": "a"}}},
 	} {
@@ -187,7 +199,7 @@ func TestAtFollowsFieldPaths(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: [{containerPort: 80}]}]}"))
+	f.Add([]byte("kind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: [{containerPort: 80}]}]}"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Add([]byte("a: !!int x\nb: 0o-5\n? : c"))
 	f.Fuzz(func(t *testing.T, data []byte) {

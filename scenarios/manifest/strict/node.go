@@ -111,7 +111,7 @@ const (
 type builder struct {
 	file  string
 	open  map[*yaml.Node]bool // the anchors being resolved, to notice one that contains itself
-	count int // nodes made inside aliases
+	count int                 // nodes made inside aliases
 	depth int
 	full  bool // a limit was exceeded and reported; nothing more is read
 	errs  Errors
