@@ -14,8 +14,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -36,13 +34,6 @@ type Hooks struct {
 	Node *bpf.Node
 	Mode Mode
 }
-
-// The filter's place among those of others on a clsact hook.
-const (
-	filterPriority = 0x7a1
-	filterHandle   = 0x1
-	filterName     = "palisade"
-)
 
 // Attach puts both programs on an interface: what enters the host there is the pod's egress. A program that is there
 // already stays, one of an older version is replaced in place, so there is no moment without a filter.
@@ -73,10 +64,7 @@ func (h Hooks) Detach(ifindex int) error {
 		if err := os.Remove(h.linkPin(ifindex, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		err := netlink.FilterDel(h.filter(ifindex, dir))
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, h.detachClsact(ifindex, dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("detach from interface %d: %w", ifindex, err)
@@ -153,28 +141,4 @@ func (h Hooks) refresh(l link.Link, pin string, ifindex int, dir flow.Direction)
 		return nil
 	}
 	return l.Update(h.Node.Program(dir))
-}
-
-func (h Hooks) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
-	parent := uint32(netlink.HANDLE_MIN_INGRESS)
-	if dir == flow.Ingress {
-		parent = netlink.HANDLE_MIN_EGRESS
-	}
-	return &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: parent, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
-		},
-		Fd: h.Node.Program(dir).FD(), Name: filterName, DirectAction: true,
-	}
-}
-
-// attachClsact replaces the filter in one netlink request, whether there was one or not.
-func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("clsact: %w", err)
-	}
-	return netlink.FilterReplace(h.filter(ifindex, dir))
 }

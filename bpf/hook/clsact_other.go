@@ -1,0 +1,13 @@
+//go:build !linux
+
+package hook
+
+import (
+	"github.com/cilium/ebpf"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+func (h Hooks) attachClsact(int, flow.Direction) error { return ebpf.ErrNotSupported }
+
+func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
