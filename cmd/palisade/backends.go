@@ -28,7 +28,7 @@ func chooseBackend(name string, backends []backend.Backend) (backend.Backend, st
 		return nil, "", errLater(name)
 	}
 	if err := backends[i].Available(); err != nil {
-		return nil, "", fmt.Errorf("backend %s cannot run here: %w", name, err)
+		return nil, "", err
 	}
 	return backends[i], fmt.Sprintf("backend %s, as asked for", name), nil
 }
@@ -41,10 +41,10 @@ func strongest(backends []backend.Backend) (backend.Backend, string, error) {
 			return b, fmt.Sprintf("backend %s, the strongest there is", b.Name()), nil
 		}
 		if err == nil {
-			return b, fmt.Sprintf("backend %s, the strongest that can run here (%s)",
+			return b, fmt.Sprintf("backend %s, the strongest that can run here: %s",
 				b.Name(), strings.Join(missing, "; ")), nil
 		}
-		missing = append(missing, fmt.Sprintf("%s: %v", b.Name(), err))
+		missing = append(missing, err.Error())
 	}
-	return nil, "", errors.New("no backend can run here (" + strings.Join(missing, "; ") + ")")
+	return nil, "", errors.New("no backend can run here: " + strings.Join(missing, "; "))
 }

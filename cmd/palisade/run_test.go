@@ -100,12 +100,12 @@ func TestChooseBackend(t *testing.T) {
 		},
 		"the strongest that can run": {
 			"auto", []backend.Backend{strongest, unable, weak}, "sim",
-			"backend sim, the strongest that can run here (cluster: no kubeconfig; netns: netns needs root)",
+			"backend sim, the strongest that can run here: no kubeconfig; netns needs root",
 		},
-		"none can run": {"auto", []backend.Backend{unable}, "", "no backend can run here (netns: netns needs root)"},
+		"none can run": {"auto", []backend.Backend{unable}, "", "no backend can run here: netns needs root"},
 		"by name":      {"sim", []backend.Backend{strong, weak}, "sim", "backend sim, as asked for"},
 		"by name, but unable": {
-			"netns", []backend.Backend{unable, weak}, "", "backend netns cannot run here: netns needs root",
+			"netns", []backend.Backend{unable, weak}, "", "netns needs root",
 		},
 		"not there yet": {"kind", []backend.Backend{strong}, "", "backend kind comes with a later version; netns and sim are there today"},
 	}

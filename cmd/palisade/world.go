@@ -2,12 +2,14 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"golang.org/x/term"
 
 	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns"
 	"github.com/palisade-netpol/palisade/scenarios/backend/sim"
 	"github.com/palisade-netpol/palisade/sim/engine"
 )
@@ -54,6 +56,9 @@ func osWorld() *world {
 		engines: map[string]func() engine.Engine{
 			"model": engine.NewModel, "tables": engine.NewTables, "kernel": engine.NewKernel,
 		},
-		backends: []backend.Backend{sim.New(sim.Options{Engine: engine.NewTables})},
+		backends: []backend.Backend{
+			netns.New(netns.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}),
+			sim.New(sim.Options{Engine: engine.NewTables}),
+		},
 	}
 }
