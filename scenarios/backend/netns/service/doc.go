@@ -1,7 +1,7 @@
 // Package service makes Services answer in a node's namespace: what kube-proxy does for ClusterIPs, and no more.
 //
 // Frontends reads Services and EndpointSlices and is pure; Table makes one namespace translate them by nftables. A new
-// connection goes to a random ready endpoint; a Service port without any is refused by an ICMP error; a pod that is
-// sent to itself sees its node's address. Session affinity, node ports, traffic policies and terminating endpoints are
-// not modelled.
+// connection goes to a random endpoint; a Service port without any is refused by an ICMP error, also where kube-proxy
+// would be silent because the only endpoints are on other nodes; a pod that is sent to itself sees its node's address.
+// Session affinity, node ports, external addresses and topology hints are not modelled.
 package service

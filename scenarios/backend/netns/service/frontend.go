@@ -13,11 +13,11 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// Frontend is one port of a Service in one address family.
+// Frontend is one port of a Service in one address family, as one node serves it.
 type Frontend struct {
 	Protocol  flow.Protocol
 	Addr      netip.AddrPort   // ClusterIP and Service port
-	Endpoints []netip.AddrPort // ready ones, sorted, without duplicates; none: connections are refused
+	Endpoints []netip.AddrPort // sorted, without duplicates; none: connections are refused
 }
 
 // Compare orders frontends by protocol, then address.
@@ -25,15 +25,22 @@ func (f Frontend) Compare(g Frontend) int {
 	return cmp.Or(cmp.Compare(f.Protocol, g.Protocol), f.Addr.Compare(g.Addr))
 }
 
-// Frontends returns what a proxy would serve, sorted. Headless and ExternalName Services have no frontend. It is an
-// error if an address cannot be read or two Services share one.
-func Frontends(services []*corev1.Service, all []*discoveryv1.EndpointSlice) ([]Frontend, error) {
+// Proxy is what kube-proxy of one node knows.
+type Proxy struct {
+	Node     string // name; matters to Services with internalTrafficPolicy Local only
+	Services []*corev1.Service
+	Slices   []*discoveryv1.EndpointSlice
+}
+
+// Frontends returns what the node serves, sorted. Headless and ExternalName Services have no frontend. It is an error if
+// an address cannot be read or two Services share one.
+func (p Proxy) Frontends() ([]Frontend, error) {
 	var out []Frontend
-	for _, s := range services {
+	for _, s := range p.Services {
 		if s.Spec.Type == corev1.ServiceTypeExternalName {
 			continue
 		}
-		fs, err := frontendsOf(s, slicesOf(s, all))
+		fs, err := p.frontendsOf(s)
 		if err != nil {
 			return nil, fmt.Errorf("service %s/%s: %w", s.Namespace, s.Name, err)
 		}
@@ -48,13 +55,7 @@ func Frontends(services []*corev1.Service, all []*discoveryv1.EndpointSlice) ([]
 	return out, nil
 }
 
-func slicesOf(s *corev1.Service, all []*discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
-	return slices.DeleteFunc(slices.Clone(all), func(e *discoveryv1.EndpointSlice) bool {
-		return e.Namespace != s.Namespace || e.Labels[discoveryv1.LabelServiceName] != s.Name
-	})
-}
-
-func frontendsOf(s *corev1.Service, own []*discoveryv1.EndpointSlice) ([]Frontend, error) {
+func (p Proxy) frontendsOf(s *corev1.Service) ([]Frontend, error) {
 	var out []Frontend
 	for _, ip := range clusterIPs(s) {
 		addr, err := netip.ParseAddr(ip)
@@ -62,7 +63,7 @@ func frontendsOf(s *corev1.Service, own []*discoveryv1.EndpointSlice) ([]Fronten
 			return nil, fmt.Errorf("cluster IP: %w", err)
 		}
 		for _, port := range s.Spec.Ports {
-			f, err := frontend(addr, port, own)
+			f, err := p.frontend(s, addr.Unmap(), port)
 			if err != nil {
 				return nil, err
 			}
@@ -81,33 +82,54 @@ func clusterIPs(s *corev1.Service) []string {
 	return slices.DeleteFunc(slices.Clone(ips), func(ip string) bool { return ip == "" || ip == corev1.ClusterIPNone })
 }
 
-func frontend(addr netip.Addr, port corev1.ServicePort, own []*discoveryv1.EndpointSlice) (Frontend, error) {
-	proto, err := protocol(port.Protocol)
+// frontend takes the ready endpoints, and if there are none those that still serve while they terminate.
+func (p Proxy) frontend(s *corev1.Service, addr netip.Addr, port corev1.ServicePort) (Frontend, error) {
+	proto, err := flow.ParseProtocol(string(cmp.Or(port.Protocol, corev1.ProtocolTCP)))
 	if err != nil {
 		return Frontend{}, err
 	}
 	f := Frontend{Protocol: proto, Addr: netip.AddrPortFrom(addr, uint16(port.Port))}
-	for _, slice := range own {
-		n, ok := targetPort(slice, port.Name, proto)
-		if !ok {
-			continue
-		}
-		ready, err := readyAddrs(slice, flow.FamilyOf(addr))
-		if err != nil {
-			return Frontend{}, fmt.Errorf("endpoint slice %s: %w", slice.Name, err)
-		}
-		for _, a := range ready {
-			f.Endpoints = append(f.Endpoints, netip.AddrPortFrom(a, n))
+	for _, usable := range []func(discoveryv1.EndpointConditions) bool{ready, draining} {
+		if f.Endpoints, err = p.endpoints(s, f, port.Name, usable); err != nil || len(f.Endpoints) > 0 {
+			break
 		}
 	}
-	slices.SortFunc(f.Endpoints, netip.AddrPort.Compare)
-	f.Endpoints = slices.Compact(f.Endpoints)
-	return f, nil
+	return f, err
 }
 
-// protocol reads a protocol of the API, whose default is TCP.
-func protocol(p corev1.Protocol) (flow.Protocol, error) {
-	return flow.ParseProtocol(string(cmp.Or(p, corev1.ProtocolTCP)))
+// ready is true for an endpoint that does not say.
+func ready(c discoveryv1.EndpointConditions) bool { return ptr.Deref(c.Ready, true) }
+
+func draining(c discoveryv1.EndpointConditions) bool {
+	return ptr.Deref(c.Serving, false) && ptr.Deref(c.Terminating, false)
+}
+
+// endpoints are those behind a port of s whose conditions are usable.
+func (p Proxy) endpoints(
+	s *corev1.Service, f Frontend, port string, usable func(discoveryv1.EndpointConditions) bool,
+) ([]netip.AddrPort, error) {
+	local := ptr.Deref(s.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+	var out []netip.AddrPort
+	for _, slice := range p.Slices {
+		number, ok := targetPort(slice, port, f.Protocol)
+		if !ok || slice.Namespace != s.Namespace || slice.Labels[discoveryv1.LabelServiceName] != s.Name {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			if !usable(e.Conditions) || local && ptr.Deref(e.NodeName, "") != p.Node {
+				continue
+			}
+			addr, err := endpointAddr(e)
+			if err != nil {
+				return nil, fmt.Errorf("endpoint slice %s: %w", slice.Name, err)
+			}
+			if flow.FamilyOf(addr) == flow.FamilyOf(f.Addr.Addr()) {
+				out = append(out, netip.AddrPortFrom(addr, number))
+			}
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out), nil
 }
 
 // targetPort finds the port of a slice that a Service port of this name and protocol leads to.
@@ -121,21 +143,14 @@ func targetPort(slice *discoveryv1.EndpointSlice, name string, proto flow.Protoc
 	return 0, false
 }
 
-// readyAddrs are the addresses of a family behind which an endpoint is ready. The API calls only the first address of
-// an endpoint meaningful, and an endpoint that does not say ready.
-func readyAddrs(slice *discoveryv1.EndpointSlice, family flow.Family) ([]netip.Addr, error) {
-	var out []netip.Addr
-	for _, e := range slice.Endpoints {
-		if !ptr.Deref(e.Conditions.Ready, true) || len(e.Addresses) == 0 {
-			continue
-		}
-		addr, err := netip.ParseAddr(e.Addresses[0])
-		if err != nil {
-			return nil, fmt.Errorf("endpoint: %w", err)
-		}
-		if flow.FamilyOf(addr) == family {
-			out = append(out, addr)
-		}
+// endpointAddr is the first address of an endpoint; the API asks consumers to ignore others.
+func endpointAddr(e discoveryv1.Endpoint) (netip.Addr, error) {
+	if len(e.Addresses) == 0 {
+		return netip.Addr{}, fmt.Errorf("an endpoint has no address")
 	}
-	return out, nil
+	addr, err := netip.ParseAddr(e.Addresses[0])
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("endpoint: %w", err)
+	}
+	return addr.Unmap(), nil
 }

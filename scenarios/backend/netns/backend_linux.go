@@ -1,0 +1,88 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/prober"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/service"
+)
+
+// namespaces is the backend.
+type namespaces struct {
+	opts Options
+}
+
+// New returns the backend.
+func New(opts Options) backend.Backend { return &namespaces{opts.withDefaults()} }
+
+// Name returns "netns".
+func (*namespaces) Name() string { return "netns" }
+
+// Available tries what the backend needs, each thing once.
+func (*namespaces) Available() error {
+	if err := errors.Join(tryNamespaces(), tryBPF()); err != nil {
+		return fmt.Errorf("backend netns needs root and a kernel with network namespaces, nftables and BPF, but cannot %w",
+			firstOf(err))
+	}
+	return nil
+}
+
+// firstOf keeps a sentence of many problems to its first.
+func firstOf(err error) error {
+	var joined interface{ Unwrap() []error }
+	for errors.As(err, &joined) && len(joined.Unwrap()) > 0 {
+		err = joined.Unwrap()[0]
+	}
+	return err
+}
+
+func tryNamespaces() error {
+	n, err := ns.New()
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	table, err := service.Open(n.FD())
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	return table.Set(nil)
+}
+
+func tryBPF() error {
+	pins, err := pinfs.New()
+	if err != nil {
+		return err
+	}
+	defer pins.Close()
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return fmt.Errorf("create a BPF map: %w", err)
+	}
+	return m.Close()
+}
+
+// Open starts a cluster without nodes.
+func (b *namespaces) Open(context.Context) (backend.Session, error) {
+	f, err := fabric.New()
+	if err != nil {
+		return nil, err
+	}
+	pins, err := pinfs.New()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &session{
+		opts: b.opts, fabric: f, pins: pins, prober: prober.New(),
+		nodes: map[string]*node{}, pods: map[string]*pod{}, sources: map[string]string{},
+	}, nil
+}

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package netns
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/palisade-netpol/palisade/scenarios/backend"
+)
+
+// Options change how clusters are run. There is nothing to change here.
+type Options struct{}
+
+// elsewhere is the backend on systems that have no network namespaces.
+type elsewhere struct{}
+
+// New returns the backend. It cannot run here.
+func New(Options) backend.Backend { return elsewhere{} }
+
+func (elsewhere) Name() string { return "netns" }
+
+func (elsewhere) Available() error {
+	return errors.New("backend netns needs Linux, and this is " + runtime.GOOS)
+}
+
+func (e elsewhere) Open(context.Context) (backend.Session, error) { return nil, e.Available() }

@@ -1,0 +1,39 @@
+package netns
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/palisade-netpol/palisade/agent"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// NodeAgent enforces policies on one node. Its methods are called on a thread inside the node's namespace, one at a time.
+type NodeAgent interface {
+	// Apply returns once exactly these pods are filtered by exactly these policies.
+	Apply(ctx context.Context, pods []agent.Pod, endpoints []*v1alpha1.PolicyEndpoint) error
+	Close() error
+}
+
+// OpenAgent opens the agent of one node, on a thread inside the node's namespace.
+type OpenAgent func(context.Context, agent.Config) (NodeAgent, error)
+
+// Options change how clusters are run. The zero value is the real thing.
+type Options struct {
+	// OpenAgent replaces the agent of every node; default: agent.Open.
+	OpenAgent OpenAgent
+	// Agent is the configuration of every agent, but for what depends on the node: pins and addresses.
+	Agent agent.Config
+	// Log is where agents report; default: slog.Default().
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.OpenAgent == nil {
+		o.OpenAgent = func(ctx context.Context, c agent.Config) (NodeAgent, error) { return agent.Open(ctx, c) }
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}

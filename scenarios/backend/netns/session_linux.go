@@ -1,0 +1,234 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/palisade-netpol/palisade/controller/resolve"
+	"github.com/palisade-netpol/palisade/model"
+	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/prober"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/service"
+)
+
+// session is one running cluster.
+type session struct {
+	opts Options
+
+	mu      sync.Mutex // one call at a time
+	fabric  *fabric.Fabric
+	pins    *pinfs.FS
+	prober  *prober.Prober
+	nodes   map[string]*node  // by name
+	pods    map[string]*pod   // by title
+	sources map[string]string // as in layout
+	made    int               // nodes made so far: names their pins
+}
+
+// Apply compares the cluster with what runs and changes the difference.
+func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, err := newLayout(c)
+	if err != nil {
+		return err
+	}
+	if err := s.remove(l); err != nil {
+		return err
+	}
+	s.sources = l.sources
+	if err := s.add(ctx, l); err != nil {
+		return err
+	}
+	if err := s.enforce(ctx, c); err != nil {
+		return err
+	}
+	if err := s.connect(); err != nil {
+		return err
+	}
+	return s.serve(c)
+}
+
+// remove takes away what is not in the layout, pods before nodes.
+func (s *session) remove(l *layout) error {
+	var errs []error
+	for _, title := range sorted(s.pods) {
+		if p := s.pods[title]; !l.hasPod(p.spec) || !l.hasNode(p.node.spec) {
+			errs = append(errs, s.removePod(p))
+		}
+	}
+	for _, name := range sorted(s.nodes) {
+		if n := s.nodes[name]; !l.hasNode(n.spec) {
+			errs = append(errs, s.removeNode(n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *session) removePod(p *pod) error {
+	s.prober.Remove(p.spec.title())
+	delete(s.pods, p.spec.title())
+	return wrap(p.spec.title(), p.wire.Remove())
+}
+
+func (s *session) removeNode(n *node) error {
+	s.prober.Remove(n.spec.title())
+	delete(s.nodes, n.spec.name)
+	return wrap(n.spec.title(), n.close())
+}
+
+// add makes what is missing, nodes before pods. The links of new pods stay down.
+func (s *session) add(ctx context.Context, l *layout) error {
+	for _, spec := range l.nodes {
+		if s.nodes[spec.name] != nil {
+			continue
+		}
+		if err := s.addNode(ctx, spec); err != nil {
+			return fmt.Errorf("%s: %w", spec.title(), err)
+		}
+	}
+	for _, spec := range l.pods {
+		if s.pods[spec.title()] != nil {
+			continue
+		}
+		if err := s.addPod(spec); err != nil {
+			return fmt.Errorf("%s: %w", spec.title(), err)
+		}
+	}
+	return nil
+}
+
+func (s *session) addNode(ctx context.Context, spec nodeSpec) error {
+	s.made++
+	pins, err := s.pins.Mkdir(fmt.Sprintf("node-%d", s.made))
+	if err != nil {
+		return err
+	}
+	n, err := newNode(ctx, s.opts, s.fabric, spec, pins)
+	if err != nil {
+		return err
+	}
+	s.nodes[spec.name] = n
+	s.prober.Add(spec.title(), n.wire.NS(), spec.addrs)
+	return nil
+}
+
+func (s *session) addPod(spec podSpec) error {
+	n := s.nodes[spec.node]
+	wire, err := n.wire.AddPod(fabric.LinkName(spec.namespace, spec.name), spec.addrs)
+	if err != nil {
+		return err
+	}
+	s.pods[spec.title()] = &pod{spec: spec, node: n, wire: wire}
+	s.prober.Add(spec.title(), wire.NS(), spec.addrs)
+	return nil
+}
+
+// enforce makes the agents filter the pods, those included whose links are still down.
+func (s *session) enforce(ctx context.Context, c *model.Cluster) error {
+	endpoints, problems := resolve.All(&resolve.Snapshot{
+		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices,
+		Policies: c.Policies,
+	}, resolve.Options{})
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("resolve policies: %w", err)
+	}
+	return s.eachNode(func(n *node) error { return n.enforce(ctx, s.podsOf(n), endpoints) })
+}
+
+// connect sets the links of new pods up.
+func (s *session) connect() error {
+	for _, title := range sorted(s.pods) {
+		if err := s.pods[title].connect(); err != nil {
+			return fmt.Errorf("%s: %w", title, err)
+		}
+	}
+	return nil
+}
+
+// serve makes every node translate the Services.
+func (s *session) serve(c *model.Cluster) error {
+	return s.eachNode(func(n *node) error {
+		proxy := service.Proxy{Node: n.spec.name, Services: c.Services, Slices: c.EndpointSlices}
+		return n.serve(proxy)
+	})
+}
+
+// podsOf are the pods of a node, sorted.
+func (s *session) podsOf(n *node) []*pod {
+	var out []*pod
+	for _, title := range sorted(s.pods) {
+		if p := s.pods[title]; p.node == n {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Probe translates names and Services for the prober.
+func (s *session) Probe(ctx context.Context, probes []backend.Probe) ([]backend.Observation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]prober.Probe, len(probes))
+	for i, p := range probes {
+		space, ok := s.sources[p.From]
+		if !ok {
+			return nil, fmt.Errorf("probe from %s: there is no such pod or node, or it has no network", p.From)
+		}
+		to := netip.AddrPortFrom(p.To.Addr().Unmap(), p.To.Port())
+		out[i] = prober.Probe{
+			From: space, To: to, Targets: s.nodeOf(space).targets(p.Protocol, to), Protocol: p.Protocol, Timeout: p.Timeout,
+		}
+	}
+	return s.prober.Probe(ctx, out)
+}
+
+// nodeOf is the node of a namespace, which is a pod's or a node's own.
+func (s *session) nodeOf(space string) *node {
+	if p := s.pods[space]; p != nil {
+		return p.node
+	}
+	for _, n := range s.nodes {
+		if n.spec.title() == space {
+			return n
+		}
+	}
+	return nil
+}
+
+// Close takes everything away.
+func (s *session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.remove(&layout{})
+	s.prober.Close()
+	return errors.Join(err, s.fabric.Close(), s.pins.Close())
+}
+
+// eachNode runs f for all nodes side by side and returns their errors in the order of their names.
+func (s *session) eachNode(f func(*node) error) error {
+	names := sorted(s.nodes)
+	errs := make([]error, len(names))
+	var work sync.WaitGroup
+	for i, name := range names {
+		work.Go(func() { errs[i] = wrap("node/"+name, f(s.nodes[name])) })
+	}
+	work.Wait()
+	return errors.Join(errs...)
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func wrap(title string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", title, err)
+}
