@@ -52,6 +52,7 @@ func newNetwork(c *model.Cluster) *network {
 }
 
 func (n *network) addPod(pod *corev1.Pod) {
+	n.learnNode(pod)
 	key := pod.Namespace + "/" + pod.Name
 	p := place{inCluster: true, node: pod.Spec.NodeName}
 	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
@@ -67,6 +68,22 @@ func (n *network) addPod(pod *corev1.Pod) {
 		}
 	}
 	n.pods[key] = p
+}
+
+// learnNode takes the addresses of a node that was not given as an object from a pod that runs there.
+func (n *network) learnNode(pod *corev1.Pod) {
+	name := pod.Spec.NodeName
+	if _, known := n.nodes[name]; known {
+		return
+	}
+	p := place{addrs: hostAddrs(pod), inCluster: true, node: name}
+	if len(p.addrs) == 0 {
+		return
+	}
+	n.nodes[name] = p
+	for _, a := range p.addrs {
+		n.byIP[a] = p
+	}
 }
 
 // inputs returns what the compiler of each node with pods gets.
@@ -116,6 +133,16 @@ func podAddrs(pod *corev1.Pod) []netip.Addr {
 		}
 	}
 	return parseAddrs(ips)
+}
+
+func hostAddrs(pod *corev1.Pod) []netip.Addr {
+	ips := []string{pod.Status.HostIP}
+	for _, ip := range pod.Status.HostIPs {
+		ips = append(ips, ip.IP)
+	}
+	addrs := parseAddrs(ips)
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
 }
 
 func nodeAddrs(node *corev1.Node) []netip.Addr {
