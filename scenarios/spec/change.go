@@ -78,7 +78,9 @@ func (w *world) label(r *Relabel) {
 	o.Value.SetLabels(labels)
 	manifest.SetDefaults(o.Value)
 	o.Node = r.Node()
-	w.errs = append(w.errs, manifest.Validate(o)...)
+	for _, err := range manifest.Validate(o) {
+		w.fail(r.Node().At("labels"), "%s", err.Msg)
+	}
 	w.objects[o.Key] = o
 }
 
