@@ -43,7 +43,7 @@ func (in *input) load(w *world) (*model.Cluster, flow.Family, error) {
 		return nil, 0, err
 	}
 	for _, warning := range result.Warnings {
-		fmt.Fprintf(w.err, "palisade: warning: %v\n", warning)
+		w.err.printf("palisade: warning: %v\n", warning)
 	}
 	return result.Cluster, family, nil
 }

@@ -56,9 +56,8 @@ func matrixCSV(t terminal, _ string, matrices []matrix.Matrix) error {
 	for _, m := range matrices {
 		for i, from := range m.Order {
 			for j, to := range m.Order {
-				_ = w.Write([]string{
-					m.Probe.Protocol.String(), strconv.Itoa(int(m.Probe.Port)), from, to, cellVerdict(m.Rows[i][j]).String(),
-				})
+				verdict := cellVerdict(m.Rows[i][j]).String()
+				_ = w.Write([]string{m.Probe.Protocol.String(), strconv.Itoa(int(m.Probe.Port)), from, to, verdict})
 			}
 		}
 	}

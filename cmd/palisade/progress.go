@@ -29,17 +29,17 @@ func (p *progress) update(at run.Progress) {
 	} else {
 		delete(p.running, at.Index)
 		p.done++
-		fmt.Fprintln(p, p.finished(*at.Done))
+		p.printf("%s\n", p.finished(*at.Done))
 	}
 	if p.live && len(p.running) > 0 {
-		fmt.Fprint(p, paint(p.color).dim(cut(p.status(), p.width-1)))
+		p.printf("%s", paint(p.color).dim(cut(p.status(), p.width-1)))
 	}
 }
 
 // clear removes the line of those under way.
 func (p *progress) clear() {
 	if p.live {
-		fmt.Fprint(p, "\r\x1b[K")
+		p.printf("\r\x1b[K")
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -17,9 +16,9 @@ func execute(ctx context.Context, w *world, args []string) int {
 	code := exitCode(ctx, err)
 	switch {
 	case code == exitInterrupted:
-		fmt.Fprintln(w.err, "palisade: interrupted")
+		w.err.printf("palisade: interrupted\n")
 	case err != nil:
-		fmt.Fprintf(w.err, "palisade: %v\n", err)
+		w.err.printf("palisade: %v\n", err)
 	}
 	return code
 }

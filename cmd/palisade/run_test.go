@@ -107,7 +107,9 @@ func TestChooseBackend(t *testing.T) {
 		"by name, but unable": {
 			"netns", []backend.Backend{unable, weak}, "", "netns needs root",
 		},
-		"not there yet": {"kind", []backend.Backend{strong}, "", "backend kind comes with a later version; netns and sim are there today"},
+		"not there yet": {
+			"kind", []backend.Backend{strong}, "", "backend kind comes with a later version; netns and sim are there today",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

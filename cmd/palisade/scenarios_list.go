@@ -43,9 +43,9 @@ func orDefault(paths []string) []string {
 
 func listTable(t terminal, inputs []run.Input) error {
 	tw := tabwriter.NewWriter(t, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "NAME\tSTEPS\tTOPICS\tFILE") // errors are kept for Flush
+	_, _ = fmt.Fprintln(tw, "NAME\tSTEPS\tTOPICS\tFILE") // errors are kept for Flush
 	for _, in := range inputs {
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\n",
+		_, _ = fmt.Fprintf(tw, "%s\t%d\t%s\t%s\n",
 			in.Scenario.Metadata.Name, len(in.Scenario.Steps), strings.Join(in.Scenario.Topics(), ","), in.File)
 	}
 	return tw.Flush()

@@ -24,8 +24,8 @@ func newScenariosRun(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [PATH...]",
 		Short: "Replay scenarios on a backend",
-		Long: `Replay scenarios (files, or folders of them; default: ` + defaultScenarios + `) and compare every connection with the
-reference model, and the expectations written in the scenarios with both.
+		Long: `Replay scenarios (files, or folders of them; default: ` + defaultScenarios + `) and compare every
+connection with the reference model, and the expectations written in the scenarios with both.
 
 Backends: netns runs pods as network namespaces with real sockets and real eBPF (needs root), sim steps through on the
 compiled tables without traffic, auto takes the strongest that can run. Reports are written as JSON, JUnit XML and
@@ -38,7 +38,7 @@ HTML.`,
 	flags.register(c)
 	choice(c, &flags.backend, "backend", "", backendNames...)
 	c.Flags().StringVar(&flags.out, "out", "out", "`FOLDER` for the reports")
-	c.Flags().IntVar(&flags.parallel, "parallel", 2, "scenarios to run side by side")
+	c.Flags().IntVar(&flags.parallel, "parallel", 4, "scenarios to run side by side")
 	return c
 }
 
@@ -54,7 +54,7 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w.out, "%s on %s\n\n", run.Count(len(inputs), "scenario"), why)
+	w.out.printf("%s on %s\n\n", run.Count(len(inputs), "scenario"), why)
 	progress := newProgress(w.out, len(inputs))
 	result, err := run.Run(ctx, run.Options{
 		Backend: chosen, Parallel: flags.parallel, Progress: progress.update, Now: w.now,
@@ -70,7 +70,7 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) error {
 	if _, err := fmt.Fprint(w.out, summary{result, w.out}.String()); err != nil {
 		return failure{err}
 	}
-	fmt.Fprintf(w.out, "\nreports: %s\n", strings.Join(paths, " "))
+	w.out.printf("\nreports: %s\n", strings.Join(paths, " "))
 	return outcome(result)
 }
 

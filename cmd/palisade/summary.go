@@ -38,13 +38,15 @@ func (s summary) table() string {
 	name := min(widest, max(20, s.width-44))
 	p := paint(s.color)
 	line := func(mark, label, steps, cells, mismatches, duration string) string {
-		return fmt.Sprintf("%s %s %6s %7s %11s %10s\n", mark, pad(shorten(label, name), name), steps, cells, mismatches, duration)
+		label = pad(shorten(label, name), name)
+		return fmt.Sprintf("%s %s %6s %7s %11s %10s\n", mark, label, steps, cells, mismatches, duration)
 	}
 	var b strings.Builder
 	b.WriteString(p.dim(line(" ", "SCENARIO", "STEPS", "CELLS", "MISMATCHES", "DURATION")))
 	for _, scenario := range s.Scenarios {
 		steps, cells, mismatches := numbers(scenario.Totals())
-		b.WriteString(line(mark(scenario.Passed(), p), scenario.Name, steps, cells, mismatches, run.FormatSeconds(scenario.Seconds)))
+		glyph, duration := mark(scenario.Passed(), p), run.FormatSeconds(scenario.Seconds)
+		b.WriteString(line(glyph, scenario.Name, steps, cells, mismatches, duration))
 	}
 	steps, cells, mismatches := numbers(s.Totals())
 	b.WriteString(p.bold(line(" ", "all", steps, cells, mismatches, run.FormatSeconds(s.Seconds))))

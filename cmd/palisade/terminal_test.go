@@ -75,7 +75,8 @@ func TestGridOfNinePodsFitsSideBySideOn80Columns(t *testing.T) {
 		t.Errorf("%d columns:\n%s", widest(both), both)
 	}
 	s.width = 60
-	if stacked := s.sideBySide(m, nil); widest(stacked) > 60 || strings.Contains(strings.Split(stacked, "\n")[0], "observed") {
+	stacked := s.sideBySide(m, nil)
+	if first, _, _ := strings.Cut(stacked, "\n"); widest(stacked) > 60 || strings.Contains(first, "observed") {
 		t.Errorf("%d columns:\n%s", widest(stacked), stacked)
 	}
 }

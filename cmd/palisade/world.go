@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -32,6 +33,9 @@ type terminal struct {
 	width int  // columns
 }
 
+// printf prints what people should know. That nobody can read it cannot be told anywhere.
+func (t terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t, format, args...) }
+
 // defaultWidth is the width of a stream that is no terminal, in columns.
 const defaultWidth = 100
 
@@ -51,13 +55,14 @@ func openTerminal(f *os.File, getenv func(string) string) terminal {
 
 // osWorld is the world of the running process.
 func osWorld() *world {
+	warnings := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})
 	return &world{
 		in: os.Stdin, out: openTerminal(os.Stdout, os.Getenv), err: openTerminal(os.Stderr, os.Getenv), now: time.Now,
 		engines: map[string]func() engine.Engine{
 			"model": engine.NewModel, "tables": engine.NewTables, "kernel": engine.NewKernel,
 		},
 		backends: []backend.Backend{
-			netns.New(netns.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}),
+			netns.New(netns.Options{Log: slog.New(warnings)}),
 			sim.New(sim.Options{Engine: engine.NewTables}),
 		},
 	}

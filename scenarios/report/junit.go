@@ -10,7 +10,7 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/run"
 )
 
-// The JUnit XML that CI systems read (https://github.com/testmoapp/junitxml): one suite per scenario, one case per step.
+// The JUnit XML that CI systems read (https://github.com/testmoapp/junitxml): a suite per scenario, a case per step.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -99,7 +99,8 @@ func junitFailure(mismatches []run.Mismatch) *junitProblem {
 		lines = append(lines, m.At+": "+m.String())
 	}
 	return &junitProblem{
-		Message: fmt.Sprintf("%s, first: %s", run.Count(len(mismatches), "mismatch"), mismatches[0]), Text: strings.Join(lines, "\n"),
+		Message: fmt.Sprintf("%s, first: %s", run.Count(len(mismatches), "mismatch"), mismatches[0]),
+		Text:    strings.Join(lines, "\n"),
 	}
 }
 

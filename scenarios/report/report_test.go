@@ -100,7 +100,8 @@ func TestJUnitCountsFailuresAndErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Tests != 5 || got.Failures != 1 || got.Errors != 2 || got.Suites[0].Time != "0.250" {
-		t.Errorf("%d tests, %d failures, %d errors, first suite %s s", got.Tests, got.Failures, got.Errors, got.Suites[0].Time)
+		t.Errorf("%d tests, %d failures, %d errors, first suite %s s",
+			got.Tests, got.Failures, got.Errors, got.Suites[0].Time)
 	}
 	line := "a/one → b/three TCP/81 ipv4: expected deny, observed one-way"
 	failure := got.Suites[1].Cases[0].Failure
@@ -154,7 +155,8 @@ func TestHTMLLinksLeadSomewhere(t *testing.T) {
 // cells returns the class, title and text of every matrix cell of the page.
 func cells(page string) []string {
 	var found []string
-	for _, m := range regexp.MustCompile(`<td class="([^"]*)" title="([^"]*)">([^<]*)</td>`).FindAllStringSubmatch(page, -1) {
+	cell := regexp.MustCompile(`<td class="([^"]*)" title="([^"]*)">([^<]*)</td>`)
+	for _, m := range cell.FindAllStringSubmatch(page, -1) {
 		found = append(found, m[1]+"|"+m[2]+"|"+m[3])
 	}
 	return found
@@ -196,7 +198,8 @@ func TestHTMLOfManyMismatchesStaysReadable(t *testing.T) {
 	step := &r.Scenarios[1].Steps[0]
 	step.Mismatches = slices.Repeat(step.Mismatches, 1000)
 	page := html(t, r)
-	if told := strings.Count(page, "Ingress of b/three is denied."); told != 50 || !strings.Contains(page, "and 950 more") {
+	told := strings.Count(page, "Ingress of b/three is denied.")
+	if told != 50 || !strings.Contains(page, "and 950 more") {
 		t.Errorf("%d of 1000 mismatches are told", told)
 	}
 }
@@ -205,7 +208,8 @@ func TestHTMLOfSuccessSaysSo(t *testing.T) {
 	r := result()
 	r.Scenarios = r.Scenarios[:1]
 	page := html(t, r)
-	if !strings.Contains(page, "Every observed connection is what the policies mean") || strings.Contains(page, "mismatch:") {
+	praise := "Every observed connection is what the policies mean"
+	if !strings.Contains(page, praise) || strings.Contains(page, "mismatch:") {
 		t.Error("the page of a run that passed does not say so")
 	}
 }

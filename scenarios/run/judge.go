@@ -32,9 +32,9 @@ func (c *check) place(stepAt string) string {
 }
 
 func (c *check) mismatch(kind Kind, want flow.Verdict, at string) Mismatch {
+	probe := flow.PortProto{Protocol: c.Protocol, Port: c.to.Port()}
 	return Mismatch{
-		Kind: kind, From: c.from, To: c.label,
-		Probe: flow.PortProto{Protocol: c.Protocol, Port: c.to.Port()}.String(), Family: flow.FamilyOf(c.to.Addr()).String(),
+		Kind: kind, From: c.from, To: c.label, Probe: probe.String(), Family: flow.FamilyOf(c.to.Addr()).String(),
 		Expected: want, Model: c.decision.Verdict, Observed: c.outcome(), At: at, Explanation: c.decision.Sentences(),
 	}
 }

@@ -33,14 +33,15 @@ type Input struct {
 // Options say how to run scenarios. Backend is required; the zero value of the rest is what users get.
 type Options struct {
 	Backend backend.Backend
-	// Parallel is how many scenarios run side by side, each on a session of its own; zero means 2.
+	// Parallel is how many scenarios run side by side, each on a session of its own; zero means 4.
 	Parallel int
 	// First is how long the first probe of a connection waits for an answer; zero means 250 ms.
 	First time.Duration
 	// Confirm is how long the second probe waits, which follows a first one that went otherwise than expected; zero
 	// means 3 s.
 	Confirm time.Duration
-	// Progress is told of every step's begin and every scenario's end; calls never overlap. May be nil.
+	// Progress is told of every step's begin and, unless the run is cancelled, of every scenario's end; calls never
+	// overlap. May be nil.
 	Progress func(Progress)
 	// Oracle makes the reference for one cluster; nil means model.New.
 	Oracle func(*model.Cluster) Oracle
@@ -50,7 +51,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Parallel == 0 {
-		o.Parallel = 2
+		o.Parallel = 4
 	}
 	if o.First == 0 {
 		o.First = 250 * time.Millisecond
@@ -96,7 +97,9 @@ func Run(ctx context.Context, o Options, inputs []Input) (Result, error) {
 	for i, in := range inputs {
 		group.Go(func() error {
 			result.Scenarios[i] = r.scenario(ctx, i, in)
-			r.report(Progress{Index: i, Scenario: in.Scenario.Metadata.Name, Done: &result.Scenarios[i]})
+			if ctx.Err() == nil {
+				r.report(Progress{Index: i, Scenario: in.Scenario.Metadata.Name, Done: &result.Scenarios[i]})
+			}
 			return nil
 		})
 	}

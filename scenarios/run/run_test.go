@@ -71,6 +71,13 @@ func TestRunPassesWhereEverythingAgrees(t *testing.T) {
 	}
 }
 
+var (
+	noAnswer   = backend.Observation{Outcome: backend.Blocked}
+	lostAnswer = backend.Observation{Outcome: backend.OneWay}
+	webAnswers = backend.Observation{Outcome: backend.Connected, Answered: "default/web"}
+	reset      = backend.Observation{Outcome: backend.Refused, Detail: "reset"}
+)
+
 // finding is the part of a mismatch that says what is wrong where.
 type finding struct {
 	Kind            run.Kind
@@ -91,55 +98,55 @@ func findings(r run.Result) []finding {
 	return found
 }
 
+// observed is the finding where only the observation differs.
+func observed(from, to string, want flow.Verdict, outcome, at string) finding {
+	return finding{run.KindObservation, from, to, want, want, outcome, at}
+}
+
 func TestRunNamesTheConnectionThatDiffers(t *testing.T) {
+	const fromWeb = `connected, but answered by "default/web"`
 	tests := map[string]struct {
 		lie    lie
 		oracle func(*model.Cluster) run.Oracle
 		want   []finding
 	}{
 		"a blocked connection that nobody wrote down": {
-			lie: always("default/web", "default/client", backend.Observation{Outcome: backend.Blocked}),
+			lie: always("default/web", "default/client", noAnswer),
 			want: []finding{
-				{run.KindObservation, "default/web", "default/client", flow.Allow, flow.Allow, "blocked", at("name: open")},
-				{run.KindObservation, "default/web", "default/client", flow.Allow, flow.Allow, "blocked", at("name: closed")},
+				observed("default/web", "default/client", flow.Allow, "blocked", at("name: open")),
+				observed("default/web", "default/client", flow.Allow, "blocked", at("name: closed")),
 			},
 		},
 		"a leak that an expectation forbids": {
-			lie: always("default/other", "default/web", backend.Observation{Outcome: backend.Connected, Answered: "default/web"}),
-			want: []finding{{
-				run.KindObservation, "default/other", "default/web", flow.Deny, flow.Deny, "connected", at("verdict: deny"),
-			}},
+			lie:  always("default/other", "default/web", webAnswers),
+			want: []finding{observed("default/other", "default/web", flow.Deny, "connected", at("verdict: deny"))},
 		},
 		"a leak whose answer is lost": {
-			lie: onFirst("default/other", "default/web", backend.Observation{Outcome: backend.OneWay}),
-			want: []finding{
-				{run.KindObservation, "default/other", "default/web", flow.Deny, flow.Deny, "one-way", at("verdict: deny")},
-			},
+			lie:  onFirst("default/other", "default/web", lostAnswer),
+			want: []finding{observed("default/other", "default/web", flow.Deny, "one-way", at("verdict: deny"))},
 		},
 		"a denial that answers": {
-			lie: always("default/other", "default/web", backend.Observation{Outcome: backend.Refused, Detail: "reset"}),
+			lie: always("default/other", "default/web", reset),
 			want: []finding{
-				{run.KindObservation, "default/other", "default/web", flow.Allow, flow.Allow, "refused (reset)", at("name: open")},
-				{run.KindObservation, "default/other", "default/web", flow.Deny, flow.Deny, "refused (reset)", at("verdict: deny")},
+				observed("default/other", "default/web", flow.Allow, "refused (reset)", at("name: open")),
+				observed("default/other", "default/web", flow.Deny, "refused (reset)", at("verdict: deny")),
 			},
 		},
 		"an answer from the wrong pod": {
-			lie: always("default/client", "default/other", backend.Observation{Outcome: backend.Connected, Answered: "default/web"}),
+			lie: always("default/client", "default/other", webAnswers),
 			want: []finding{
-				{run.KindObservation, "default/client", "default/other", flow.Allow, flow.Allow,
-					`connected, but answered by "default/web"`, at("name: open")},
-				{run.KindObservation, "default/client", "default/other", flow.Allow, flow.Allow,
-					`connected, but answered by "default/web"`, at("name: closed")},
+				observed("default/client", "default/other", flow.Allow, fromWeb, at("name: open")),
+				observed("default/client", "default/other", flow.Allow, fromWeb, at("name: closed")),
 			},
 		},
 		"a Service that leads nowhere": {
-			lie: always("default/client", "service/default/web", backend.Observation{Outcome: backend.Blocked}),
-			want: []finding{{
-				run.KindObservation, "default/client", "service/default/web", flow.Allow, flow.Allow, "blocked", at("service: default/web"),
-			}},
+			lie: always("default/client", "service/default/web", noAnswer),
+			want: []finding{
+				observed("default/client", "service/default/web", flow.Allow, "blocked", at("service: default/web")),
+			},
 		},
 		"a wrong model that the observation agrees with": {
-			lie:    always("default/other", "default/web", backend.Observation{Outcome: backend.Connected, Answered: "default/web"}),
+			lie:    always("default/other", "default/web", webAnswers),
 			oracle: oracleSaying(flow.Allow, "default/other", "default/web"),
 			want: []finding{{
 				run.KindExpectation, "default/other", "default/web", flow.Deny, flow.Allow, "connected", at("verdict: deny"),
@@ -176,7 +183,7 @@ func TestRunNamesTheConnectionThatDiffers(t *testing.T) {
 
 func TestMismatchCarriesTheModelsReasons(t *testing.T) {
 	result := runOne(t, small,
-		always("default/other", "default/web", backend.Observation{Outcome: backend.Connected, Answered: "default/web"}),
+		always("default/other", "default/web", webAnswers),
 		run.Options{})
 	explanation := strings.Join(result.Scenarios[0].Steps[1].Mismatches[0].Explanation, "\n")
 	if !strings.Contains(explanation, "default/only-client") {
@@ -187,11 +194,11 @@ func TestMismatchCarriesTheModelsReasons(t *testing.T) {
 func TestSecondProbeExcusesWhatHappenedOnce(t *testing.T) {
 	tests := map[string]lie{
 		"a lost packet of an allowed connection": onFirst("default/client", "default/other",
-			backend.Observation{Outcome: backend.Blocked}),
+			noAnswer),
 		"a lost answer of an allowed connection": onFirst("default/client", "default/other",
-			backend.Observation{Outcome: backend.OneWay}),
+			lostAnswer),
 		"an answer over a denied connection": onFirst("default/other", "service/default/web",
-			backend.Observation{Outcome: backend.Connected, Answered: "default/web"}),
+			webAnswers),
 	}
 	for name, lie := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +213,7 @@ func TestSecondProbeExcusesWhatHappenedOnce(t *testing.T) {
 
 func TestSecondProbeIsPatientAndOnlyForDoubts(t *testing.T) {
 	var timeouts []time.Duration
-	doubt := onFirst("default/client", "default/other", backend.Observation{Outcome: backend.Blocked})
+	doubt := onFirst("default/client", "default/other", noAnswer)
 	runOne(t, small, func(p backend.Probe, to string, attempt int, o backend.Observation) backend.Observation {
 		if p.From == "default/client" && to == "default/other" {
 			timeouts = append(timeouts, p.Timeout)

@@ -159,10 +159,12 @@ func TestProbe(t *testing.T) {
 		want     []backend.Observation
 	}{
 		"a pod answers at its address": {
-			cluster: cluster(false), from: "n/client", to: "10.0.0.2:80", want: []backend.Observation{connected("n/web-1")},
+			cluster: cluster(false), from: "n/client", to: "10.0.0.2:80",
+			want: []backend.Observation{connected("n/web-1")},
 		},
 		"a pod that has ended does not answer, the new owner of its address does": {
-			cluster: cluster(false), from: "n/client", to: "10.0.0.3:80", want: []backend.Observation{connected("n/web-2")},
+			cluster: cluster(false), from: "n/client", to: "10.0.0.3:80",
+			want: []backend.Observation{connected("n/web-2")},
 		},
 		"a denied packet is blocked": {
 			cluster: cluster(false), deny: []string{"web-1 TCP/80"},
@@ -173,10 +175,12 @@ func TestProbe(t *testing.T) {
 			from: "n/client", to: "10.0.0.2:81", want: []backend.Observation{connected("n/web-1")},
 		},
 		"a node answers where nothing could be enforced": {
-			cluster: cluster(false), from: "n/client", to: "10.240.0.1:80", want: []backend.Observation{connected("node/node-a")},
+			cluster: cluster(false), from: "n/client", to: "10.240.0.1:80",
+			want: []backend.Observation{connected("node/node-a")},
 		},
 		"an address outside the cluster is nobody known": {
-			cluster: cluster(false), from: "node/node-a", to: "203.0.113.7:80", want: []backend.Observation{connected("")},
+			cluster: cluster(false), from: "node/node-a", to: "203.0.113.7:80",
+			want: []backend.Observation{connected("")},
 		},
 		"a Service takes turns": {
 			cluster: cluster(false, one, two), from: "n/client", to: "10.96.0.1:80",
@@ -211,10 +215,12 @@ func TestProbe(t *testing.T) {
 			want: []backend.Observation{connected("n/web-1"), connected("n/web-1")},
 		},
 		"a local Service without a local backend refuses": {
-			cluster: cluster(true, two), from: "node/node-a", to: "10.96.0.1:80", want: []backend.Observation{refused},
+			cluster: cluster(true, two), from: "node/node-a", to: "10.96.0.1:80",
+			want: []backend.Observation{refused},
 		},
 		"a Service without backends refuses": {
-			cluster: cluster(false), from: "n/client", to: "10.96.0.1:80", want: []backend.Observation{refused},
+			cluster: cluster(false), from: "n/client", to: "10.96.0.1:80",
+			want: []backend.Observation{refused},
 		},
 	}
 	for name, test := range tests {
@@ -238,8 +244,9 @@ func TestProbeErrors(t *testing.T) {
 		from   string
 		want   string
 	}{
-		"unknown source":    {&scripted{}, "n/nobody", "n/nobody to TCP/10.0.0.2:80: n/nobody does not exist"},
-		"misspelt source":   {&scripted{}, "client", `client to TCP/10.0.0.2:80: "client" is neither namespace/pod nor node/NAME`},
+		"unknown source": {&scripted{}, "n/nobody", "n/nobody to TCP/10.0.0.2:80: n/nobody does not exist"},
+		"misspelt source": {&scripted{}, "client",
+			`client to TCP/10.0.0.2:80: "client" is neither namespace/pod nor node/NAME`},
 		"engine that fails": {&scripted{err: broken}, "n/client", "n/client to TCP/10.0.0.2:80: broken"},
 	}
 	for name, test := range tests {

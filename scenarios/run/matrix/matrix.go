@@ -1,7 +1,7 @@
 // Package matrix turns a cluster into its connectivity matrix: who may open a connection to whom, one probe at a time.
 //
-// It asks whatever judges — the reference model or any other engine — and adds nothing of its own to the answers, so
-// that the matrices of two judges differ exactly where the judges differ.
+// It asks whatever judges, the reference model or any other engine, and passes the answers on as they are, so that
+// the matrices of two judges differ exactly where the judges differ.
 package matrix
 
 import (
