@@ -79,9 +79,6 @@ func (e *compiled) Verdict(q model.Query) (flow.Verdict, error) {
 	if !ok {
 		return flow.Undefined, nil
 	}
-	if from.ifindex == 0 && to.ifindex == 0 {
-		return flow.Undefined, nil // no pod's interface is on the way
-	}
 	if src == dst {
 		return flow.Allow, nil // does not leave the pod
 	}

@@ -15,8 +15,8 @@ type Engine interface {
 	Name() string
 	// Load makes the engine judge c from now on. c must not be modified afterwards.
 	Load(ctx context.Context, c *model.Cluster) error
-	// Verdict judges a new connection. Engines other than model answer Undefined only where no packet of the
-	// connection crosses a pod interface that they could judge at, or the ends share no address family.
+	// Verdict judges a new connection. Engines other than model say what enforcement does, also where the API leaves it
+	// open: they answer Undefined only where the ends share no address family.
 	Verdict(q model.Query) (flow.Verdict, error)
 	// Close releases what the engine holds in the kernel.
 	Close() error
