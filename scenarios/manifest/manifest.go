@@ -7,9 +7,9 @@
 package manifest
 
 import (
-	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/scenarios/manifest/strict"
@@ -38,7 +38,7 @@ type Result struct {
 func Load(paths []string, opts Options) (*Result, error) {
 	objects, warnings, errs := Read(paths, opts)
 	if len(errs) == 0 && len(objects) == 0 {
-		return nil, Errors{{File: fmt.Sprint(paths), Msg: "there are no objects to judge here; read are " + readKinds}}
+		return nil, Errors{{File: strings.Join(paths, ", "), Msg: "there are no objects to judge; read are " + readKinds}}
 	}
 	cluster, more := Assemble(objects)
 	if err := append(errs, more...).Err(); err != nil {

@@ -1,6 +1,8 @@
 package manifest_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -63,6 +65,26 @@ func TestLoadReadsFilesDirectoriesAndStdin(t *testing.T) {
 	want := []string{"default/json", "default/odd", "default/one", "default/stdin", "default/three", "default/two"}
 	if diff := cmp.Diff(want, names(r.Cluster.Pods)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestLoadReadsTheMachinesFilesByAbsolutePath(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pod.yaml")
+	if err := os.WriteFile(file, []byte(pod("disk")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := manifest.Load([]string{dir, file}, manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"default/disk"}, names(r.Cluster.Pods)); diff != "" {
+		t.Error(diff)
+	}
+	missing := filepath.Join(dir, "none.yaml")
+	_, err = manifest.Load([]string{missing}, manifest.Options{})
+	if want := missing + ": cannot be read: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
@@ -200,7 +222,7 @@ func TestLoadNamesWhatCannotBeRead(t *testing.T) {
 	opts := manifest.Options{FS: files(map[string]string{"empty.yaml": "# nothing\n"})}
 	for path, want := range map[string]string{
 		"nowhere.yaml": "nowhere.yaml: cannot be read: file does not exist",
-		"empty.yaml":   "[empty.yaml]: there are no objects to judge here",
+		"empty.yaml":   "empty.yaml: there are no objects to judge",
 	} {
 		_, err := manifest.Load([]string{path}, opts)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
