@@ -3,12 +3,15 @@ package netns_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,23 +31,38 @@ const long = 5 * time.Second
 
 var protocols = []flow.Protocol{flow.TCP, flow.UDP, flow.SCTP}
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// recorder is an agent that filters nothing and remembers what it was told.
+// recorder is an agent that filters nothing, remembers what it was told and looks at the links of its pods then.
 type recorder struct {
 	pods   []string
+	links  []int
 	closed bool
 }
 
 func (r *recorder) Apply(_ context.Context, pods []agent.Pod, _ []*v1alpha1.PolicyEndpoint) error {
-	r.pods = nil
+	known := r.links
+	r.pods, r.links = nil, nil
 	for _, p := range pods {
 		r.pods = append(r.pods, fmt.Sprintf("%s/%s/%s", p.Namespace, p.Name, p.UID))
+		r.links = append(r.links, int(p.Ifindex))
+		link, err := netlink.LinkByIndex(int(p.Ifindex))
+		if err != nil {
+			return fmt.Errorf("look at the link of %s: %w", p.Name, err)
+		}
+		if up := link.Attrs().Flags&net.FlagUp != 0; up != slices.Contains(known, int(p.Ifindex)) {
+			return fmt.Errorf("pod %s: its link is up: %v", p.Name, up)
+		}
+	}
+	for _, i := range known {
+		if _, err := netlink.LinkByIndex(i); err == nil && !slices.Contains(r.links, i) {
+			return fmt.Errorf("link %d of a deleted pod is still there", i)
+		}
 	}
 	return nil
 }
@@ -54,23 +72,31 @@ func (r *recorder) Close() error { r.closed = true; return nil }
 // bench is a session whose agents filter nothing.
 type bench struct {
 	backend.Session
-	agents []*recorder
+	mu     sync.Mutex
+	agents map[netip.Addr]*recorder // by the first address of their node
 }
 
-func open(t *testing.T) *bench {
+func (b *bench) openAgent(_ context.Context, c agent.Config) (netns.NodeAgent, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &recorder{}
+	b.agents[c.NodeAddrs[0]] = r
+	return r, nil
+}
+
+// agent is the agent of the node with a number.
+func (b *bench) agent(i int) *recorder {
+	return b.agents[netip.AddrFrom4([4]byte{192, 168, 7, byte(i)})]
+}
+
+func open(t testing.TB) *bench {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to create network namespaces")
 	}
-	b := &bench{}
+	b := &bench{agents: map[netip.Addr]*recorder{}}
 	var err error
-	b.Session, err = netns.New(netns.Options{
-		OpenAgent: func(context.Context, agent.Config) (netns.NodeAgent, error) {
-			r := &recorder{}
-			b.agents = append(b.agents, r)
-			return r, nil
-		},
-	}).Open(t.Context())
+	b.Session, err = netns.New(netns.Options{OpenAgent: b.openAgent}).Open(t.Context())
 	check(t, err)
 	t.Cleanup(func() { check(t, b.Close()) })
 	return b
@@ -249,14 +275,14 @@ func TestApplyChangesOnlyTheDifference(t *testing.T) {
 	c.Pods[1] = again
 	check(t, b.Apply(t.Context(), c))
 	b.answers(t, "default/c", "10.0.1.2:80", "default/b2")
-	if got := b.agents[0].pods; !slices.Equal(got, []string{"default/a/a[10.0.1.1 fd0a::1:1]", "default/b2/another"}) {
+	if got := b.agent(1).pods; !slices.Equal(got, []string{"default/a/a[10.0.1.1 fd0a::1:1]", "default/b2/another"}) {
 		t.Errorf("the agent of n1 knows %v", got)
 	}
 
 	c.Pods[2].Status.Phase = corev1.PodSucceeded
 	c.Nodes, c.Pods = c.Nodes[:1], c.Pods[:2]
 	check(t, b.Apply(t.Context(), c))
-	if !b.agents[1].closed {
+	if !b.agent(2).closed {
 		t.Error("the agent of a deleted node is still open")
 	}
 	b.answers(t, "node/n1", "10.0.1.1:80", "default/a")
@@ -323,4 +349,20 @@ func TestTheBackendIsAvailable(t *testing.T) {
 		t.Skip("needs root to create network namespaces")
 	}
 	check(t, netns.New(netns.Options{}).Available())
+}
+
+func BenchmarkWiringTenPods(b *testing.B) {
+	session := open(b)
+	full, empty := cluster(), cluster()
+	empty.Pods = nil
+	for i := range 7 {
+		full.Pods = append(full.Pods, pod(fmt.Sprint("p", i), "n2", fmt.Sprintf("10.0.3.%d", i), fmt.Sprintf("fd0a::3:%d", i)))
+	}
+	check(b, session.Apply(b.Context(), empty))
+	for b.Loop() {
+		check(b, session.Apply(b.Context(), full))
+		b.StopTimer()
+		check(b, session.Apply(b.Context(), empty))
+		b.StartTimer()
+	}
 }

@@ -17,13 +17,14 @@ import (
 type node struct {
 	spec      nodeSpec
 	wire      *fabric.Node
-	agent     NodeAgent
+	pins      string
+	agent     NodeAgent // nil until the first Apply
 	table     *service.Table
 	frontends []service.Frontend
 }
 
-// newNode makes a node whose agent keeps its pins in a directory.
-func newNode(ctx context.Context, o Options, f *fabric.Fabric, spec nodeSpec, pins string) (*node, error) {
+// newNode makes a node whose agent is not open yet and will keep its pins in a directory.
+func newNode(f *fabric.Fabric, spec nodeSpec, pins string) (*node, error) {
 	wire, err := f.AddNode(spec.name, spec.addrs)
 	if err != nil {
 		return nil, err
@@ -32,29 +33,36 @@ func newNode(ctx context.Context, o Options, f *fabric.Fabric, spec nodeSpec, pi
 	if err != nil {
 		return nil, errors.Join(err, wire.Remove())
 	}
-	n := &node{spec: spec, wire: wire, table: table}
-	if n.agent, err = n.open(ctx, o, pins); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the agent: %w", err), table.Close(), wire.Remove())
-	}
-	return n, nil
+	return &node{spec: spec, wire: wire, table: table, pins: pins}, nil
 }
 
-func (n *node) open(ctx context.Context, o Options, pins string) (a NodeAgent, err error) {
-	config := o.Agent
-	config.Pins, config.NodeAddrs, config.Log = pins, n.spec.addrs, o.Log.With("node", n.spec.name)
-	err = n.wire.NS().Do(func() error {
-		a, err = o.OpenAgent(ctx, config)
-		return err
-	})
-	return a, err
-}
-
-func (n *node) enforce(ctx context.Context, pods []*pod, endpoints []*v1alpha1.PolicyEndpoint) error {
+// enforce makes the agent, which is opened by the first call, filter exactly these pods.
+func (n *node) enforce(ctx context.Context, o Options, pods []*pod, endpoints []*v1alpha1.PolicyEndpoint) error {
 	local := make([]agent.Pod, len(pods))
 	for i, p := range pods {
 		local[i] = p.forAgent()
 	}
-	return n.wire.NS().Do(func() error { return n.agent.Apply(ctx, local, endpoints) })
+	return n.wire.NS().Do(func() error {
+		if err := n.open(ctx, o); err != nil {
+			return fmt.Errorf("open the agent: %w", err)
+		}
+		return n.agent.Apply(ctx, local, endpoints)
+	})
+}
+
+// open opens the agent unless it is. It runs inside the node's namespace.
+func (n *node) open(ctx context.Context, o Options) error {
+	if n.agent != nil {
+		return nil
+	}
+	config := o.Agent
+	config.Pins, config.NodeAddrs, config.Log = n.pins, n.spec.addrs, o.Agent.Log.With("node", n.spec.name)
+	a, err := o.OpenAgent(ctx, config)
+	if err != nil {
+		return err
+	}
+	n.agent = a
+	return nil
 }
 
 func (n *node) serve(p service.Proxy) error {
@@ -76,9 +84,13 @@ func (n *node) targets(proto flow.Protocol, to netip.AddrPort) []netip.AddrPort 
 	return []netip.AddrPort{to}
 }
 
+// close closes what works on the namespace, not the namespace.
 func (n *node) close() error {
-	closeAgent := func() error { return n.agent.Close() }
-	return errors.Join(n.wire.NS().Do(closeAgent), n.table.Close(), n.wire.Remove())
+	err := n.table.Close()
+	if n.agent != nil {
+		err = errors.Join(n.wire.NS().Do(n.agent.Close), err)
+	}
+	return err
 }
 
 // pod is a running pod.

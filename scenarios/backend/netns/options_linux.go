@@ -22,18 +22,16 @@ type OpenAgent func(context.Context, agent.Config) (NodeAgent, error)
 type Options struct {
 	// OpenAgent replaces the agent of every node; default: agent.Open.
 	OpenAgent OpenAgent
-	// Agent is the configuration of every agent, but for what depends on the node: pins and addresses.
+	// Agent is the configuration of every agent, but for what depends on the node: pins, addresses and a log attribute.
 	Agent agent.Config
-	// Log is where agents report; default: slog.Default().
-	Log *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
 	if o.OpenAgent == nil {
 		o.OpenAgent = func(ctx context.Context, c agent.Config) (NodeAgent, error) { return agent.Open(ctx, c) }
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+	if o.Agent.Log == nil {
+		o.Agent.Log = slog.Default()
 	}
 	return o
 }

@@ -32,7 +32,7 @@ func New() (*Fabric, error) {
 	return &Fabric{space: s}, nil
 }
 
-// Close removes the fabric. Its nodes must have been removed.
+// Close lets go of the fabric, whose nodes must have been removed or released. The kernel removes what is left soon after.
 func (f *Fabric) Close() error { return f.space.close() }
 
 // Node is a node's namespace.
@@ -87,6 +87,9 @@ func (n *Node) NS() *ns.NS { return n.leaf.NS }
 
 // Remove takes the node away. Its pods must have been removed.
 func (n *Node) Remove() error { return n.leaf.remove() }
+
+// Release lets go of the node without taking it from the fabric, for when that ends as well.
+func (n *Node) Release() error { return n.leaf.close() }
 
 // Pod is a pod's namespace and link.
 type Pod struct {
@@ -147,8 +150,27 @@ func (n *Node) source(a netip.Addr) []byte {
 	return nil
 }
 
-// Remove takes the pod away, the routes to it first.
-func (p *Pod) Remove() error {
+// Release lets go of the pod without taking it from its node and the fabric, for when those end as well.
+func (p *Pod) Release() error { return p.leaf.close() }
+
+// RemovePods takes pods of the node away, the routes to them first. When it returns, no packet comes from or reaches
+// them, and their link names and addresses are free. Several cost little more than one.
+func (n *Node) RemovePods(pods []*Pod) error {
+	var errs []error
+	links := make([]netlink.Link, len(pods))
+	for i, p := range pods {
+		errs = append(errs, p.withdraw())
+		links[i] = p.leaf.upper
+	}
+	errs = append(errs, n.leaf.space.deleteLinks(links))
+	for _, p := range pods {
+		errs = append(errs, p.leaf.close())
+	}
+	return errors.Join(errs...)
+}
+
+// withdraw deletes the fabric's routes to the pod. Those of its node go with its link.
+func (p *Pod) withdraw() error {
 	var errs []error
 	for _, a := range p.led {
 		route := p.node.down(a)
@@ -156,5 +178,5 @@ func (p *Pod) Remove() error {
 			errs = append(errs, fmt.Errorf("delete route to %s: %w", a, err))
 		}
 	}
-	return errors.Join(append(errs, p.leaf.remove())...)
+	return errors.Join(errs...)
 }

@@ -49,13 +49,13 @@ func cluster(t *testing.T) (places []place, pods []*fabric.Pod) {
 		own := addrs(t, fmt.Sprintf("192.168.7.%d", i), fmt.Sprintf("fd07::%d", i))
 		node, err := f.AddNode(fmt.Sprint("n", i), own)
 		check(t, err)
-		t.Cleanup(func() { check(t, node.Remove()) })
+		t.Cleanup(func() { check(t, node.Release()) })
 		places = append(places, place{fmt.Sprint("node ", i), node.NS(), own})
 		for j := 1; j <= 2; j++ {
 			own := addrs(t, fmt.Sprintf("10.0.%d.%d", i, j), fmt.Sprintf("fd0a::%d:%d", i, j))
 			pod, err := node.AddPod(fabric.LinkName("default", fmt.Sprint(j)), own)
 			check(t, err)
-			t.Cleanup(func() { check(t, pod.Remove()) })
+			t.Cleanup(func() { check(t, pod.Release()) })
 			places, pods = append(places, place{fmt.Sprint("pod ", i, j), pod.NS(), own}), append(pods, pod)
 		}
 	}
@@ -141,6 +141,6 @@ func TestAPodMayTakeTheAddressAndLinkNameOfARemovedOne(t *testing.T) {
 		if _, err := dial(t, from, to, ip[0]); err != nil {
 			t.Error(err)
 		}
-		check(t, pod.Remove())
+		check(t, node.RemovePods([]*fabric.Pod{pod}))
 	}
 }

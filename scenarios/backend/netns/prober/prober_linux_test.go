@@ -53,12 +53,12 @@ func newWorld(t *testing.T) world {
 	t.Cleanup(func() { check(t, f.Close()) })
 	node, err := f.AddNode("node", addrs["node"])
 	check(t, err)
-	t.Cleanup(func() { check(t, node.Remove()) })
+	t.Cleanup(func() { check(t, node.Release()) })
 	w := world{prober.New(), map[string]*ns.NS{"node": node.NS()}, node.NS()}
 	for _, name := range []string{"a", "b"} {
 		pod, err := node.AddPod("eni"+name, addrs[name])
 		check(t, err)
-		t.Cleanup(func() { check(t, pod.Remove()) })
+		t.Cleanup(func() { check(t, pod.Release()) })
 		check(t, pod.Up())
 		w.spaces[name] = pod.NS()
 	}
