@@ -39,17 +39,17 @@ func (s summary) table() string {
 	p := paint(s.color)
 	line := func(mark, label, steps, cells, mismatches, duration string) string {
 		label = pad(shorten(label, name), name)
-		return fmt.Sprintf("%s %s %6s %7s %11s %10s\n", mark, label, steps, cells, mismatches, duration)
+		return fmt.Sprintf("%s %s %6s %7s %11s %10s", mark, label, steps, cells, mismatches, duration)
 	}
 	var b strings.Builder
-	b.WriteString(p.dim(line(" ", "SCENARIO", "STEPS", "CELLS", "MISMATCHES", "DURATION")))
+	b.WriteString(p.dim(line(" ", "SCENARIO", "STEPS", "CELLS", "MISMATCHES", "DURATION")) + "\n")
 	for _, scenario := range s.Scenarios {
 		steps, cells, mismatches := numbers(scenario.Totals())
 		glyph, duration := mark(scenario.Passed(), p), run.FormatSeconds(scenario.Seconds)
-		b.WriteString(line(glyph, scenario.Name, steps, cells, mismatches, duration))
+		b.WriteString(line(glyph, scenario.Name, steps, cells, mismatches, duration) + "\n")
 	}
 	steps, cells, mismatches := numbers(s.Totals())
-	b.WriteString(p.bold(line(" ", "all", steps, cells, mismatches, run.FormatSeconds(s.Seconds))))
+	b.WriteString(p.bold(line(" ", "all", steps, cells, mismatches, run.FormatSeconds(s.Seconds))) + "\n")
 	return b.String()
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -55,15 +54,11 @@ func openTerminal(f *os.File, getenv func(string) string) terminal {
 
 // osWorld is the world of the running process.
 func osWorld() *world {
-	warnings := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})
 	return &world{
 		in: os.Stdin, out: openTerminal(os.Stdout, os.Getenv), err: openTerminal(os.Stderr, os.Getenv), now: time.Now,
 		engines: map[string]func() engine.Engine{
 			"model": engine.NewModel, "tables": engine.NewTables, "kernel": engine.NewKernel,
 		},
-		backends: []backend.Backend{
-			netns.New(netns.Options{Log: slog.New(warnings)}),
-			sim.New(sim.Options{Engine: engine.NewTables}),
-		},
+		backends: []backend.Backend{netns.New(netns.Options{}), sim.New(sim.Options{Engine: engine.NewTables})},
 	}
 }
