@@ -20,7 +20,7 @@ test: ## run all tests (as root also those that need the kernel)
 
 .PHONY: scenarios
 scenarios: ## replay the scenarios; BACKEND=auto|sim|netns SCENARIO=pattern
-	@$(GO) run ./cmd/palisade scenarios run --backend $(BACKEND) --run '$(SCENARIO)' --out $(OUT)
+	@$(GO) build -o bin/palisade ./cmd/palisade && bin/palisade scenarios run --backend $(BACKEND) --run '$(SCENARIO)' --out $(OUT)
 
 .PHONY: bench
 bench: ## measure the datapath and the model
