@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -48,12 +47,13 @@ type Node struct {
 	barrier *barrier
 	banks   [banks]bank          // what the kernel holds
 	pods    map[uint32]kernelPod // likewise, by ifindex
+	pins    map[string]bool      // names of the pins in use, but for links
 }
 
 // Open finds the node's tables and programs at their pins, and loads what is missing. Attached filters go on as they are.
 func Open(opts Options) (*Node, error) {
 	opts.Capacity = opts.Capacity.OrDefault()
-	n := &Node{opts: opts, maps: map[string]*ebpf.Map{}}
+	n := &Node{opts: opts, maps: map[string]*ebpf.Map{}, pins: map[string]bool{}}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), n.Close())
 	}
@@ -157,8 +157,7 @@ func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 		return ebpf.NewMap(spec)
 	}
 	shape := fmt.Sprintf("%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, spec.MaxEntries, spec.Flags)
-	pin := filepath.Join(n.opts.Dir, name+"-"+shortHash([]byte(shape)))
-	return openPin(pin, func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
+	return openPin(n.pin(name, []byte(shape)), func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
 
@@ -180,10 +179,10 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
 		return nil
 	}
-	version := shortHash(_KernelBytes, fmt.Appendf(nil, "%+v", n.opts.Capacity))
+	version := append(fmt.Appendf(nil, "%+v\x00", n.opts.Capacity), _KernelBytes...)
 	var loaded *kernelPrograms
 	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
-		p, err := openPin(filepath.Join(n.opts.Dir, name+"-"+version),
+		p, err := openPin(n.pin(name, version),
 			func(path string) (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, nil) },
 			func() (_ *ebpf.Program, err error) {
 				if loaded == nil {
@@ -199,6 +198,13 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 		n.progs[dir] = p
 	}
 	return nil
+}
+
+// pin returns the path of the pin of a map or program in a version, and notes that it is in use.
+func (n *Node) pin(name string, version []byte) string {
+	name += "-" + shortHash(version)
+	n.pins[name] = true
+	return filepath.Join(n.opts.Dir, name)
 }
 
 type pinnable interface {
@@ -241,7 +247,7 @@ func (n *Node) Dir() string { return n.opts.Dir }
 // Epoch counts the switches between the banks; its low bit is the live one.
 func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.control.Epoch) }
 
-func shortHash(parts ...[]byte) string {
-	sum := sha256.Sum256(bytes.Join(parts, []byte{0}))
+func shortHash(b []byte) string {
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:4])
 }

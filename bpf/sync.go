@@ -199,12 +199,12 @@ func (n *Node) podsEqual(want map[uint32]kernelPod, live uint32) bool {
 }
 
 // writePods gives each pod its sets of the next bank. A pod that is new keeps to what the mode says of unknown pods until
-// the switch, since the live tables say nothing of it.
+// the switch, since the live tables say nothing of it; one whose addresses became known keeps its sets.
 func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error {
 	for _, ifindex := range slices.Sorted(maps.Keys(want)) {
 		w, have := want[ifindex], n.pods[ifindex]
 		w.Bank[next^1].Set = [2]uint32{SetUnknown, SetUnknown}
-		if samePod(w, have) {
+		if w.Instance == have.Instance {
 			w.Bank[next^1] = have.Bank[next^1]
 		}
 		if w == have {

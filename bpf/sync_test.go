@@ -170,17 +170,7 @@ func trap(img, other *bpf.Image) {
 
 // TestReopenGoesOn: a second process finds tables and programs at the pins, and writes nothing where nothing changed.
 func TestReopenGoesOn(t *testing.T) {
-	needRoot(t)
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	opts := bpf.Options{Dir: filepath.Join(dir, "node"), Capacity: small}
+	opts := bpf.Options{Dir: pinDir(t), Capacity: small}
 	first := open(t, opts)
 	mustSync(t, first, image(bpf.PortsAll, 0))
 	epoch, ids := first.Epoch(), programIDs(t, first)
@@ -209,6 +199,22 @@ func TestReopenGoesOn(t *testing.T) {
 	if err := third.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pinDir returns a directory on a BPF file system of the test's own.
+func pinDir(t *testing.T) string {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "node")
 }
 
 func open(t *testing.T, o bpf.Options) *bpf.Node {

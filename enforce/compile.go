@@ -62,6 +62,9 @@ func nodeRule(addrs []netip.Addr) *Rule {
 
 func (c *compiler) pod(pod Pod) PodProgram {
 	p := PodProgram{Pod: pod}
+	if pod.Unknown {
+		return p
+	}
 	selected := c.selecting(pod)
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		p.Sets[dir] = c.set(pod, dir, selected)
@@ -85,7 +88,7 @@ func (c *compiler) selecting(pod Pod) []*policy {
 // the direction: what it would have said is not known, and what the others allow may rest on it.
 func (c *compiler) set(pod Pod, dir flow.Direction, selected []*policy) *Set {
 	var rules []Rule
-	isolated, closed := false, false
+	isolated, closed := pod.Closed, pod.Closed
 	for _, p := range selected {
 		if !p.isolates[dir] {
 			continue

@@ -147,7 +147,9 @@ func (b *builder) buildPods() {
 			}
 		}
 		for dir, s := range p.Sets {
-			pod.Sets[dir] = b.setNumber(s)
+			if !p.Unknown {
+				pod.Sets[dir] = b.setNumber(s)
+			}
 		}
 		b.img.Pods = append(b.img.Pods, pod)
 	}
@@ -165,6 +167,9 @@ func (b *builder) setNumber(s *Set) uint32 {
 
 // instance tells apart the pods that use an interface one after the other.
 func (p Pod) instance() uint32 {
+	if p.Instance != 0 {
+		return p.Instance
+	}
 	h := newHasher("pod")
 	h.str(p.Namespace)
 	h.str(p.Name)

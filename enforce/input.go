@@ -23,6 +23,13 @@ type Pod struct {
 	Addrs                []netip.Addr // at most one of a family
 	Ifindex              uint32       // the host's side of the pod's veth
 	MayRoute             bool         // may send from addresses that are not its own
+	// Instance tells apart the pods that use the interface one after the other; flows do not outlive it. Default: a
+	// number made of namespace, name and UID.
+	Instance uint32
+	// Unknown leaves the pod to the node's mode: open in standard mode, closed in strict mode.
+	Unknown bool
+	// Closed isolates the pod in both directions with nothing allowed but its node, whatever the policies say.
+	Closed bool
 }
 
 // Condition is something that is wrong with the input and what was closed for it.

@@ -3,6 +3,7 @@ package hook
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -48,4 +49,20 @@ func (h Hooks) detachClsact(ifindex int, dir flow.Direction) error {
 		return nil
 	}
 	return err
+}
+
+// hasClsact looks for our filter.
+func (h Hooks) hasClsact(ifindex int, dir flow.Direction) (bool, error) {
+	ours := h.filter(ifindex, dir)
+	filters, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, ours.Parent)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(filters, func(f netlink.Filter) bool {
+		a := f.Attrs()
+		return f.Type() == ours.Type() && a.Priority == ours.Priority && a.Handle == ours.Handle
+	}), nil
 }

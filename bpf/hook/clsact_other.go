@@ -11,3 +11,5 @@ import (
 func (h Hooks) attachClsact(int, flow.Direction) error { return ebpf.ErrNotSupported }
 
 func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
+
+func (h Hooks) hasClsact(int, flow.Direction) (bool, error) { return false, nil }

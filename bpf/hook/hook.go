@@ -88,6 +88,41 @@ func (h Hooks) Attached() ([]int, error) {
 	return list, nil
 }
 
+// Has says whether one of our programs, of any version, is on an interface in both directions. The answer is about this very
+// interface: what an earlier one with the same index had is gone with it.
+func (h Hooks) Has(ifindex int) (bool, error) {
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		ok, err := h.hasTCX(ifindex, dir)
+		if err == nil && !ok {
+			ok, err = h.hasClsact(ifindex, dir)
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for %s program on interface %d: %w", dir, ifindex, err)
+		}
+		if !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (h Hooks) hasTCX(ifindex int, dir flow.Direction) (bool, error) {
+	l, err := link.LoadPinnedLink(h.linkPin(ifindex, dir), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return false, err
+	}
+	tcx := info.TCX()
+	return tcx != nil && int(tcx.Ifindex) == ifindex, nil
+}
+
 func linkPrefix(dir flow.Direction) string { return "link-" + dir.String() + "-" }
 
 func (h Hooks) linkPin(ifindex int, dir flow.Direction) string {

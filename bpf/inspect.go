@@ -1,0 +1,92 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+)
+
+// Counter is how many packets were decided for a reason, since the tables were made.
+type Counter struct {
+	Direction flow.Direction
+	Reason    Reason
+	Packets   uint64
+}
+
+// Counters reads the packets of every direction and reason that the programs know. It may be called while another
+// goroutine uses the node, but not after Close.
+func (n *Node) Counters() ([]Counter, error) {
+	m := n.maps[kernelMapCounters]
+	list := make([]Counter, m.MaxEntries())
+	var perCPU []uint64
+	for i := range list {
+		if err := m.Lookup(uint32(i), &perCPU); err != nil {
+			return nil, fmt.Errorf("read counters: %w", err)
+		}
+		c := &list[i]
+		c.Direction, c.Reason = flow.Direction(i/int(ReasonCount)), Reason(i%int(ReasonCount))
+		for _, v := range perCPU {
+			c.Packets += v
+		}
+	}
+	return list, nil
+}
+
+// Usage is how full a table is.
+type Usage struct {
+	Table             string
+	Entries, Capacity int // of a bank where the table has banks that are written apart
+}
+
+// Usage returns how full the tables of the live bank are, in the order of Capacity, and the pods.
+func (n *Node) Usage() []Usage {
+	b, c := &n.banks[n.Epoch()&1], n.opts.Capacity
+	return []Usage{
+		{kernelMapPeers4, len(b.peers4), c.Peers4},
+		{kernelMapSets, len(b.sets), c.Sets},
+		{kernelMapRows, len(b.rows), c.Rows},
+		{kernelMapPortSets, len(b.portSets), c.PortSets},
+		{kernelMapPortPages, len(b.portPages), c.PortPages},
+		{kernelMapPortLeaves, len(b.portLeaves), c.PortLeaves},
+		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
+		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
+		{kernelMapPods, len(n.pods), int(n.maps[kernelMapPods].MaxEntries() + n.maps[kernelMapPodsFar].MaxEntries())},
+	}
+}
+
+// RemoveStale removes the pins of maps and programs that other versions left. It must be called only when every
+// interface runs the programs of this version. Links are not touched.
+func (n *Node) RemoveStale() error {
+	if n.opts.Dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(n.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("list pins: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if n.pins[e.Name()] || !n.knows(e.Name()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(n.opts.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// knows says whether a pin's name is that of one of our maps or programs, of any version: NAME-HASH.
+func (n *Node) knows(pin string) bool {
+	i := strings.LastIndexByte(pin, '-')
+	if i < 0 {
+		return false
+	}
+	name := pin[:i]
+	return n.maps[name] != nil || name == kernelProgPodEgress || name == kernelProgPodIngress
+}
