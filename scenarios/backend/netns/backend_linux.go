@@ -9,7 +9,6 @@ import (
 
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
-	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/prober"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/service"
@@ -28,29 +27,26 @@ func (*namespaces) Name() string { return "netns" }
 
 // Available tries what the backend needs, each thing once.
 func (*namespaces) Available() error {
-	if err := errors.Join(tryNamespaces(), tryBPF()); err != nil {
-		return fmt.Errorf("backend netns needs root and a kernel with network namespaces, nftables and BPF, but cannot %w",
-			firstOf(err))
+	for _, try := range []func() error{tryNetwork, tryBPF} {
+		if err := try(); err != nil {
+			return fmt.Errorf("backend netns needs root and a kernel with network namespaces, nftables and BPF; here: %w", err)
+		}
 	}
 	return nil
 }
 
-// firstOf keeps a sentence of many problems to its first.
-func firstOf(err error) error {
-	var joined interface{ Unwrap() []error }
-	for errors.As(err, &joined) && len(joined.Unwrap()) > 0 {
-		err = joined.Unwrap()[0]
-	}
-	return err
-}
-
-func tryNamespaces() error {
-	n, err := ns.New()
+func tryNetwork() error {
+	f, err := fabric.New()
 	if err != nil {
 		return err
 	}
-	defer n.Close()
-	table, err := service.Open(n.FD())
+	defer f.Close()
+	n, err := f.AddNode("try", nil)
+	if err != nil {
+		return err
+	}
+	defer n.Release()
+	table, err := service.Open(n.NS().FD())
 	if err != nil {
 		return err
 	}

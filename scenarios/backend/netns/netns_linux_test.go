@@ -325,32 +325,6 @@ func TestPodsWithoutNetworkAreLeftOut(t *testing.T) {
 	b.answers(t, "default/c", "10.0.1.1:80", "default/a")
 }
 
-func TestAClusterThatCannotBeWiredIsAnError(t *testing.T) {
-	for name, change := range map[string]func(*model.Cluster){
-		"two pods with one address":          func(c *model.Cluster) { c.Pods[1].Status.PodIPs[0].IP = "10.0.1.1" },
-		"a pod with the address of a node":   func(c *model.Cluster) { c.Pods[1].Status.PodIPs[0].IP = "192.168.7.1" },
-		"a pod on a node that is not there":  func(c *model.Cluster) { c.Pods[1].Spec.NodeName = "n3" },
-		"an address that is none":            func(c *model.Cluster) { c.Pods[1].Status.PodIPs[0].IP = "x" },
-		"a pod called like a node's process": func(c *model.Cluster) { c.Pods[1].Namespace, c.Pods[1].Name = "node", "n1" },
-		"two pods with one name":             func(c *model.Cluster) { c.Pods[1].Name = "a" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := cluster()
-			change(c)
-			if err := open(t).Apply(t.Context(), c); err == nil {
-				t.Error("no error")
-			}
-		})
-	}
-}
-
-func TestTheBackendIsAvailable(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to create network namespaces")
-	}
-	check(t, netns.New(netns.Options{}).Available())
-}
-
 func BenchmarkWiringTenPods(b *testing.B) {
 	session := open(b)
 	full, empty := cluster(), cluster()

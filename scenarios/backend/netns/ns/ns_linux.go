@@ -20,10 +20,13 @@ type NS struct {
 // New makes a namespace that holds nothing but a loopback interface that is down. It needs CAP_SYS_ADMIN.
 func New() (*NS, error) {
 	var n *NS
-	err := elsewhere(func() error {
+	unshare := func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("create a network namespace: %w", err)
 		}
+		return nil
+	}
+	err := elsewhere(unshare, func() error {
 		f, err := os.Open(current)
 		if err != nil {
 			return fmt.Errorf("hold a network namespace: %w", err)
@@ -47,17 +50,18 @@ func (n *NS) Close() error {
 
 // Do runs f on a thread inside the namespace and returns f's error. Calls may be nested.
 func (n *NS) Do(f func() error) error {
-	return elsewhere(func() error {
+	enter := func() error {
 		if err := unix.Setns(n.FD(), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter a network namespace: %w", err)
 		}
-		return f()
-	})
+		return nil
+	}
+	return elsewhere(enter, f)
 }
 
-// elsewhere runs f, which may change the thread's namespace, on a thread that returns to its own namespace afterwards.
-// A thread that cannot return stays locked, so that it ends with its goroutine and runs nobody else's code.
-func elsewhere(f func() error) error {
+// elsewhere runs f where leave has taken the thread, which returns to its own namespace afterwards. A thread that cannot
+// return stays locked, so that it ends with its goroutine and runs nobody else's code.
+func elsewhere(leave, f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open(current)
 	if err != nil {
@@ -65,6 +69,10 @@ func elsewhere(f func() error) error {
 		return fmt.Errorf("hold the own network namespace: %w", err)
 	}
 	defer home.Close()
+	if err := leave(); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
 	err = f()
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 		return errors.Join(err, fmt.Errorf("return to the own network namespace: %w", back))
