@@ -18,7 +18,7 @@ func (x *Index) throughServices(direct []entry) []entry {
 	var open []opening
 	entries := slices.Clone(direct)
 	wide := pointers(entries, func(e *entry) bool { return !e.prefix.IsSingleIP() })
-	for _, f := range x.frontends {
+	for _, f := range x.candidates(m) {
 		if rule, ok := m.allowsAll(f); ok {
 			open = append(open, opening{f, rule})
 		} else {
@@ -26,6 +26,14 @@ func (x *Index) throughServices(direct []entry) []entry {
 		}
 	}
 	return normal(append(entries, missing(entries, open)...))
+}
+
+// candidates returns the frontends that m may open or close, sorted.
+func (x *Index) candidates(m *matcher) []*frontend {
+	if len(m.prefixes) > 0 {
+		return x.services.sorted()
+	}
+	return x.services.behind(m.single)
 }
 
 // pointers returns those of entries that are wanted, to be changed in place.

@@ -87,7 +87,7 @@ func ingressEntries(rules []rule, v variant) []entry {
 			continue
 		}
 		entries = append(entries, r.blockEntries(ports)...)
-		for _, p := range r.peers.pods {
+		for _, p := range r.peers.pods() {
 			entries = append(entries, r.podEntries(p, ports)...)
 		}
 	}
@@ -101,7 +101,7 @@ func (x *Index) egressEntries(rules []rule) []entry {
 		if ports, ok := r.ports.on(nil); ok {
 			entries = append(entries, r.blockEntries(ports)...)
 		}
-		for _, p := range r.peers.pods {
+		for _, p := range r.peers.pods() {
 			if ports, ok := r.ports.on(p.ports); ok {
 				entries = append(entries, r.podEntries(p, ports)...)
 			}
@@ -140,13 +140,13 @@ func (x *Index) namedInBlocks(r rule) []entry {
 		return nil
 	}
 	selected := map[*pod]bool{}
-	for _, p := range r.peers.pods {
+	for _, p := range r.peers.pods() {
 		selected[p] = true
 	}
 	var entries []entry
-	for _, p := range x.pods {
+	for _, p := range x.declaringAny(r.ports.names) {
 		ports := r.ports.namedOn(p.ports)
-		if len(ports) == 0 || selected[p] {
+		if selected[p] {
 			continue
 		}
 		for _, a := range p.addrs {
@@ -156,4 +156,14 @@ func (x *Index) namedInBlocks(r rule) []entry {
 		}
 	}
 	return entries
+}
+
+// declaringAny returns the pods that declare one of names, each once.
+func (x *Index) declaringAny(names []portName) []*pod {
+	var found []*pod
+	for _, name := range names {
+		found = append(found, x.declaring[name]...)
+	}
+	slices.SortFunc(found, comparePods)
+	return slices.Compact(found)
 }

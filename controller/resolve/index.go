@@ -2,102 +2,118 @@ package resolve
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// Index is a Snapshot without its policies, prepared for resolving one policy after another. It is immutable, so it may
-// be used from several goroutines.
+// Index knows the objects that PolicyEndpoints depend on, and keeps up with them one by one. Each Set and Delete returns
+// the policies that are to be resolved anew because of it, sorted, and costs what the object matches and not how many
+// policies there are. What an Index says depends on the objects it has, never on the order in which they came.
+//
+// Objects are never modified, but must not be modified by the caller afterwards either. An Index must not be used from
+// several goroutines at once.
 type Index struct {
 	namespaces map[string]*namespace
-	names      []string    // of namespaces, sorted
-	pods       []*pod      // all that can be peers, sorted by namespace and name
-	frontends  []*frontend // sorted by address, protocol and port
+	pods       map[types.NamespacedName]*pod // that can be peers or subjects
+	byAddr     map[netip.Addr][]*pod
+	declaring  map[portName][]*pod // sorted by namespace and name
+
+	scopes     map[string]*scope // by selector of namespaces
+	scopeTable *selectorTable[*scope]
+
+	policies     map[types.NamespacedName]*parsed
+	namedInBlock map[portName]map[types.NamespacedName]bool // policies with egress rules of named ports and ipBlocks
+	blocks       blockTable                                 // ipBlocks of egress rules
+
+	services *serviceTable
+
+	asked uint64
 }
 
-// namespace is what selectors see of a namespace.
-type namespace struct {
-	labels labels.Set
-	pods   []*pod // sorted by name
+// New returns an empty Index.
+func New() *Index {
+	x := &Index{
+		namespaces:   map[string]*namespace{},
+		pods:         map[types.NamespacedName]*pod{},
+		byAddr:       map[netip.Addr][]*pod{},
+		declaring:    map[portName][]*pod{},
+		scopes:       map[string]*scope{},
+		policies:     map[types.NamespacedName]*parsed{},
+		namedInBlock: map[portName]map[types.NamespacedName]bool{},
+		blocks:       newBlockTable(),
+		services:     newServiceTable(),
+	}
+	x.scopeTable = newSelectorTable[*scope](&x.asked)
+	return x
 }
 
-// NewIndex prepares s. The errors name addresses that could not be understood and are ignored.
+// NewIndex takes in s, but not its policies. The errors name addresses that could not be understood and are ignored.
 func NewIndex(s *Snapshot) (*Index, []error) {
-	x := &Index{namespaces: map[string]*namespace{}}
+	x := New()
+	var errs, problems []error
 	for _, n := range s.Namespaces {
-		x.namespaces[n.Name] = &namespace{labels: namespaceLabels(n.Name, n.Labels)}
+		x.SetNamespace(n)
 	}
-	errs := x.addPods(s.Pods)
-	x.names = slices.Sorted(maps.Keys(x.namespaces))
-	frontends, problems := frontendsOf(s.Services, s.EndpointSlices)
-	x.frontends = frontends
-	return x, append(errs, problems...)
+	for _, p := range slices.SortedFunc(slices.Values(s.Pods), byName[*corev1.Pod]) {
+		_, err := x.SetPod(p)
+		errs = append(errs, err)
+	}
+	for _, o := range slices.SortedFunc(slices.Values(s.Services), byName[*corev1.Service]) {
+		_, err := x.SetService(o)
+		problems = append(problems, err)
+	}
+	for _, o := range slices.SortedFunc(slices.Values(s.EndpointSlices), byName[*discoveryv1.EndpointSlice]) {
+		_, err := x.SetEndpointSlice(o)
+		problems = append(problems, err)
+	}
+	return x, slices.DeleteFunc(append(errs, problems...), func(err error) bool { return err == nil })
 }
 
-// addPods takes over the pods that selectors can find an address of.
-func (x *Index) addPods(pods []*corev1.Pod) []error {
-	sorted := slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
-	})
-	var errs []error
-	for _, p := range sorted {
-		known, err := newPod(p)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("pod %s/%s: %w", p.Namespace, p.Name, err))
-		}
-		if known == nil {
-			continue
-		}
-		ns := x.namespaceOf(p.Namespace)
-		ns.pods = append(ns.pods, known)
-		x.pods = append(x.pods, known)
-	}
-	return errs
+// SelectorsAsked returns how many selectors have been compared with the labels of an object because of an event: a
+// measure of the work that events cause.
+func (x *Index) SelectorsAsked() uint64 { return x.asked }
+
+// named is what all objects have.
+type named interface {
+	GetNamespace() string
+	GetName() string
+	GetUID() types.UID
 }
 
-// namespaceOf returns the namespace called name. One that the snapshot lacks, because its event is still to come, has
-// the label that every namespace has.
-func (x *Index) namespaceOf(name string) *namespace {
-	if x.namespaces[name] == nil {
-		x.namespaces[name] = &namespace{labels: namespaceLabels(name, nil)}
-	}
-	return x.namespaces[name]
+func byName[T named](a, b T) int {
+	return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()),
+		cmp.Compare(a.GetUID(), b.GetUID()))
 }
 
-// namespaceLabels adds the label that the API server puts on every namespace, whatever a client removes.
-func namespaceLabels(name string, own map[string]string) labels.Set {
-	set := labels.Set{}
-	maps.Copy(set, own)
-	set[corev1.LabelMetadataName] = name
-	return set
+// touchedSet collects policies that are to be resolved anew.
+type touchedSet map[types.NamespacedName]bool
+
+// usersOf adds the policies that use s, if changed.
+func (t touchedSet) usersOf(s *selection, changed bool) {
+	if !changed {
+		return
+	}
+	for key := range s.users {
+		t[key] = true
+	}
 }
 
-// selectPods returns the pods of ns that s matches.
-func (x *Index) selectPods(ns string, s labels.Selector) []*pod {
-	n := x.namespaces[ns]
-	if n == nil {
-		return nil
+// through applies change to every selection of sc and adds the users of those that it changes.
+func (t touchedSet) through(sc *scope, change func(*selection) bool) {
+	for _, s := range sc.selections {
+		t.usersOf(s, change(s))
 	}
-	var found []*pod
-	for _, p := range n.pods {
-		if s.Matches(p.labels) {
-			found = append(found, p)
-		}
-	}
-	return found
 }
 
-// selectNamespaces returns the names of the namespaces that s matches, sorted.
-func (x *Index) selectNamespaces(s labels.Selector) []string {
-	var found []string
-	for _, name := range x.names {
-		if s.Matches(x.namespaces[name].labels) {
-			found = append(found, name)
-		}
-	}
-	return found
+func (t touchedSet) sorted() []types.NamespacedName {
+	return slices.SortedFunc(maps.Keys(t), compareKeys)
+}
+
+func compareKeys(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

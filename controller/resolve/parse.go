@@ -11,12 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// parsed is a policy with its selectors applied and its defaults filled in.
+// parsed is a policy with its selectors compiled and its defaults filled in.
 type parsed struct {
 	policy          *networkingv1.NetworkPolicy
 	types           []networkingv1.PolicyType
-	subjects        []*pod // sorted by name
-	ingress, egress []rule // only of the directions in types
+	subjects        *selection // nil if nobody can be selected
+	ingress, egress []rule     // only of the directions in types
+	problems        []error    // what is ignored because the API server would have rejected it
+	hints           []Hint     // what is in force but hardly meant
 }
 
 // rule is one rule that is not known to be void: peers × ports.
@@ -28,8 +30,45 @@ type rule struct {
 
 // peers is the from or to section of a rule. An absent section is two blocks: all of IPv4 and all of IPv6.
 type peers struct {
-	pods   []*pod
-	blocks []block
+	selections []*selection
+	blocks     []block
+}
+
+// pods returns who is selected. A pod that several elements select is listed several times.
+func (p *peers) pods() []*pod {
+	if len(p.selections) == 1 {
+		return p.selections[0].pods
+	}
+	var all []*pod
+	for _, s := range p.selections {
+		all = append(all, s.pods...)
+	}
+	return all
+}
+
+// pods returns the subjects, sorted by name.
+func (p *parsed) pods() []*pod {
+	if p.subjects == nil {
+		return nil
+	}
+	return p.subjects.pods
+}
+
+// selections returns all that p uses; some may be listed several times.
+func (p *parsed) selections() []*selection {
+	var all []*selection
+	if p.subjects != nil {
+		all = append(all, p.subjects)
+	}
+	for _, r := range slices.Concat(p.ingress, p.egress) {
+		all = append(all, r.peers.selections...)
+	}
+	return all
+}
+
+// hasEgressPeer reports whether an egress rule selects s.
+func (p *parsed) hasEgressPeer(s *selection) bool {
+	return slices.ContainsFunc(p.egress, func(r rule) bool { return slices.Contains(r.peers.selections, s) })
 }
 
 // block is an ipBlock: the addresses of prefix that are in none of except.
@@ -47,17 +86,18 @@ type parser struct {
 	index     *Index
 	namespace string
 	problems  field.ErrorList
+	hints     []Hint
 }
 
 func (p *parser) fail(err *field.Error) { p.problems = append(p.problems, err) }
 
-// parse reads a policy. The errors name what is ignored because the API server would have rejected it.
-func (x *Index) parse(np *networkingv1.NetworkPolicy) (*parsed, []error) {
+// parse reads a policy. What it selects is kept up to date until dismiss.
+func (x *Index) parse(np *networkingv1.NetworkPolicy) *parsed {
 	p := &parser{index: x, namespace: np.Namespace}
 	spec := field.NewPath("spec")
 	result := &parsed{policy: np, types: p.types(spec, &np.Spec)}
 	if s, ok := p.selector(spec.Child("podSelector"), &np.Spec.PodSelector); ok {
-		result.subjects = x.selectPods(np.Namespace, s)
+		result.subjects = x.selection(x.scopeOf(np.Namespace), s)
 	}
 	if slices.Contains(result.types, networkingv1.PolicyTypeIngress) {
 		for i, r := range np.Spec.Ingress {
@@ -73,11 +113,11 @@ func (x *Index) parse(np *networkingv1.NetworkPolicy) (*parsed, []error) {
 				rule{i, p.peers(path.Child("to"), r.To), p.ports(path.Child("ports"), r.Ports)})
 		}
 	}
-	var errs []error
 	for _, problem := range p.problems {
-		errs = append(errs, fmt.Errorf("networkpolicy %s/%s: %w", np.Namespace, np.Name, problem))
+		result.problems = append(result.problems, fmt.Errorf("networkpolicy %s/%s: %w", np.Namespace, np.Name, problem))
 	}
-	return result, errs
+	result.hints = p.hints
+	return result
 }
 
 // types returns the policy types as the API server defaults them: always Ingress, and Egress where there are egress
@@ -111,7 +151,7 @@ func (p *parser) selector(path *field.Path, s *metav1.LabelSelector) (labels.Sel
 	return compiled, true
 }
 
-// peers reads a from or to section. A pod that several elements select is listed several times.
+// peers reads a from or to section.
 func (p *parser) peers(path *field.Path, section []networkingv1.NetworkPolicyPeer) peers {
 	if len(section) == 0 {
 		return peers{blocks: []block{
@@ -137,36 +177,32 @@ func (p *parser) peer(path *field.Path, peer *networkingv1.NetworkPolicyPeer, re
 			result.blocks = append(result.blocks, b)
 		}
 	case selectors:
-		result.pods = append(result.pods, p.selected(path, peer)...)
+		if s := p.selected(path, peer); s != nil {
+			result.selections = append(result.selections, s)
+		}
 	default:
 		p.fail(field.Required(path, "must specify a peer"))
 	}
 }
 
-// selected returns the pods that a peer's selectors match. Without a namespace selector they are of the policy's own
-// namespace, without a pod selector they are all pods of the namespaces.
-func (p *parser) selected(path *field.Path, peer *networkingv1.NetworkPolicyPeer) []*pod {
-	names := []string{p.namespace}
+// selected returns the pods that a peer's selectors match, nil if one of them is invalid. Without a namespace selector
+// they are of the policy's own namespace, without a pod selector they are all pods of the namespaces.
+func (p *parser) selected(path *field.Path, peer *networkingv1.NetworkPolicyPeer) *selection {
+	pods, namespaces, ok := labels.Everything(), labels.Selector(nil), true
 	if peer.NamespaceSelector != nil {
-		s, ok := p.selector(path.Child("namespaceSelector"), peer.NamespaceSelector)
-		if !ok {
+		if namespaces, ok = p.selector(path.Child("namespaceSelector"), peer.NamespaceSelector); !ok {
 			return nil
 		}
-		names = p.index.selectNamespaces(s)
 	}
-	pods := labels.Everything()
 	if peer.PodSelector != nil {
-		s, ok := p.selector(path.Child("podSelector"), peer.PodSelector)
-		if !ok {
+		if pods, ok = p.selector(path.Child("podSelector"), peer.PodSelector); !ok {
 			return nil
 		}
-		pods = s
 	}
-	var found []*pod
-	for _, name := range names {
-		found = append(found, p.index.selectPods(name, pods)...)
+	if namespaces == nil {
+		return p.index.selection(p.index.scopeOf(p.namespace), pods)
 	}
-	return found
+	return p.index.selection(p.index.scopeMatching(namespaces), pods)
 }
 
 // ipBlock reads a CIDR and its exceptions, which must lie inside it. A block with a bad exception opens nothing at all:
@@ -177,6 +213,7 @@ func (p *parser) ipBlock(path *field.Path, b *networkingv1.IPBlock) (block, bool
 		p.fail(field.Invalid(path.Child("cidr"), b.CIDR, err.Error()))
 		return block{}, false
 	}
+	p.hostBits(path.Child("cidr"), b.CIDR, prefix)
 	result := block{prefix: prefix}
 	for i, s := range b.Except {
 		e, err := parsePrefix(s)
@@ -187,6 +224,7 @@ func (p *parser) ipBlock(path *field.Path, b *networkingv1.IPBlock) (block, bool
 			p.fail(field.Invalid(path.Child("except").Index(i), s, err.Error()))
 			return block{}, false
 		}
+		p.hostBits(path.Child("except").Index(i), s, e)
 		result.except = append(result.except, e)
 	}
 	slices.SortFunc(result.except, comparePrefixes)

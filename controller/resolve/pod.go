@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -19,6 +20,13 @@ type pod struct {
 	addrs           []netip.Addr // sorted
 	hosts           []string     // of addrs, the address of the node: same family where it has one
 	ports           map[portName][]uint16
+	selections      []*selection // that it is in, in no order
+}
+
+// sameAs reports whether p and o mean the same to every policy that selects both.
+func (p *pod) sameAs(o *pod) bool {
+	return slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
+		maps.EqualFunc(p.ports, o.ports, slices.Equal[[]uint16])
 }
 
 // newPod returns nil for a pod that policies do not see: one that has ended, so that its address may be somebody

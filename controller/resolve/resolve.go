@@ -75,16 +75,23 @@ func All(s *Snapshot, o Options) ([]*v1alpha1.PolicyEndpoint, []error) {
 	return all, errs
 }
 
-// Policy resolves one policy: at least one PolicyEndpoint, the first of which speaks for the whole set (see
-// v1alpha1.CompletenessOf), then chunks of rules, then chunks of pods. The errors name what was ignored.
+// Policy resolves a policy that the Index need not know: at least one PolicyEndpoint, the first of which speaks for the
+// whole set (see v1alpha1.CompletenessOf), then chunks of rules, then chunks of pods. The errors name what was ignored.
 func (x *Index) Policy(p *networkingv1.NetworkPolicy, o Options) ([]*v1alpha1.PolicyEndpoint, []error) {
-	parsed, errs := x.parse(p)
-	egress := x.throughServices(x.egressEntries(parsed.egress))
+	parsed := x.parse(p)
+	defer x.dismiss(parsed)
+	return x.resolve(parsed, o)
+}
+
+// resolve does the work of Policy and Resolve.
+func (x *Index) resolve(p *parsed, o Options) ([]*v1alpha1.PolicyEndpoint, []error) {
+	egress := x.throughServices(x.egressEntries(p.egress))
 	var set []*v1alpha1.PolicyEndpoint
-	for _, v := range parsed.variants() {
-		lists := lists{pods: podEndpoints(v.pods), ingress: ingressEntries(parsed.ingress, v), egress: egress}
-		set = append(set, publish(parsed, v.refName, lists, o.chunkSize())...)
+	for _, v := range p.variants() {
+		lists := lists{pods: podEndpoints(v.pods), ingress: ingressEntries(p.ingress, v), egress: egress}
+		set = append(set, publish(p, v.refName, lists, o.chunkSize())...)
 	}
+	errs := slices.Clone(p.problems)
 	if err := v1alpha1.MarkComplete(set); err != nil {
 		errs = append(errs, err)
 	}

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,10 +13,15 @@ import (
 
 // frontend is one port of one ClusterIP, and where a packet to it may end up.
 type frontend struct {
+	frontendKey
+	backends []netip.AddrPort // sorted, at least one; all of addr's family
+}
+
+// frontendKey is what a packet to a Service is addressed to.
+type frontendKey struct {
 	addr     netip.Addr
 	protocol corev1.Protocol
 	port     uint16
-	backends []netip.AddrPort // sorted; all of addr's family
 }
 
 func compareFrontends(a, b *frontend) int {
@@ -28,64 +34,21 @@ type endpoints struct {
 	addrs []netip.Addr // ready or not
 }
 
-// serviceKey names a Service.
-type serviceKey struct{ namespace, name string }
-
-// frontendsOf lists the frontends that lead somewhere, sorted. EndpointSlices decide where, never selectors. The errors
-// name addresses that are ignored.
-func frontendsOf(services []*corev1.Service, slice []*discoveryv1.EndpointSlice) ([]*frontend, []error) {
-	behind, errs := endpointsByService(slice)
-	var all []*frontend
-	for _, s := range services {
-		addrs, err := clusterIPs(s)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("service %s/%s: %w", s.Namespace, s.Name, err))
-		}
-		for _, a := range addrs {
-			all = append(all, frontendsAt(a, s.Spec.Ports, behind[serviceKey{s.Namespace, s.Name}])...)
-		}
+// endpointsOf reads a slice. The error names addresses that are ignored.
+func endpointsOf(s *discoveryv1.EndpointSlice) (endpoints, error) {
+	e := endpoints{ports: s.Ports}
+	if s.AddressType == discoveryv1.AddressTypeFQDN {
+		return e, nil
 	}
-	slices.SortFunc(all, compareFrontends)
-	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
-	return merged(all), errs
-}
-
-// merged makes one frontend of those that two Services claim, which happens for a moment when an address is reused:
-// the packet may end up at the backends of either.
-func merged(sorted []*frontend) []*frontend {
-	var result []*frontend
-	for _, f := range sorted {
-		last := len(result) - 1
-		if last < 0 || compareFrontends(result[last], f) != 0 {
-			result = append(result, f)
-			continue
-		}
-		result[last].backends = sortedBackends(append(result[last].backends, f.backends...))
-	}
-	return result
-}
-
-// endpointsByService reads the slices that have addresses and say which Service they are of.
-func endpointsByService(slice []*discoveryv1.EndpointSlice) (map[serviceKey][]endpoints, []error) {
-	behind := map[serviceKey][]endpoints{}
 	var errs []error
-	for _, s := range slice {
-		service := s.Labels[discoveryv1.LabelServiceName]
-		if service == "" || s.AddressType == discoveryv1.AddressTypeFQDN {
-			continue
+	for i := range s.Endpoints {
+		addrs, err := parseAddrs(s.Endpoints[i].Addresses)
+		e.addrs = append(e.addrs, addrs...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("endpointslice %s/%s: endpoints[%d]: %w", s.Namespace, s.Name, i, err))
 		}
-		e := endpoints{ports: s.Ports}
-		for i := range s.Endpoints {
-			addrs, err := parseAddrs(s.Endpoints[i].Addresses)
-			e.addrs = append(e.addrs, addrs...)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("endpointslice %s/%s: endpoints[%d]: %w", s.Namespace, s.Name, i, err))
-			}
-		}
-		key := serviceKey{s.Namespace, service}
-		behind[key] = append(behind[key], e)
 	}
-	return behind, errs
+	return e, errors.Join(errs...)
 }
 
 // clusterIPs returns the addresses of s; a headless Service has none.
@@ -107,7 +70,7 @@ func frontendsAt(a netip.Addr, ports []corev1.ServicePort, behind []endpoints) [
 	var found []*frontend
 	for i := range ports {
 		p := &ports[i]
-		f := &frontend{addr: a, protocol: cmp.Or(p.Protocol, corev1.ProtocolTCP), port: uint16(p.Port)}
+		f := &frontend{frontendKey: frontendKey{a, cmp.Or(p.Protocol, corev1.ProtocolTCP), uint16(p.Port)}}
 		f.backends = f.backendsOf(p.Name, behind)
 		if validPort(p.Port) && len(f.backends) > 0 {
 			found = append(found, f)

@@ -20,12 +20,12 @@ type variant struct {
 func (p *parsed) variants() []variant {
 	names := p.ingressNames()
 	groups := map[string][]*pod{}
-	for _, s := range p.subjects {
+	for _, s := range p.pods() {
 		key := resolution(names, s)
 		groups[key] = append(groups[key], s)
 	}
 	if len(groups) <= 1 {
-		v := variant{refName: p.policy.Name, pods: p.subjects}
+		v := variant{refName: p.policy.Name, pods: p.pods()}
 		if len(v.pods) > 0 {
 			v.named = v.pods[0].ports
 		}

@@ -1,0 +1,132 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// SetPod takes in a new pod or a changed one, also one that took the name of another, and returns the policies that this
+// touches. The error names addresses that are ignored.
+func (x *Index) SetPod(o *corev1.Pod) ([]types.NamespacedName, error) {
+	known, err := newPod(o)
+	if err != nil {
+		err = fmt.Errorf("pod %s/%s: %w", o.Namespace, o.Name, err)
+	}
+	return x.replacePod(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, known), err
+}
+
+// DeletePod forgets a pod and returns the policies that this touches.
+func (x *Index) DeletePod(key types.NamespacedName) []types.NamespacedName {
+	return x.replacePod(key, nil)
+}
+
+// replacePod puts now, which is nil for a pod that policies do not see, in the place of the pod called key.
+func (x *Index) replacePod(key types.NamespacedName, now *pod) []types.NamespacedName {
+	before := x.pods[key]
+	if before == nil && now == nil || before != nil && now != nil && before.sameAs(now) && maps.Equal(before.labels, now.labels) {
+		return nil
+	}
+	touched := touchedSet{}
+	moved := before == nil || now == nil || !before.sameAs(now)
+	var left, joined []*selection
+	if before != nil {
+		left = before.selections
+		x.removePod(key, before)
+	}
+	if now != nil {
+		x.addPod(key, now)
+		joined = now.selections
+	}
+	for _, s := range left {
+		touched.usersOf(s, moved || !slices.Contains(joined, s))
+	}
+	for _, s := range joined {
+		touched.usersOf(s, moved || !slices.Contains(left, s))
+	}
+	if moved {
+		x.touchNamed(touched, before)
+		x.touchNamed(touched, now)
+	}
+	return touched.sorted()
+}
+
+// touchNamed adds the policies that open a port that p declares on all pods of some ipBlock.
+func (x *Index) touchNamed(touched touchedSet, p *pod) {
+	if p == nil {
+		return
+	}
+	for name := range p.ports {
+		for key := range x.namedInBlock[name] {
+			touched[key] = true
+		}
+	}
+}
+
+func (x *Index) addPod(key types.NamespacedName, p *pod) {
+	n := x.namespaceOf(p.namespace)
+	x.pods[key] = p
+	n.pods = insertPod(n.pods, p)
+	for _, a := range p.addrs {
+		x.byAddr[a] = append(x.byAddr[a], p)
+	}
+	for name := range p.ports {
+		x.declaring[name] = insertPod(x.declaring[name], p)
+	}
+	if n.own != nil {
+		p.selections = n.own.table.matching(p.labels)
+	}
+	for sc := range n.scopes {
+		p.selections = append(p.selections, sc.table.matching(p.labels)...)
+	}
+	for _, s := range p.selections {
+		s.pods = insertPod(s.pods, p)
+	}
+}
+
+func (x *Index) removePod(key types.NamespacedName, p *pod) {
+	for _, s := range p.selections {
+		s.pods = deletePod(s.pods, p)
+	}
+	for name := range p.ports {
+		setOrDelete(x.declaring, name, deletePod(x.declaring[name], p))
+	}
+	for _, a := range p.addrs {
+		setOrDelete(x.byAddr, a, slices.DeleteFunc(x.byAddr[a], func(o *pod) bool { return o == p }))
+	}
+	n := x.namespaces[p.namespace]
+	n.pods = deletePod(n.pods, p)
+	delete(x.pods, key)
+	x.tidy(n)
+}
+
+// setOrDelete keeps list under key, but no empty ones.
+func setOrDelete[K comparable, V any](m map[K][]V, key K, list []V) {
+	if len(list) == 0 {
+		delete(m, key)
+		return
+	}
+	m[key] = list
+}
+
+func comparePods(a, b *pod) int {
+	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+}
+
+// insertPod and deletePod keep a list sorted.
+func insertPod(sorted []*pod, p *pod) []*pod {
+	at, _ := slices.BinarySearchFunc(sorted, p, comparePods)
+	return slices.Insert(sorted, at, p)
+}
+
+func deletePod(sorted []*pod, p *pod) []*pod {
+	at, found := slices.BinarySearchFunc(sorted, p, comparePods)
+	if !found {
+		return sorted
+	}
+	return slices.Delete(sorted, at, at+1)
+}
