@@ -49,8 +49,7 @@ func (t tree) load() ([]*spec.Scenario, error) {
 	if err != nil {
 		return nil, withoutOperation(err)
 	}
-	s, err := spec.Parse(t.file, data, fsys)
-	return []*spec.Scenario{s}, err
+	return spec.Parse(t.file, data, fsys)
 }
 
 // path returns where people find a file of t.

@@ -20,11 +20,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func input(t *testing.T, text string) run.Input {
 	t.Helper()
-	s, err := spec.Parse("small.yaml", []byte(text), nil)
+	cases, err := spec.Parse("small.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run.Input{Scenario: s, File: "small.yaml"}
+	return run.Input{Scenario: cases[0], File: "small.yaml"}
 }
 
 // runOne runs one scenario on a backend that tells the truth except where l lies.

@@ -169,8 +169,10 @@ func (r *runner) step(
 	if err != nil {
 		return StepResult{}, err
 	}
-	if err := session.Apply(ctx, stage.Cluster); err != nil {
-		return StepResult{}, fmt.Errorf("apply: %w", err)
+	for _, cluster := range append(stage.Before, stage.Cluster) {
+		if err := session.Apply(ctx, cluster); err != nil {
+			return StepResult{}, fmt.Errorf("apply: %w", err)
+		}
 	}
 	if err := observe(ctx, session, p.checks, r.First, r.Confirm); err != nil {
 		return StepResult{}, err

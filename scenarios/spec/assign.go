@@ -20,13 +20,14 @@ import (
 //	Services     10.96.0.0/16    fd00:10:96::/112          from the tenth address on
 type assigner struct {
 	families  []flow.Family
+	placement string // of Vary, or empty: one node after the other
 	taken     map[netip.Addr]bool
 	nodes     int // that got a number
 	scheduled int // pods that got a node
 }
 
 func newAssigner(s *Scenario) *assigner {
-	a := &assigner{families: s.families, taken: map[netip.Addr]bool{}}
+	a := &assigner{families: s.families, placement: s.variant.placement, taken: map[netip.Addr]bool{}}
 	for _, o := range s.objects {
 		a.reserve(o.Value)
 	}

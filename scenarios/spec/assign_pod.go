@@ -14,8 +14,7 @@ import (
 func (a *assigner) pod(pod *corev1.Pod, nodes []*corev1.Node) string {
 	withContainers(pod)
 	if pod.Spec.NodeName == "" && len(nodes) > 0 {
-		pod.Spec.NodeName = nodes[a.scheduled%len(nodes)].Name
-		a.scheduled++
+		pod.Spec.NodeName = nodes[a.schedule(len(nodes))].Name
 	}
 	i := slices.IndexFunc(nodes, func(n *corev1.Node) bool { return n.Name == pod.Spec.NodeName })
 	if i < 0 {
@@ -30,6 +29,19 @@ func (a *assigner) pod(pod *corev1.Pod, nodes []*corev1.Node) string {
 	}
 	setReady(pod)
 	return ""
+}
+
+// schedule returns which of n nodes the next pod without a node of its own runs on.
+func (a *assigner) schedule(n int) int {
+	next := a.scheduled
+	a.scheduled++
+	switch a.placement {
+	case sameNode:
+		return 0
+	case crossNode:
+		return min(next, 1, n-1)
+	}
+	return next % n
 }
 
 // withContainers gives a pod without containers one. The image is that of the API's documentation; backends that run

@@ -81,7 +81,7 @@ func (w *world) label(r *Relabel) {
 	for _, err := range manifest.Validate(o) {
 		w.fail(r.Node().At("labels"), "%s", err.Msg)
 	}
-	w.objects[o.Key] = o
+	w.set(o)
 }
 
 // labelled finds the object of r. A namespace that exists only because something lives in it becomes an object now.
@@ -120,5 +120,5 @@ func (w *world) restart(name string, at *strict.Node) {
 	w.births[o.Key]++
 	o.Value = o.Value.DeepCopyObject().(manifest.KubeObject)
 	o.Value.SetUID(w.uid(o.Key))
-	w.objects[o.Key] = o
+	w.set(o)
 }

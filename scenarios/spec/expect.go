@@ -18,28 +18,30 @@ const servicePrefix = "service:"
 
 // resolver turns the expectations of one step into cells of its cluster.
 type resolver struct {
-	ends  map[string][]netip.Addr // by the name that expectations use; names of Services behind servicePrefix
-	idle  map[string]string       // pods that cannot be asked, and why
-	ports map[string][]string     // of Services
-	said  map[Expectation]*strict.Node
-	cells []Expectation
-	errs  strict.Errors
+	scenario *Scenario
+	ends     map[string][]netip.Addr // by the name that expectations use; names of Services behind servicePrefix
+	idle     map[string]string       // pods that cannot be asked, and why
+	ports    map[string][]string     // of Services
+	said     map[Expectation]*strict.Node
+	cells    []Expectation
+	errs     strict.Errors
 }
 
-func resolveAll(expect []Expect, c *model.Cluster) ([]Expectation, strict.Errors) {
-	r := newResolver(c)
+func resolveAll(s *Scenario, expect []Expect, c *model.Cluster) ([]Expectation, strict.Errors) {
+	r := newResolver(s, c)
 	for i := range expect {
 		r.entry(&expect[i])
 	}
 	return r.cells, r.errs
 }
 
-func newResolver(c *model.Cluster) *resolver {
+func newResolver(s *Scenario, c *model.Cluster) *resolver {
 	r := &resolver{
-		ends:  map[string][]netip.Addr{},
-		idle:  map[string]string{},
-		ports: map[string][]string{},
-		said:  map[Expectation]*strict.Node{},
+		scenario: s,
+		ends:     map[string][]netip.Addr{},
+		idle:     map[string]string{},
+		ports:    map[string][]string{},
+		said:     map[Expectation]*strict.Node{},
 	}
 	for _, n := range c.Nodes {
 		r.ends["node/"+n.Name] = addrs(internalAddrs(n))
@@ -189,9 +191,14 @@ func (r *resolver) cell(e *Expect, cell Expectation, target string, family flow.
 			r.add(e, cell)
 		}
 	}
-	if !found {
+	if !found && !r.scenario.lacks(family) {
 		r.fail(e.Node(), "%s and %s have no address of the same family", cell.From, name)
 	}
+}
+
+// lacks reports whether f is only a family of other cases of the same file.
+func (s *Scenario) lacks(f flow.Family) bool {
+	return s.variant.family != "" && f != 0 && !slices.Contains(s.families, f)
 }
 
 // add refuses a cell that an earlier expectation of the step contradicts.

@@ -1,33 +1,48 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/manifest"
 	"github.com/palisade-netpol/palisade/scenarios/manifest/strict"
 )
 
-// Parse reads a scenario that stands at path in fsys, and checks all of it. The error is a strict.Errors that names
-// every mistake with its place. fsys may be nil where the scenario names no other files.
-func Parse(path string, data []byte, fsys fs.FS) (*Scenario, error) {
-	s := &Scenario{path: path, fsys: fsys}
-	if err := s.read(data).Err(); err != nil {
+// Parse reads the file of a scenario, which stands at path in fsys, and checks all of it. It returns the cases that the
+// file varies, or the one scenario that it is. The error is a strict.Errors that names every mistake with its place; where
+// there are several cases, those of the first case that has any. fsys may be nil where the scenario names no other files.
+func Parse(path string, data []byte, fsys fs.FS) ([]*Scenario, error) {
+	doc, errs := readDocument(path, data)
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
-	if _, err := s.Stages(); err != nil {
+	variants, errs := readVariants(doc)
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
-	return s, nil
+	var cases []*Scenario
+	for _, v := range variants {
+		s := &Scenario{path: path, fsys: fsys}
+		if err := s.read(doc, v).Err(); err != nil {
+			return nil, err
+		}
+		if _, err := s.Stages(); err != nil {
+			return nil, err
+		}
+		cases = append(cases, s)
+	}
+	return cases, nil
 }
 
-// LoadAll reads all scenarios of fsys — *.yaml at its root and in the folders of topics — in the order of their paths.
-// Deeper folders hold what scenarios refer to.
+// LoadAll reads all scenarios of fsys — *.yaml at its root and in the folders of topics — in the order of their paths,
+// each in all its cases. Deeper folders hold what scenarios refer to.
 func LoadAll(fsys fs.FS) ([]*Scenario, error) {
 	var names []string
 	for _, pattern := range []string{"*.yaml", "*/*.yaml"} {
@@ -41,12 +56,12 @@ func LoadAll(fsys fs.FS) ([]*Scenario, error) {
 	var all []*Scenario
 	var errs strict.Errors
 	for _, name := range names {
-		s, err := load(name, fsys)
+		cases, err := load(name, fsys)
 		if err != nil {
 			errs = append(errs, asErrors(name, err)...)
 			continue
 		}
-		all = append(all, s)
+		all = append(all, cases...)
 	}
 	if err := append(errs, repeatedNames(all)...).Err(); err != nil {
 		return nil, err
@@ -54,7 +69,7 @@ func LoadAll(fsys fs.FS) ([]*Scenario, error) {
 	return all, nil
 }
 
-func load(name string, fsys fs.FS) (*Scenario, error) {
+func load(name string, fsys fs.FS) ([]*Scenario, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		return nil, fmt.Errorf("read scenario: %w", err)
@@ -73,34 +88,43 @@ func repeatedNames(all []*Scenario) strict.Errors {
 	first := map[string]*Scenario{}
 	var errs strict.Errors
 	for _, s := range all {
-		if other := first[s.Metadata.Name]; other != nil {
+		name, _, _ := strings.Cut(s.Metadata.Name, "/")
+		switch other := first[name]; {
+		case other == nil:
+			first[name] = s
+		case other.path != s.path:
 			n := s.Node().At("metadata.name")
-			errs = append(errs, n.Errorf("the name %s is taken by %s", s.Metadata.Name, other.path))
-			continue
+			errs = append(errs, n.Errorf("the name %s is taken by %s", name, other.path))
 		}
-		first[s.Metadata.Name] = s
 	}
 	return errs
 }
 
 func folderOf(file string) string { return path.Base(path.Dir(file)) }
 
-// read decodes the file and reads every object that it holds or names.
-func (s *Scenario) read(data []byte) strict.Errors {
-	docs, errs := strict.Parse(s.path, data)
+// readDocument returns the one document of a file.
+func readDocument(path string, data []byte) (*strict.Node, strict.Errors) {
+	docs, errs := strict.Parse(path, data)
 	if len(errs) > 0 {
-		return errs
+		return nil, errs
 	}
 	if len(docs) != 1 {
-		return strict.Errors{{File: s.path, Msg: fmt.Sprintf("a scenario is one document, not %d", len(docs))}}
+		return nil, strict.Errors{{File: path, Msg: fmt.Sprintf("a scenario is one document, not %d", len(docs))}}
 	}
-	if errs := checkType(docs[0]); len(errs) > 0 {
+	return docs[0], checkType(docs[0])
+}
+
+// read decodes one case and reads every object that it holds or names.
+func (s *Scenario) read(doc *strict.Node, v variant) strict.Errors {
+	if errs := s.readFamilies(doc, v); len(errs) > 0 {
 		return errs
 	}
-	if errs := strict.Decode(docs[0], s); len(errs) > 0 {
+	b := binder{families: s.families, protocol: v.protocol}
+	if errs := append(strict.Decode(b.node(doc), s), b.errs...); len(errs) > 0 {
 		return errs
 	}
-	errs = append(s.checkRequired(), s.readFamilies()...)
+	errs := s.checkRequired()
+	v.apply(s)
 	s.objects = s.readObjects(s.Objects, s.Files, s.Node().At("files"), &errs)
 	for i := range s.Steps {
 		step := &s.Steps[i]
@@ -143,18 +167,21 @@ func (s *Scenario) checkRequired() strict.Errors {
 	return errs
 }
 
-func (s *Scenario) readFamilies() strict.Errors {
-	if len(s.Families) == 0 {
-		s.families = []flow.Family{flow.IPv4}
-		return nil
+// readFamilies comes before everything else: it decides what the rest of the file means.
+func (s *Scenario) readFamilies(doc *strict.Node, v variant) strict.Errors {
+	stated := &strict.Node{}
+	if n := doc.Get("families"); n != nil {
+		stated = n
 	}
-	for i, word := range s.Families {
-		f, err := flow.ParseFamily(word)
+	for _, item := range stated.Items {
+		f, err := flow.ParseFamily(item.Text)
 		if err != nil || f == 0 || slices.Contains(s.families, f) {
-			n := s.Node().At(fmt.Sprintf("families[%d]", i))
-			return strict.Errors{n.Errorf("families must be ipv4, ipv6 or both, each once; %q is not", word)}
+			return strict.Errors{item.Errorf("families must be ipv4, ipv6 or both, each once; %q is not", item.Text)}
 		}
 		s.families = append(s.families, f)
+	}
+	if len(s.families) == 0 {
+		s.families = familiesOfWord(cmp.Or(v.family, flow.IPv4.String()))
 	}
 	return nil
 }

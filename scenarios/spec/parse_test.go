@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,15 @@ import (
 // document is a whole scenario with the given rest.
 func document(rest string) string {
 	return "apiVersion: palisade.dev/v1alpha1\nkind: Scenario\nmetadata: {name: s}\ndescription: d\n" + rest + "\n"
+}
+
+// parseOne returns the first case of a file.
+func parseOne(path string, data []byte, fsys fs.FS) (*Scenario, error) {
+	cases, err := Parse(path, data, fsys)
+	if len(cases) == 0 {
+		return nil, err
+	}
+	return cases[0], err
 }
 
 const twoPods = `objects:
@@ -186,7 +196,7 @@ func TestParseRefusesWithOneSentence(t *testing.T) {
 	for name, c := range refusals() {
 		t.Run(name, func(t *testing.T) {
 			text, line, col := stricttest.Place(c.text)
-			s, err := Parse("topic/s.yaml", []byte(text), fstest.MapFS{})
+			s, err := parseOne("topic/s.yaml", []byte(text), fstest.MapFS{})
 			if s != nil {
 				t.Fatal("a scenario beside the error")
 			}
@@ -196,7 +206,7 @@ func TestParseRefusesWithOneSentence(t *testing.T) {
 }
 
 func TestParseRefusesTwoDocuments(t *testing.T) {
-	_, err := Parse("s.yaml", []byte(step("")+"---\n"+step("")), nil)
+	_, err := parseOne("s.yaml", []byte(step("")+"---\n"+step("")), nil)
 	if err == nil || err.Error() != "s.yaml: a scenario is one document, not 2" {
 		t.Errorf("got %v", err)
 	}
@@ -208,7 +218,7 @@ func TestParseReportsTheMistakesOfAllSteps(t *testing.T) {
   expect: [{from: default/x, to: default/b, port: TCP/80, verdict: deny}]
 - name: two
   expect: [{from: default/a, to: default/y, port: TCP/0, verdict: deny}]`)
-	_, err := Parse("s.yaml", []byte(text), nil)
+	_, err := parseOne("s.yaml", []byte(text), nil)
 	want := `s.yaml:11:19: from: there is no pod default/x at this step
 s.yaml:13:34: to: there is no pod default/y at this step
 s.yaml:13:51: port: "TCP/0": port "0" is not a number from 1 to 65535`
@@ -240,7 +250,7 @@ func TestLoadAllReadsTopicsAndRefusesRepeatedNames(t *testing.T) {
 
 func TestTopicsAreTheFolderAndWhatTheFileSays(t *testing.T) {
 	text := strings.Replace(step(""), "name: s}", "name: s, topics: [dns, alpha]}", 1)
-	s, err := Parse("ports/s.yaml", []byte(text), nil)
+	s, err := parseOne("ports/s.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +268,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(string(walkthrough))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Parse("s.yaml", []byte(text), nil)
+		s, err := parseOne("s.yaml", []byte(text), nil)
 		if (s == nil) == (err == nil) {
 			t.Fatalf("scenario %v, error %v", s, err)
 		}

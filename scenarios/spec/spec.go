@@ -1,8 +1,8 @@
 // Package spec is the scenario format: what a file under scenarios/ may say, how it is read, and which cluster each
 // of its steps leads to.
 //
-// Parse reads one file and checks all of it, the expectations of every step included; Stages replays the steps without
-// any cluster. Addresses, nodes and UIDs that a file does not state are assigned in the order of the file, so that the
+// Parse reads one file and checks all of it, the expectations of every step included; a file that varies something is
+// several scenarios, its cases. Stages replays the steps without any cluster. Addresses, nodes and UIDs that a file does not state are assigned in the order of the file, so that the
 // same file always means the same cluster.
 package spec
 
@@ -34,6 +34,8 @@ type Scenario struct {
 	Description string `json:"description"`
 	// The address families of the cluster, the preferred one first; [ipv4] where absent.
 	Families []string `json:"families,omitempty" jsonschema:"enum=ipv4,enum=ipv6,minItems=1,maxItems=2"`
+	// What the scenario is repeated with; every combination is a case of its own.
+	Vary *Vary `json:"vary,omitempty"`
 	// Kubernetes objects that exist from the start.
 	Objects []Object `json:"objects,omitempty"`
 	// Paths of manifests with more such objects, relative to this file.
@@ -43,6 +45,7 @@ type Scenario struct {
 
 	path     string
 	fsys     fs.FS
+	variant  variant
 	families []flow.Family
 	objects  []manifest.Object // of Objects and Files
 }
@@ -53,6 +56,8 @@ type Metadata struct {
 	Name string `json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"`
 	// What the scenario is about, for selecting scenarios; its folder is a topic anyway.
 	Topics []string `json:"topics,omitempty"`
+	// The cases of CASES.md that the scenario shows, by number.
+	Cases []int `json:"cases,omitempty" jsonschema:"minItems=1"`
 }
 
 // Step changes the cluster — first delete, then apply, then label, then restart — and says what holds afterwards.

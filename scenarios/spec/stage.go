@@ -11,7 +11,9 @@ import (
 
 // Stage is the whole cluster after one step, and what must hold there.
 type Stage struct {
-	Name    string
+	Name string
+	// Before are states to pass through on the way to Cluster, where the scenario varies the order in which objects come.
+	Before  []*model.Cluster
 	Cluster *model.Cluster
 	Ports   []flow.PortProto // to observe between all pods; the same in every stage, at least one
 	Expect  []Expectation
@@ -40,7 +42,7 @@ func (s *Scenario) Stages() ([]Stage, error) {
 		if len(bad) > 0 {
 			return nil, append(errs, bad...).Err()
 		}
-		stage.Expect, bad = resolveAll(step.Expect, stage.Cluster)
+		stage.Expect, bad = resolveAll(s, step.Expect, stage.Cluster)
 		errs = append(errs, bad...)
 		stages = append(stages, stage)
 	}

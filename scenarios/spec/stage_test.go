@@ -13,7 +13,7 @@ import (
 
 func mustStages(t *testing.T, text string) []Stage {
 	t.Helper()
-	s, err := Parse("topic/s.yaml", []byte(text), fstest.MapFS{})
+	s, err := parseOne("topic/s.yaml", []byte(text), fstest.MapFS{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/scenarios/manifest"
 	"github.com/palisade-netpol/palisade/scenarios/manifest/strict"
 )
@@ -22,6 +23,7 @@ type world struct {
 	objects  map[manifest.Key]manifest.Object
 	births   map[manifest.Key]int // how often an object of this key was created; part of its UID
 	assign   *assigner
+	came     []manifest.Key // what this step created or changed, in that order
 	errs     strict.Errors
 }
 
@@ -61,6 +63,7 @@ func (w *world) fail(n *strict.Node, format string, args ...any) {
 
 // take changes the world by one step and returns what it is then.
 func (w *world) take(step *Step) (Stage, strict.Errors) {
+	before := w.startOf(step)
 	for i := range step.Delete {
 		w.delete(&step.Delete[i])
 	}
@@ -75,8 +78,16 @@ func (w *world) take(step *Step) (Stage, strict.Errors) {
 	if len(w.errs) > 0 {
 		return Stage{}, w.errs
 	}
-	cluster, errs := manifest.Assemble(slices.Collect(maps.Values(w.objects)))
-	return Stage{Name: step.Name, Cluster: cluster}, errs
+	cluster, errs := assemble(w.objects)
+	stage := Stage{Name: step.Name, Cluster: cluster}
+	if len(errs) == 0 {
+		stage.Before, errs = w.way(before, step)
+	}
+	return stage, errs
+}
+
+func assemble(objects map[manifest.Key]manifest.Object) (*model.Cluster, strict.Errors) {
+	return manifest.Assemble(slices.Collect(maps.Values(objects)))
 }
 
 func (w *world) refuseTwice(objects []manifest.Object) {
@@ -113,7 +124,13 @@ func (w *world) put(o manifest.Object) {
 		w.fail(o.Node, "%s: %s", o.Key, msg)
 		return
 	}
+	w.set(o)
+}
+
+// set stores an object that is new or has changed.
+func (w *world) set(o manifest.Object) {
 	w.objects[o.Key] = o
+	w.came = append(w.came, o.Key)
 }
 
 // uid looks like a UUID and depends on nothing but the scenario's and the object's name and age.
