@@ -3,9 +3,11 @@ package datapath_test
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -65,13 +67,14 @@ func compare(t *rapid.T, kernel *bpf.Harness, twin *datapath.Datapath, img *bpf.
 // image draws a cluster and compiles it for a node that holds all its pods, or rarely for one that holds none.
 func image(t *rapid.T, instance uint32) *bpf.Image {
 	c := random.Cluster(t)
-	endpoints, problems := resolve.All(&resolve.Snapshot{Namespaces: c.Namespaces, Pods: c.Pods, Policies: c.Policies},
-		resolve.Options{})
+	endpoints, problems := resolve.All(&resolve.Snapshot{
+		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices, Policies: c.Policies,
+	}, resolve.Options{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	in := enforce.Input{Endpoints: endpoints, NodeAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
-	for i, p := range c.Pods {
+	for i, p := range slices.DeleteFunc(slices.Clone(c.Pods), withoutInterface) {
 		pod := enforce.Pod{Namespace: p.Namespace, Name: p.Name, Ifindex: uint32(i + 1)}
 		for _, ip := range p.Status.PodIPs {
 			pod.Addrs = append(pod.Addrs, netip.MustParseAddr(ip.IP))
@@ -86,6 +89,11 @@ func image(t *rapid.T, instance uint32) *bpf.Image {
 		built.Image.Pods[i].Instance = instance + uint32(i)
 	}
 	return built.Image
+}
+
+// withoutInterface says that a pod has ended, or uses its node's network.
+func withoutInterface(p *corev1.Pod) bool {
+	return p.Spec.HostNetwork || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 // packet draws a packet between addresses that policies speak of, and sometimes spoils it.

@@ -2,14 +2,12 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"github.com/palisade-netpol/palisade/model"
-	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/agree"
 	"github.com/palisade-netpol/palisade/sim/engine"
 	"github.com/palisade-netpol/palisade/sim/random"
 )
@@ -39,63 +37,8 @@ func TestEnginesAgree(t *testing.T) {
 	judges := engines(t)
 	rapid.Check(t, func(t *rapid.T) {
 		c := random.Cluster(t)
-		oracle := model.New(c)
-		for _, e := range judges {
-			if err := e.Load(context.Background(), c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, q := range queries(c) {
-			want := oracle.Decide(q)
-			if want.Verdict == flow.Undefined {
-				continue
-			}
-			for _, e := range judges {
-				if got, err := e.Verdict(q); err != nil || got != want.Verdict {
-					t.Fatalf("%s: engine %s says %s (%v), the model %s: %+v", describe(q), e.Name(), got, err, want.Verdict, want)
-				}
-			}
+		if _, err := agree.Compare(context.Background(), c, judges, random.Queries(c, random.Probes())); err != nil {
+			t.Fatal(err)
 		}
 	})
-}
-
-func queries(c *model.Cluster) []model.Query {
-	var all []model.Endpoint
-	for _, p := range c.Pods {
-		all = append(all, model.Endpoint{Pod: p})
-	}
-	pods := len(all)
-	for _, n := range c.Nodes {
-		all = append(all, model.Endpoint{Node: n})
-	}
-	for _, a := range random.Outside() {
-		all = append(all, model.Endpoint{Addr: a})
-	}
-	var qs []model.Query
-	for i, from := range all {
-		for j, to := range all {
-			if i == j || i >= pods && j >= pods {
-				continue
-			}
-			for _, family := range []flow.Family{flow.IPv4, flow.IPv6} {
-				for _, probe := range random.Probes() {
-					qs = append(qs, model.Query{From: from, To: to, PortProto: probe, Family: family})
-				}
-			}
-		}
-	}
-	return qs
-}
-
-func describe(q model.Query) string {
-	end := func(e model.Endpoint) string {
-		switch {
-		case e.Pod != nil:
-			return e.Pod.Namespace + "/" + e.Pod.Name
-		case e.Node != nil:
-			return "node/" + e.Node.Name
-		}
-		return e.Addr.String()
-	}
-	return fmt.Sprintf("%s to %s %s %s", end(q.From), end(q.To), q.PortProto, q.Family)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/spec"
+	"github.com/palisade-netpol/palisade/sim/random"
 )
 
 // TestEnginesAgreeOnScenarios compares the whole matrix of every step of every scenario.
@@ -40,7 +41,7 @@ func TestEnginesAgreeOnScenarios(t *testing.T) {
 						}
 						cells++
 						if got, err := e.Verdict(q); err != nil || got != want {
-							t.Errorf("%s: %s: engine %s says %s (%v), the model %s", stage.Name, describe(q), e.Name(), got, err, want)
+							t.Errorf("%s: %s: engine %s says %s (%v), the model %s", stage.Name, random.Describe(q), e.Name(), got, err, want)
 						}
 					}
 					if cells == 0 {
