@@ -14,12 +14,12 @@ type connection struct {
 func (m *Model) Decide(q Query) Decision {
 	svc := m.services.at(q.To.Addr)
 	if svc == nil || q.Family != 0 && q.Family != flow.FamilyOf(q.To.Addr) {
-		return m.decide(q, false)
+		return m.decide(q, false, listRules)
 	}
 	return m.decideService(q, svc)
 }
 
-func (m *Model) decide(q Query, viaService bool) Decision {
+func (m *Model) decide(q Query, viaService bool, rules matcher) Decision {
 	from, to := m.ends(q)
 	d := Decision{From: from.name, To: to.name, Tuple: flow.Tuple{Protocol: q.Protocol, DstPort: q.Port}}
 	for _, reason := range []Reason{from.absent(), to.absent()} {
@@ -35,7 +35,7 @@ func (m *Model) decide(q Query, viaService bool) Decision {
 		return d.whole(flow.Allow, Self)
 	}
 	c := connection{from, to, q.PortProto, viaService}
-	d.Egress, d.Ingress = c.judge(flow.Egress), c.judge(flow.Ingress)
+	d.Egress, d.Ingress = c.judge(flow.Egress, rules), c.judge(flow.Ingress, rules)
 	d.Verdict = both(d.Egress.Verdict, d.Ingress.Verdict)
 	return d
 }
@@ -60,7 +60,7 @@ func both(egress, ingress flow.Verdict) flow.Verdict {
 
 // judge asks the policies of one end. Traffic is allowed if no policy isolates the pod in this direction, OR if it
 // comes from the pod's own node, OR if a rule of any of the isolating policies matches.
-func (c *connection) judge(dir flow.Direction) Half {
+func (c *connection) judge(dir flow.Direction, rules matcher) Half {
 	subject, peer := &c.from, &c.to
 	if dir == flow.Ingress {
 		subject, peer = peer, subject
@@ -75,18 +75,17 @@ func (c *connection) judge(dir flow.Direction) Half {
 	case dir == flow.Ingress && peer.isNode() && peer.host == subject.host:
 		h.Verdict, h.Reason = flow.Allow, LocalNode
 	default:
-		best := c.matchRules(dir, subject.pod, peer, &h)
+		best := rules(c, dir, subject.pod, peer, &h)
 		h.Verdict, h.Reason = c.outcome(dir, subject, peer, best)
 	}
 	return h
 }
 
-// matchRules asks every rule of every isolating policy, and lists in h those that match: for certain, if there are any.
-func (c *connection) matchRules(dir flow.Direction, subject *pod, peer *end, h *Half) match {
+// listRules asks every rule of every isolating policy, and lists in h those that match: for certain, if there are any.
+func listRules(c *connection, dir flow.Direction, subject *pod, peer *end, h *Half) match {
 	best := no
 	for _, policy := range subject.isolating[dir] {
-		for i := range policy.rules[dir] {
-			r := &policy.rules[dir][i]
+		for _, r := range policy.rules[dir] {
 			m := r.matches(*peer, c.PortProto, c.to.pod)
 			if m > best {
 				best, h.Rules = m, nil

@@ -14,10 +14,11 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// Model answers queries about one Cluster. It is immutable, so safe for concurrent use.
+// Model answers queries about one Cluster. It never changes its answers and is safe for concurrent use.
 type Model struct {
 	namespaces map[string]labels.Set
 	pods       map[*corev1.Pod]*pod
+	order      []*pod // of Cluster.Pods
 	podByKey   map[types.NamespacedName]*pod
 	podByAddr  map[netip.Addr]*pod // running pods with a network of their own
 	hosts      hosts
@@ -44,6 +45,8 @@ func New(c *Cluster) *Model {
 
 func (m *Model) addPod(p *corev1.Pod) {
 	info := m.readPod(p)
+	info.index = len(m.order)
+	m.order = append(m.order, info)
 	m.pods[p] = info
 	m.podByKey[info.key] = info
 	if info.ended || info.hostNetwork {

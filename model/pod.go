@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"net/netip"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -15,6 +16,7 @@ import (
 // pod is what policies see of a pod.
 type pod struct {
 	object          *corev1.Pod
+	index           int // in Model.order
 	key             types.NamespacedName
 	name            string // "namespace/name"
 	labels          labels.Set
@@ -28,6 +30,7 @@ type pod struct {
 	// The policies that select it, indexed by flow.Direction, and their names.
 	isolating     [2][]*policy
 	isolatingRefs [2][]PolicyRef
+	reach         [2]atomic.Pointer[reach] // by flow.Direction: the last asked for
 }
 
 // namedPort is a container port that a policy can mean by its name.
@@ -55,6 +58,16 @@ func newPod(p *corev1.Pod, namespaceLabels labels.Set, h *host) *pod {
 		info.addrs = h.addrs
 	}
 	return info
+}
+
+// addr returns the address that p uses in a family, invalid if it has none there.
+func (p *pod) addr(f flow.Family) netip.Addr {
+	for _, a := range p.addrs {
+		if flow.FamilyOf(a) == f {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // newerThan decides between two pods that report the same address: the last owner wins.

@@ -3,6 +3,7 @@ package model
 import (
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -18,8 +19,8 @@ import (
 type policy struct {
 	ref      PolicyRef
 	subjects labels.Selector
-	isolates [2]bool   // by flow.Direction
-	rules    [2][]rule // by flow.Direction; without effect where it does not isolate
+	isolates [2]bool    // by flow.Direction
+	rules    [2][]*rule // by flow.Direction; without effect where it does not isolate
 }
 
 // rule allows what matches one of its peers and one of its ports. A nil list matches everything.
@@ -27,6 +28,7 @@ type rule struct {
 	ref   RuleRef
 	peers []peer
 	ports []port
+	reach atomic.Pointer[reach] // the last asked for
 }
 
 // peer is one element of "from" or "to": pods selected by labels, or a block of addresses.
@@ -83,7 +85,7 @@ func policyTypes(spec *networkingv1.NetworkPolicySpec) []networkingv1.PolicyType
 func (p *policy) addRule(
 	dir flow.Direction, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
 ) {
-	r := rule{ref: RuleRef{PolicyRef: p.ref, Direction: dir.String(), Index: len(p.rules[dir])}}
+	r := &rule{ref: RuleRef{PolicyRef: p.ref, Direction: dir.String(), Index: len(p.rules[dir])}}
 	for _, np := range peers {
 		r.peers = append(r.peers, newPeer(np, p.ref.Namespace))
 	}

@@ -143,3 +143,28 @@ func TestVerdictsFollowFromTheirHalves(t *testing.T) {
 		}
 	})
 }
+
+func TestVerdictIsThatOfTheDecision(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := anyTown(rt)
+		m := model.New(c)
+		elsewhere := pod("x/new app=a", at("10.1.0.99"), on("n1"))
+		ends := []model.Endpoint{{Pod: elsewhere}, endpoint(t, c, "8.8.8.8"), endpoint(t, c, "node/n2")}
+		for _, p := range c.Pods {
+			ends = append(ends, model.Endpoint{Pod: p})
+		}
+		for range 500 {
+			end := rapid.SampledFrom(ends)
+			q := model.Query{
+				From: end.Draw(rt, "from"), To: end.Draw(rt, "to"),
+				PortProto: rapid.SampledFrom([]flow.PortProto{
+					{Protocol: flow.TCP, Port: 80}, {Protocol: flow.TCP, Port: 81}, {Protocol: flow.UDP, Port: 80},
+				}).Draw(rt, "port"),
+				Family: rapid.SampledFrom([]flow.Family{0, flow.IPv4, flow.IPv6}).Draw(rt, "family"),
+			}
+			if want := m.Decide(q); m.Verdict(q) != want.Verdict {
+				rt.Fatalf("%s to %s %s: verdict %s, decided %+v", want.From, want.To, q.PortProto, m.Verdict(q), want)
+			}
+		}
+	})
+}

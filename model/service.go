@@ -86,7 +86,7 @@ func (m *Model) judgeBackends(
 	for _, b := range backends {
 		decisions = append(decisions, m.decide(Query{
 			From: from, To: m.endpoint(b), PortProto: flow.PortProto{Protocol: proto, Port: b.port}, Family: f,
-		}, true))
+		}, true, listRules))
 	}
 	for _, d := range decisions[1:] {
 		if d.Verdict != decisions[0].Verdict {
