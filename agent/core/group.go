@@ -1,0 +1,211 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// endpoint shortens the type's name.
+type endpoint = v1alpha1.PolicyEndpoint
+
+// smallestChunk is the least number of entries at which a known controller of this API begins a second object.
+const smallestChunk = 200
+
+// maxSettles bounds how long an entry that disappeared stays in force while its policy keeps changing, in settle times.
+const maxSettles = 10
+
+// group are the PolicyEndpoints of one policy.
+//
+// Where they say which of them belong together, the last set that was complete is in force. Where they do not, all are in
+// force as they come; but an entry that disappears from one may be about to appear in another, so what was in force
+// before stays in force beside it until no object of the policy has changed for a while.
+type group struct {
+	objects map[string]*endpoint // by name, as seen last
+	inForce []*endpoint          // sorted by name
+	kept    []*endpoint          // unmarked: what was in force before entries disappeared, under a name of its own
+	keptAt  time.Time            // since when
+	keptTo  time.Time            // when kept is dropped, unless something changes before
+	partial time.Time            // since when the set is incomplete; zero if it is not
+	overdue bool                 // incomplete for longer than the grace period
+	closing bool                 // incomplete, and for want of anything complete in force to close the pods it selects
+	marked  bool                 // the objects said which belong together
+}
+
+// timing are the durations of Config that a group needs.
+type timing struct{ settle, grace time.Duration }
+
+// empty says that nothing is left of the policy.
+func (g *group) empty() bool { return len(g.objects) == 0 && len(g.kept) == 0 }
+
+// local says whether the policy selects a pod of this node, as far as it is in force.
+func (g *group) local() bool {
+	return slices.ContainsFunc(g.enforced(), func(o *endpoint) bool { return len(o.Spec.PodSelectorEndpoints) > 0 })
+}
+
+// enforced are the objects in force.
+func (g *group) enforced() []*endpoint {
+	if len(g.kept) == 0 {
+		return g.inForce
+	}
+	return slices.Concat(g.inForce, g.kept)
+}
+
+// update works out what is in force after an object of the group changed.
+func (g *group) update(now time.Time, t timing) {
+	objects := make([]*endpoint, 0, len(g.objects))
+	for _, name := range slices.Sorted(maps.Keys(g.objects)) {
+		objects = append(objects, g.objects[name])
+	}
+	completeness := v1alpha1.CompletenessOf(objects)
+	if len(objects) > 0 {
+		g.marked = completeness != v1alpha1.Unmarked
+	}
+	if completeness == v1alpha1.Partial {
+		g.wait(now)
+		return
+	}
+	if !g.marked {
+		g.keep(objects, now, t)
+	}
+	g.inForce, g.partial, g.overdue, g.closing = objects, time.Time{}, false, false
+}
+
+// wait leaves in force what is, until the set is complete.
+func (g *group) wait(now time.Time) {
+	if g.partial.IsZero() {
+		g.partial = now
+	}
+	if g.closing {
+		g.close()
+	}
+}
+
+// giveUp waits no longer: where there is nothing complete to fall back on, the pods that are known to be selected close.
+func (g *group) giveUp() {
+	g.overdue = true
+	if len(g.inForce) == 0 {
+		g.close()
+	}
+}
+
+// close puts the objects in force without what they allow.
+func (g *group) close() {
+	g.closing, g.inForce = true, nil
+	for _, name := range slices.Sorted(maps.Keys(g.objects)) {
+		o := *g.objects[name]
+		o.Spec.Ingress, o.Spec.Egress, o.Annotations = nil, nil, nil
+		g.inForce = append(g.inForce, &o)
+	}
+}
+
+// keep remembers what is in force if entries of it are missing from objects.
+func (g *group) keep(objects []*endpoint, now time.Time, t timing) {
+	if len(g.kept) > 0 {
+		g.keptTo = earlier(now.Add(t.settle), g.keptAt.Add(maxSettles*t.settle))
+		return
+	}
+	if g.fitsInOne(objects) || !loses(g.inForce, objects) {
+		return
+	}
+	for _, o := range g.inForce {
+		kept := *o
+		kept.Spec.PolicyRef.Name += ":kept"
+		g.kept = append(g.kept, &kept)
+	}
+	g.keptAt, g.keptTo = now, now.Add(t.settle)
+}
+
+// fitsInOne says that the policy had and has one object, which is so small that no entry of it can have gone elsewhere.
+func (g *group) fitsInOne(objects []*endpoint) bool {
+	return len(g.inForce) == 1 && len(objects) == 1 && small(g.inForce[0]) && small(objects[0])
+}
+
+func small(o *endpoint) bool {
+	s := &o.Spec
+	return max(len(s.PodSelectorEndpoints), len(s.Ingress), len(s.Egress)) < smallestChunk
+}
+
+// due lets time pass, and returns whether what is in force may have changed.
+func (g *group) due(now time.Time, t timing) bool {
+	changed := false
+	if len(g.kept) > 0 && !now.Before(g.keptTo) {
+		g.kept, changed = nil, true
+	}
+	if !g.partial.IsZero() && !g.overdue && !now.Before(g.partial.Add(t.grace)) {
+		g.giveUp()
+		changed = true
+	}
+	return changed
+}
+
+// next is when due has something to do, zero for never.
+func (g *group) next(t timing) time.Time {
+	var at time.Time
+	if len(g.kept) > 0 {
+		at = g.keptTo
+	}
+	if !g.partial.IsZero() && !g.overdue {
+		at = earlier(at, g.partial.Add(t.grace))
+	}
+	return at
+}
+
+// earlier returns the earlier of two times, of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// loses says whether something that old objects say is missing from what new ones say together.
+func loses(old, new []*endpoint) bool {
+	said := map[string]bool{}
+	for _, o := range new {
+		for _, s := range says(o) {
+			said[s] = true
+		}
+	}
+	return slices.ContainsFunc(old, func(o *endpoint) bool {
+		return slices.ContainsFunc(says(o), func(s string) bool { return !said[s] })
+	})
+}
+
+// says lists the entries of an object, each in words that no other entry has.
+func says(o *endpoint) []string {
+	var list []string
+	for _, t := range o.Spec.PodIsolation {
+		list = append(list, "isolates "+string(t))
+	}
+	for _, p := range o.Spec.PodSelectorEndpoints {
+		list = append(list, fmt.Sprintf("pod %q %q %q", p.Namespace, p.Name, p.PodIP))
+	}
+	for _, e := range o.Spec.Ingress {
+		list = append(list, "ingress "+entryText(e))
+	}
+	for _, e := range o.Spec.Egress {
+		list = append(list, "egress "+entryText(e))
+	}
+	return list
+}
+
+func entryText(e v1alpha1.EndpointInfo) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %q %q", e.CIDR, e.Except, e.DomainName)
+	for _, p := range e.Ports {
+		fmt.Fprintf(&b, " %s/%s-%s", text(p.Protocol), text(p.Port), text(p.EndPort))
+	}
+	return b.String()
+}
+
+func text[T any](p *T) string {
+	if p == nil {
+		return ""
+	}
+	return fmt.Sprint(*p)
+}

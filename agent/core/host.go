@@ -1,0 +1,92 @@
+package core
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"net/netip"
+)
+
+// Host is what the node's network shows: interfaces, and which of them leads to an address.
+type Host struct {
+	links  map[uint32]Link
+	byName map[string]uint32
+	routes map[netip.Addr]uint32
+}
+
+func newHost() *Host {
+	return &Host{map[uint32]Link{}, map[string]uint32{}, map[netip.Addr]uint32{}}
+}
+
+func (h *Host) addLink(l Link) {
+	h.removeLink(l.Ifindex)
+	h.links[l.Ifindex], h.byName[l.Name] = l, l.Ifindex
+}
+
+func (h *Host) removeLink(ifindex uint32) {
+	if l, ok := h.links[ifindex]; ok {
+		delete(h.links, ifindex)
+		if h.byName[l.Name] == ifindex {
+			delete(h.byName, l.Name)
+		}
+	}
+}
+
+func (h *Host) addRoute(r Route) { h.routes[r.Addr.Unmap()] = r.Ifindex }
+
+func (h *Host) removeRoute(r Route) {
+	if h.routes[r.Addr.Unmap()] == r.Ifindex {
+		delete(h.routes, r.Addr.Unmap())
+	}
+}
+
+// veth says that an interface exists and can be a pod's.
+func (h *Host) veth(ifindex uint32) bool { return h.links[ifindex].Veth }
+
+// Finder knows how a network plugin connects pods: it finds the host's side of a pod's veth.
+type Finder interface {
+	// Find returns the interface of a pod that has an address, or false while it cannot be told.
+	Find(h *Host, pod Name, addr netip.Addr) (ifindex uint32, ok bool)
+}
+
+// ByRoute finds a pod by the host's route to its address. That works with every plugin that routes to pods.
+type ByRoute struct{}
+
+// Find implements Finder.
+func (ByRoute) Find(h *Host, _ Name, addr netip.Addr) (uint32, bool) {
+	ifindex, ok := h.routes[addr]
+	return ifindex, ok && h.veth(ifindex)
+}
+
+// ByName finds a pod by the name that the Amazon VPC CNI gives to its interface (GeneratePodHostVethName in its package
+// networkutils): one of the prefixes, "eni" unless configured otherwise and "vlan" for pods with security groups, and 11
+// digits of a hash of the pod's namespace and name.
+type ByName struct{ Prefixes []string }
+
+// Find implements Finder.
+func (f ByName) Find(h *Host, pod Name, _ netip.Addr) (uint32, bool) {
+	for _, prefix := range f.Prefixes {
+		if ifindex, ok := h.byName[VPCLinkName(prefix, pod)]; ok && h.veth(ifindex) {
+			return ifindex, true
+		}
+	}
+	return 0, false
+}
+
+// VPCLinkName is the name that the Amazon VPC CNI gives to the host's side of a pod's veth.
+func VPCLinkName(prefix string, pod Name) string {
+	sum := sha1.Sum([]byte(pod.Namespace + "." + pod.Name))
+	return prefix + hex.EncodeToString(sum[:])[:11]
+}
+
+// FirstOf asks several Finders in order.
+type FirstOf []Finder
+
+// Find implements Finder.
+func (f FirstOf) Find(h *Host, pod Name, addr netip.Addr) (uint32, bool) {
+	for _, finder := range f {
+		if ifindex, ok := finder.Find(h, pod, addr); ok {
+			return ifindex, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,181 @@
+package core
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"time"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// phase is how far an interface is on its way to being filtered.
+type phase uint8
+
+const (
+	unseen      phase = iota // nothing done yet
+	introducing              // its entry is being written
+	introduced
+	attaching
+	attached // filtered by the programs of this version
+)
+
+// iface is an interface that is, or is taken to be, a pod's.
+type iface struct {
+	ifindex   uint32
+	instance  uint32
+	phase     phase
+	inherited bool         // an earlier agent attached programs, perhaps of another version: it is filtered
+	addrs     []netip.Addr // those of the entry that an earlier agent left
+	pod       *Pod         // as the CNI plugin said, nil if it said nothing
+	retry     backoff
+}
+
+// filtered says that no packet passes the interface unjudged.
+func (i *iface) filtered() bool { return i.phase == attached || i.inherited }
+
+// newInstance returns a number that an interface of this index never had and will not have: indexes are hardly ever used
+// again, and not at the same nanosecond.
+func newInstance(now time.Time, ifindex uint32) uint32 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)
+	return max(1, h.Sum32())
+}
+
+// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface may
+// be another one with the same index.
+func (s *State) restore(in Restored) {
+	filtered := map[uint32]bool{}
+	for _, ifindex := range in.Attached {
+		filtered[ifindex] = true
+		s.ifaces[ifindex] = &iface{
+			ifindex: ifindex, instance: newInstance(s.now, ifindex), phase: introduced, inherited: true,
+			retry: s.cfg.backoff(),
+		}
+	}
+	for _, p := range in.Pods {
+		if i := s.ifaces[p.Ifindex]; i != nil {
+			i.instance = p.Instance
+			for _, a := range []netip.Addr{p.IP4, p.IP6} {
+				if a.IsValid() {
+					i.addrs = append(i.addrs, a)
+				}
+			}
+		}
+	}
+	for _, ifindex := range in.Pinned {
+		if !filtered[ifindex] {
+			s.leave(ifindex)
+		}
+	}
+}
+
+// track begins to filter an interface, if it is not filtered yet.
+func (s *State) track(ifindex uint32) *iface {
+	i := s.ifaces[ifindex]
+	if i == nil {
+		i = &iface{ifindex: ifindex, instance: newInstance(s.now, ifindex), retry: s.cfg.backoff()}
+		s.ifaces[ifindex] = i
+		s.touch()
+	}
+	return i
+}
+
+// listHost replaces what is known of the node's network.
+func (s *State) listHost(in HostListed) {
+	s.host = newHost()
+	for _, l := range in.Links {
+		s.seeLink(l)
+	}
+	for _, r := range in.Routes {
+		s.host.addRoute(r)
+	}
+	for ifindex := range s.ifaces {
+		if _, ok := s.host.links[ifindex]; !ok {
+			s.loseLink(ifindex)
+		}
+	}
+	s.hostKnown = true
+	s.touch()
+}
+
+func (s *State) seeLink(l Link) {
+	if s.host.links[l.Ifindex] == l {
+		return
+	}
+	s.host.addLink(l)
+	if l.Veth && s.cfg.podLink(l.Name) {
+		s.track(l.Ifindex)
+	}
+	if l.Veth {
+		s.touch() // a policy may have waited for it
+	}
+}
+
+func (s *State) loseLink(ifindex uint32) {
+	s.host.removeLink(ifindex)
+	if s.ifaces[ifindex] == nil {
+		return
+	}
+	delete(s.ifaces, ifindex)
+	s.refuse(ifindex, errLinkGone)
+	s.leave(ifindex)
+	s.touch()
+}
+
+// advance asks for the next step of each interface that can go one.
+func (s *State) advance() {
+	for _, i := range s.sortedIfaces() {
+		if !i.retry.ready(s.now) {
+			continue
+		}
+		switch i.phase {
+		case unseen:
+			i.phase = introducing
+			s.emit(Introduce{bpf.Pod{Ifindex: i.ifindex, Instance: i.instance, MayRoute: true}})
+		case introduced:
+			// A program of another version may use other tables: they are filled before it goes on an interface that
+			// is filtered already.
+			if !i.inherited || s.programs.done > 0 {
+				i.phase = attaching
+				s.emit(Attach{i.ifindex})
+			}
+		}
+	}
+}
+
+// stepped takes the result of an Introduce or Attach: on to the next phase, or back and again later.
+func (s *State) stepped(ifindex uint32, from, ok, failed phase, err error) {
+	i := s.ifaces[ifindex]
+	if i == nil || i.phase != from {
+		return
+	}
+	if err != nil {
+		i.phase = failed
+		i.retry.fail(s.now, err)
+		return
+	}
+	i.phase = ok
+	i.retry.succeed()
+}
+
+func (s *State) ifaceConditions() []enforce.Condition {
+	var list []enforce.Condition
+	for ifindex, i := range s.ifaces {
+		if i.retry.err != nil {
+			list = append(list, enforce.Condition{
+				Object: s.describe(ifindex), Message: fmt.Sprintf("not filtered yet: %v", i.retry.err),
+			})
+		}
+	}
+	return list
+}
+
+// describe names an interface for people.
+func (s *State) describe(ifindex uint32) string {
+	if i := s.ifaces[ifindex]; i != nil && i.pod != nil {
+		return i.pod.Namespace + "/" + i.pod.Name
+	}
+	return fmt.Sprintf("interface %d %s", ifindex, s.host.links[ifindex].Name)
+}

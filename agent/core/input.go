@@ -1,0 +1,135 @@
+package core
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// Input is something that happened. The types of this file are all there are.
+type Input interface{ input() }
+
+// Name is the namespace and name of an object.
+type Name struct{ Namespace, Name string }
+
+// String returns "namespace/name".
+func (n Name) String() string { return n.Namespace + "/" + n.Name }
+
+// Listed are all PolicyEndpoints there are, read at one moment. The first one says that the cluster's state is known.
+// Objects given to a State are never modified afterwards, by either side.
+type Listed struct{ Objects []*v1alpha1.PolicyEndpoint }
+
+// Changed is a PolicyEndpoint that is new or different.
+type Changed struct{ Object *v1alpha1.PolicyEndpoint }
+
+// Deleted names a PolicyEndpoint that is gone.
+type Deleted struct{ Name Name }
+
+// Link is a network interface of the node.
+type Link struct {
+	Ifindex uint32
+	Name    string
+	Veth    bool // only those can be a pod's
+}
+
+// Route says that the host's way to an address is an interface.
+type Route struct {
+	Addr    netip.Addr
+	Ifindex uint32
+}
+
+// HostListed are all interfaces of the node, and all its routes to single addresses.
+type HostListed struct {
+	Links  []Link
+	Routes []Route
+}
+
+// LinkSeen is an interface that appeared or was renamed.
+type LinkSeen struct{ Link Link }
+
+// LinkGone is an interface that is gone.
+type LinkGone struct{ Ifindex uint32 }
+
+// RouteSeen is a route that appeared.
+type RouteSeen struct{ Route Route }
+
+// RouteGone is a route that is gone.
+type RouteGone struct{ Route Route }
+
+// Restored is what an earlier agent left in the kernel: it comes first of all, if at all.
+type Restored struct {
+	Pods     []bpf.Pod
+	Attached []uint32 // interfaces that have programs, of any version
+	Pinned   []uint32 // interfaces that links are pinned for, present or not
+}
+
+// Pod is a pod as the CNI plugin names it.
+type Pod struct {
+	Namespace, Name, UID string
+	Addrs                []netip.Addr
+	Ifindex              uint32 // the host's side of its veth
+}
+
+// PodAdded asks to be answered when the pod may start; see Answer. After the deadline the answer is an error.
+type PodAdded struct {
+	Request  uint64
+	Pod      Pod
+	Deadline time.Time
+}
+
+// PodChecked asks whether the pod's interface is filtered.
+type PodChecked struct {
+	Request uint64
+	Ifindex uint32
+}
+
+// Introduced is the result of the effect Introduce.
+type Introduced struct {
+	Ifindex uint32
+	Err     error
+}
+
+// Attached is the result of the effect Attach.
+type Attached struct {
+	Ifindex uint32
+	Err     error
+}
+
+// Detached is the result of the effect Detach.
+type Detached struct {
+	Ifindex uint32
+	Err     error
+}
+
+// Programmed is the result of the effect Program.
+type Programmed struct {
+	Conditions []enforce.Condition
+	Err        error
+}
+
+// Pruned is the result of the effect Prune.
+type Pruned struct{ Err error }
+
+// Tick says that the time of a Wake has come.
+type Tick struct{}
+
+func (Listed) input()     {}
+func (Changed) input()    {}
+func (Deleted) input()    {}
+func (HostListed) input() {}
+func (LinkSeen) input()   {}
+func (LinkGone) input()   {}
+func (RouteSeen) input()  {}
+func (RouteGone) input()  {}
+func (Restored) input()   {}
+func (PodAdded) input()   {}
+func (PodChecked) input() {}
+func (Introduced) input() {}
+func (Attached) input()   {}
+func (Detached) input()   {}
+func (Programmed) input() {}
+func (Pruned) input()     {}
+func (Tick) input()       {}

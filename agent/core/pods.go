@@ -1,0 +1,158 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// claim is what PolicyEndpoints say of an interface: which pod is behind it, with which addresses.
+type claim struct {
+	pod   Name
+	addrs []netip.Addr // without duplicates
+}
+
+// claims are the claims on each interface, of one or, where PolicyEndpoints contradict each other, of several pods.
+type claims map[uint32][]*claim
+
+// readClaims finds the interfaces of the pods that policies select.
+func (s *State) readClaims(endpoints []*endpoint) claims {
+	all := claims{}
+	for _, o := range endpoints {
+		for _, p := range o.Spec.PodSelectorEndpoints {
+			addr, err := netip.ParseAddr(string(p.PodIP))
+			if err != nil || p.PodIP == p.HostIP {
+				continue // package enforce reports the one, and the other is on the host network
+			}
+			pod := Name{p.Namespace, p.Name}
+			if ifindex, ok := s.find(pod, addr.Unmap()); ok {
+				all.add(ifindex, pod, addr.Unmap())
+			}
+		}
+	}
+	return all
+}
+
+func (c claims) add(ifindex uint32, pod Name, addr netip.Addr) {
+	i := slices.IndexFunc(c[ifindex], func(x *claim) bool { return x.pod == pod })
+	if i < 0 {
+		i = len(c[ifindex])
+		c[ifindex] = append(c[ifindex], &claim{pod: pod})
+	}
+	if !slices.Contains(c[ifindex][i].addrs, addr) {
+		c[ifindex][i].addrs = append(c[ifindex][i].addrs, addr)
+	}
+}
+
+// find returns the interface of a pod that a policy selects. What the CNI plugin said counts most: a policy that was
+// resolved before an address went to another pod claims that pod's interface in vain.
+func (s *State) find(pod Name, addr netip.Addr) (uint32, bool) {
+	ifindex, ok := s.cfg.Finder.Find(s.host, pod, addr)
+	if !ok {
+		ifindex, ok = s.findKnown(pod, addr)
+	}
+	if i := s.ifaces[ifindex]; ok && i != nil && i.pod != nil {
+		return ifindex, i.pod.Namespace == pod.Namespace && i.pod.Name == pod.Name && slices.Contains(i.pod.Addrs, addr)
+	}
+	return ifindex, ok
+}
+
+// findKnown looks among the pods that the CNI plugin named, and among the entries that an earlier agent left.
+func (s *State) findKnown(pod Name, addr netip.Addr) (uint32, bool) {
+	for _, i := range s.sortedIfaces() {
+		if i.pod != nil && i.pod.Namespace == pod.Namespace && i.pod.Name == pod.Name && slices.Contains(i.pod.Addrs, addr) {
+			return i.ifindex, true
+		}
+	}
+	for _, i := range s.sortedIfaces() {
+		if i.pod == nil && slices.Contains(i.addrs, addr) {
+			return i.ifindex, true
+		}
+	}
+	return 0, false
+}
+
+// pods lists the pods of the node by interface, and what is contradictory about them.
+func (s *State) pods(all claims) ([]enforce.Pod, []enforce.Condition) {
+	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
+		s.track(ifindex)
+	}
+	routed := s.routedAddrs()
+	var pods []enforce.Pod
+	var conditions []enforce.Condition
+	for _, i := range s.sortedIfaces() {
+		pod, problem := s.podOf(i, all[i.ifindex], routed[i.ifindex])
+		pods = append(pods, pod)
+		if problem != "" {
+			conditions = append(conditions, enforce.Condition{Object: s.describe(i.ifindex), Message: problem})
+		}
+	}
+	return pods, conditions
+}
+
+// podOf says which pod is behind an interface, as far as that is known. A pod without addresses is left to the mode; in
+// strict mode so is one that no policy selects, as nobody has said yet what it may do.
+func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.Pod, string) {
+	pod := enforce.Pod{Ifindex: i.ifindex, Instance: i.instance}
+	var claimedAddrs []netip.Addr
+	problem := ""
+	switch {
+	case i.pod != nil:
+		pod.Namespace, pod.Name, pod.UID = i.pod.Namespace, i.pod.Name, i.pod.UID
+	case len(claimed) == 1:
+		pod.Namespace, pod.Name, claimedAddrs = claimed[0].pod.Namespace, claimed[0].pod.Name, claimed[0].addrs
+	case len(claimed) > 1:
+		pod.Closed = true
+		problem = fmt.Sprintf("closed because policies say that it belongs to %s and to %s", claimed[0].pod, claimed[1].pod)
+	}
+	if i.pod != nil && len(i.pod.Addrs) > 0 {
+		pod.Addrs = i.pod.Addrs
+	} else {
+		pod.Addrs = chooseAddrs(claimedAddrs, routed, i.addrs)
+	}
+	pod.MayRoute = len(pod.Addrs) == 0
+	pod.Unknown = !pod.Closed && (pod.MayRoute || s.cfg.Strict && len(claimed) == 0)
+	return pod, problem
+}
+
+// chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that is
+// routed, else one that an earlier agent knew, else one that policies name.
+func chooseAddrs(claimed, routed, restored []netip.Addr) []netip.Addr {
+	var both []netip.Addr
+	for _, a := range claimed {
+		if slices.Contains(routed, a) {
+			both = append(both, a)
+		}
+	}
+	var chosen []netip.Addr
+	for _, is4 := range []bool{true, false} {
+		for _, list := range [][]netip.Addr{both, routed, restored, claimed} {
+			if a, ok := lowest(list, is4); ok {
+				chosen = append(chosen, a)
+				break
+			}
+		}
+	}
+	return chosen
+}
+
+// lowest returns the lowest address of a family.
+func lowest(list []netip.Addr, is4 bool) (netip.Addr, bool) {
+	family := slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return a.Is4() != is4 || a.IsLinkLocalUnicast() })
+	if len(family) == 0 {
+		return netip.Addr{}, false
+	}
+	return slices.MinFunc(family, netip.Addr.Compare), true
+}
+
+// routedAddrs lists the addresses that lead to each interface.
+func (s *State) routedAddrs() map[uint32][]netip.Addr {
+	to := map[uint32][]netip.Addr{}
+	for a, ifindex := range s.host.routes {
+		to[ifindex] = append(to[ifindex], a)
+	}
+	return to
+}

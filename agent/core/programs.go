@@ -1,0 +1,60 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// programs is where the tables stand. Runs are counted, so that a request can wait for one that knows of its pod.
+type programs struct {
+	dirty      bool      // something changed since the last run was asked for
+	since      time.Time // when the oldest such change happened
+	running    bool
+	runSince   time.Time           // since, of the run under way
+	runProblem []enforce.Condition // of the input of the run under way
+	asked      int
+	done       int // the last run that succeeded
+	retry      backoff
+	conditions []enforce.Condition // of the last run that succeeded
+}
+
+// program asks for the next run, if there is something new and nothing stands against it. Changes during a run wait for its
+// end and then make one run together.
+func (s *State) program() {
+	p := &s.programs
+	if !p.dirty || p.running || !s.synced || !s.hostKnown || !p.retry.ready(s.now) {
+		return
+	}
+	if p.done == 0 && s.policies.waiting() {
+		return // what an earlier agent left stays in force until policies are complete
+	}
+	endpoints := s.policies.enforced()
+	pods, problems := s.pods(s.readClaims(endpoints))
+	p.asked++
+	p.running, p.dirty, p.runSince, p.runProblem, p.since = true, false, p.since, problems, time.Time{}
+	s.emit(Program{Input: enforce.Input{NodeAddrs: s.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}, Since: p.runSince})
+}
+
+// programmed takes the result of a run.
+func (s *State) programmed(in Programmed) {
+	p := &s.programs
+	p.running = false
+	if in.Err != nil {
+		p.dirty, p.since = true, earlier(p.since, p.runSince)
+		p.retry.fail(s.now, in.Err)
+		return
+	}
+	p.retry.succeed()
+	p.done = p.asked
+	p.conditions = append(in.Conditions[:len(in.Conditions):len(in.Conditions)], p.runProblem...)
+}
+
+// failure is the condition that the last run failed.
+func (p *programs) failure() []enforce.Condition {
+	if p.retry.err == nil {
+		return nil
+	}
+	return []enforce.Condition{{Object: "node", Message: fmt.Sprintf("policies are not up to date: %v", p.retry.err)}}
+}

@@ -1,0 +1,323 @@
+package core_test
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/bpf"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// rig plays inputs to a State and sorts its effects.
+type rig struct {
+	*testing.T
+	state    *core.State
+	now      time.Time
+	program  *core.Program // asked for and not answered
+	programs int
+	asked    []core.Effect // other effects since the last call of take
+	reported core.Report
+	wake     time.Time
+}
+
+func newRig(t *testing.T, cfg core.Config) *rig {
+	cfg.NodeAddrs = []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+	if cfg.LinkPrefixes == nil {
+		cfg.LinkPrefixes = []string{"eni"}
+	}
+	return &rig{T: t, state: core.New(cfg), now: start}
+}
+
+func (r *rig) step(inputs ...core.Input) {
+	r.Helper()
+	for _, in := range inputs {
+		if _, ok := in.(core.Programmed); ok {
+			r.program = nil
+		}
+		for _, e := range r.state.Step(r.now, in) {
+			r.sort(e)
+		}
+	}
+}
+
+func (r *rig) sort(e core.Effect) {
+	r.Helper()
+	switch e := e.(type) {
+	case core.Program:
+		if r.program != nil {
+			r.Fatal("a second Program while one is under way")
+		}
+		r.program = &e
+		r.programs++
+	case core.Report:
+		r.reported = e
+	case core.Wake:
+		r.wake = e.At
+	default:
+		r.asked = append(r.asked, e)
+	}
+}
+
+// want compares the effects since the last call, but for programs, reports and wakes.
+func (r *rig) want(effects ...core.Effect) {
+	r.Helper()
+	if diff := cmp.Diff(effects, r.asked, cmpopts.IgnoreFields(bpf.Pod{}, "Instance"), cmpopts.EquateErrors(),
+		cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
+		r.Errorf("effects (-want +got):\n%s", diff)
+	}
+	r.asked = nil
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.Helper()
+	r.now = r.now.Add(d)
+	r.step(core.Tick{})
+}
+
+// up brings a node up with the given interfaces, all attached and programmed.
+func (r *rig) up(links ...core.Link) {
+	r.Helper()
+	r.step(core.Listed{}, core.HostListed{Links: links})
+	for _, l := range links {
+		r.step(core.Introduced{Ifindex: l.Ifindex}, core.Attached{Ifindex: l.Ifindex})
+	}
+	for r.program != nil {
+		r.step(core.Programmed{})
+	}
+	r.step(core.Pruned{})
+	r.asked = nil
+}
+
+func veth(ifindex uint32, name string) core.Link { return core.Link{Ifindex: ifindex, Name: name, Veth: true} }
+
+func introduce(ifindex uint32) core.Introduce {
+	return core.Introduce{Pod: bpf.Pod{Ifindex: ifindex, MayRoute: true}}
+}
+
+var errBroken = errors.New("broken")
+
+func TestNothingIsProgrammedBeforePoliciesAndInterfacesAreKnown(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}})
+	if r.program != nil || r.state.Ready() {
+		t.Error("programmed before the PolicyEndpoints were listed")
+	}
+	r.step(core.Listed{Objects: []*endpoint{object("web", pods(1), "10.9.0.1")}})
+	if r.program == nil {
+		t.Fatal("not programmed although everything is known")
+	}
+	r.step(core.Programmed{})
+	if !r.state.Ready() {
+		t.Error("not ready although everything is in force")
+	}
+}
+
+func TestInterfaceIsFilteredFromTheMomentItExists(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.step(core.HostListed{}, core.LinkSeen{Link: veth(7, "eni7")})
+	r.want(introduce(7))
+	r.step(core.Introduced{Ifindex: 7})
+	r.want(core.Attach{Ifindex: 7})
+	r.step(core.LinkSeen{Link: veth(8, "docker0")}, core.LinkSeen{Link: core.Link{Ifindex: 9, Name: "eni9"}})
+	r.want()
+}
+
+func TestChangesDuringAProgramMakeOneNextProgram(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up(veth(7, linkOf(1)))
+	before := r.programs
+	for i := range 5 {
+		r.step(core.Changed{Object: object("web", pods(1), netip.AddrFrom4([4]byte{10, 9, 0, byte(i)}).String())})
+	}
+	if r.programs != before+1 {
+		t.Fatalf("%d programs for changes while one is under way, want 1", r.programs-before)
+	}
+	r.step(core.Programmed{})
+	if r.programs != before+2 {
+		t.Fatalf("%d programs, want one more for the four changes that waited", r.programs-before)
+	}
+	if got := r.program.Input.Endpoints[0].Spec.Ingress[0].CIDR; got != "10.9.0.4" {
+		t.Errorf("the second program has %s, want the last change", got)
+	}
+	r.step(core.Programmed{})
+	if r.program != nil {
+		t.Error("a program without a change")
+	}
+}
+
+func TestFailedProgramIsTriedAgainLaterEachTime(t *testing.T) {
+	r := newRig(t, core.Config{RetryFirst: time.Second, RetryMax: 3 * time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	since := r.program.Since
+	for _, wait := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
+		r.step(core.Programmed{Err: errBroken})
+		if len(r.reported.Conditions) != 1 || r.state.Ready() {
+			t.Fatalf("conditions %v, ready %v after a failure", r.reported.Conditions, r.state.Ready())
+		}
+		if r.wake != r.now.Add(wait) || r.program != nil {
+			t.Fatalf("wakes in %s, want %s and nothing before", r.wake.Sub(r.now), wait)
+		}
+		r.pass(wait)
+		if r.program == nil || r.program.Since != since {
+			t.Fatal("not tried again as the change it was")
+		}
+	}
+	r.step(core.Programmed{})
+	if len(r.reported.Conditions) != 0 || !r.state.Ready() {
+		t.Errorf("conditions %v, ready %v after success", r.reported.Conditions, r.state.Ready())
+	}
+}
+
+func TestFailedAttachIsTriedAgainAndNamed(t *testing.T) {
+	r := newRig(t, core.Config{RetryFirst: time.Second})
+	r.up()
+	r.step(core.LinkSeen{Link: veth(7, "eni7")}, core.Introduced{Ifindex: 7, Err: errBroken})
+	r.want(introduce(7))
+	if len(r.reported.Conditions) != 1 {
+		t.Errorf("conditions %v, want one that names the interface", r.reported.Conditions)
+	}
+	r.pass(time.Second)
+	r.want(introduce(7))
+	r.step(core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7, Err: errBroken})
+	r.want(core.Attach{Ifindex: 7})
+	r.pass(time.Second)
+	r.want(core.Attach{Ifindex: 7})
+	r.step(core.Attached{Ifindex: 7})
+	if len(r.reported.Conditions) != 0 {
+		t.Errorf("conditions %v after success", r.reported.Conditions)
+	}
+}
+
+func TestInterfaceThatIsGoneLeavesNothing(t *testing.T) {
+	r := newRig(t, core.Config{RetryFirst: time.Second})
+	r.up(veth(7, "eni7"), veth(8, "eni8"))
+	r.step(core.LinkGone{Ifindex: 7})
+	r.want(core.Detach{Ifindex: 7})
+	if r.program == nil || len(r.program.Input.Pods) != 1 || r.program.Input.Pods[0].Ifindex != 8 {
+		t.Fatalf("program %+v, want one with interface 8 only", r.program)
+	}
+	r.step(core.Detached{Ifindex: 7, Err: errBroken})
+	r.pass(time.Second)
+	r.want(core.Detach{Ifindex: 7})
+	r.step(core.Detached{Ifindex: 7}, core.Programmed{})
+	r.pass(time.Hour)
+	r.want()
+}
+
+func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
+	addr := netip.MustParseAddr("10.1.0.1")
+	r := newRig(t, core.Config{})
+	r.step(core.Restored{
+		Pods:     []bpf.Pod{{Ifindex: 7, Instance: 99, IP4: addr, Sets: [2]uint32{bpf.SetOpen, 5}}, {Ifindex: 6, Instance: 5}},
+		Attached: []uint32{7}, Pinned: []uint32{6, 7},
+	})
+	r.want(core.Detach{Ifindex: 6})
+	r.step(core.HostListed{Links: []core.Link{veth(7, "eni7")}})
+	r.want()
+	r.step(core.Listed{Objects: []*endpoint{object("web", pods(1), "10.9.0.1")}})
+	r.want()
+	got := r.program.Input.Pods
+	if len(got) != 1 || got[0].Instance != 99 || got[0].Name != "pod-1" || got[0].Unknown || got[0].MayRoute {
+		t.Errorf("pods %+v, want pod-1 in the instance that its flows know", got)
+	}
+	r.step(core.Programmed{})
+	r.want(core.Attach{Ifindex: 7})
+	r.step(core.Attached{Ifindex: 7})
+	r.want(core.Prune{})
+}
+
+func TestRestartWaitsForIncompletePoliciesThenClosesTheirPods(t *testing.T) {
+	set := marked(object("web", pods(1), "10.9.0.1"), object("web", nil, "10.9.0.2"))
+	r := newRig(t, core.Config{Grace: time.Minute})
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{Objects: set[:1]})
+	if r.program != nil {
+		t.Fatal("programmed although a policy is incomplete")
+	}
+	r.pass(time.Minute)
+	if r.program == nil || allows(r.T, r.program.Input, 1, "10.9.0.1") || !isolated(r.T, r.program.Input, 1) {
+		t.Fatal("the pod of a policy that stays incomplete is not closed")
+	}
+	if len(r.reported.Conditions) != 1 || r.reported.Conditions[0].Object != "shop/web" {
+		t.Errorf("conditions %v, want one that names the policy", r.reported.Conditions)
+	}
+	r.step(core.Programmed{}, core.Changed{Object: set[1]})
+	if !allows(r.T, r.program.Input, 1, "10.9.0.1") || len(r.reported.Conditions) != 0 {
+		t.Error("the policy is not in force although it is complete")
+	}
+}
+
+func TestAddIsAnswered(t *testing.T) {
+	pod := core.Pod{Namespace: "shop", Name: "pod-1", UID: "u", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7}
+	add := func(r *rig) {
+		r.up()
+		r.step(core.LinkSeen{Link: veth(7, "veth7")})
+		r.step(core.PodAdded{Request: 1, Pod: pod, Deadline: r.now.Add(time.Second)})
+		r.want(introduce(7))
+		r.step(core.Introduced{Ifindex: 7})
+		r.want(core.Attach{Ifindex: 7})
+	}
+	t.Run("standard: when the policies that are known are in force", func(t *testing.T) {
+		r := newRig(t, core.Config{})
+		add(r)
+		r.step(core.Attached{Ifindex: 7})
+		for r.program != nil {
+			r.want()
+			r.step(core.Programmed{})
+		}
+		r.want(core.Answer{Request: 1, Programmed: true})
+	})
+	t.Run("strict: when the interface is closed", func(t *testing.T) {
+		r := newRig(t, core.Config{Strict: true})
+		add(r)
+		r.step(core.Attached{Ifindex: 7})
+		r.want(core.Answer{Request: 1})
+		if last := r.program.Input.Pods; len(last) > 0 && !last[0].Unknown {
+			t.Errorf("pod %+v that no policy selects, want it unknown", last[0])
+		}
+	})
+	t.Run("with an error at the deadline", func(t *testing.T) {
+		r := newRig(t, core.Config{})
+		add(r)
+		r.asked = nil
+		r.pass(time.Second)
+		if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
+			t.Errorf("effects %v, want an error", r.asked)
+		}
+	})
+	t.Run("with an error where the interface goes", func(t *testing.T) {
+		r := newRig(t, core.Config{})
+		add(r)
+		r.step(core.LinkGone{Ifindex: 7})
+		if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
+			t.Errorf("effects %v, want an error", r.asked)
+		}
+	})
+	t.Run("with an error where there is no such veth", func(t *testing.T) {
+		r := newRig(t, core.Config{})
+		r.up()
+		r.step(core.PodAdded{Request: 1, Pod: pod, Deadline: r.now.Add(time.Second)})
+		if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
+			t.Errorf("effects %v, want an error", r.asked)
+		}
+	})
+}
+
+func TestCheckTellsWhetherTheInterfaceIsFiltered(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up(veth(7, "eni7"))
+	r.step(core.PodChecked{Request: 1, Ifindex: 7})
+	r.want(core.Answer{Request: 1, Programmed: true})
+	r.step(core.PodChecked{Request: 2, Ifindex: 8})
+	if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
+		t.Errorf("effects %v, want an error", r.asked)
+	}
+}
