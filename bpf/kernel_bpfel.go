@@ -71,6 +71,32 @@ type kernelFlowState struct {
 	Opened   uint32
 }
 
+type kernelFragmentKey struct {
+	_         structs.HostLayout
+	Src       [16]uint8
+	Dst       [16]uint8
+	Id        uint32
+	Ifindex   uint32
+	Protocol  uint8
+	Direction uint8
+	Family    uint8
+	Unused    uint8
+}
+
+type kernelFragmentState struct {
+	_        structs.HostLayout
+	Instance uint32
+	Epoch    uint32
+	Seen     uint32
+	Unused   uint32
+}
+
+type kernelHealing struct {
+	_        structs.HostLayout
+	Instance uint32
+	Until    uint32
+}
+
 type kernelHostKey struct {
 	_    structs.HostLayout
 	Bank uint32
@@ -151,7 +177,9 @@ const (
 	kernelReasonREASON_REPLY            kernelReason = 3
 	kernelReasonREASON_FROM_NODE        kernelReason = 4
 	kernelReasonREASON_NEIGHBOUR        kernelReason = 5
-	kernelReasonREASON_UNKNOWN_POD_OPEN kernelReason = 6
+	kernelReasonREASON_LATER_FRAGMENT   kernelReason = 6
+	kernelReasonREASON_RELATED          kernelReason = 7
+	kernelReasonREASON_UNKNOWN_POD_OPEN kernelReason = 8
 	kernelReasonREASON_FIRST_DROP       kernelReason = 16
 	kernelReasonREASON_NO_RULE          kernelReason = 16
 	kernelReasonREASON_CLOSED           kernelReason = 17
@@ -182,6 +210,8 @@ const (
 	kernelMapEvents          = "events"
 	kernelMapFlows4          = "flows4"
 	kernelMapFlows6          = "flows6"
+	kernelMapFragments       = "fragments"
+	kernelMapHealing         = "healing"
 	kernelMapPeerHosts       = "peer_hosts"
 	kernelMapPeerNets        = "peer_nets"
 	kernelMapPeers4          = "peers4"
@@ -195,6 +225,7 @@ const (
 	kernelProgPodEgress      = "pod_egress"
 	kernelProgPodIngress     = "pod_ingress"
 	kernelVarHarness         = "harness"
+	kernelVarHz              = "hz"
 	kernelVarPeers4Size      = "peers4_size"
 	kernelVarPortLeavesSize  = "port_leaves_size"
 	kernelVarPortPagesSize   = "port_pages_size"
@@ -265,6 +296,8 @@ type kernelMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
+	Healing    *ebpf.MapSpec `ebpf:"healing"`
 	PeerHosts  *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets   *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4     *ebpf.MapSpec `ebpf:"peers4"`
@@ -282,6 +315,7 @@ type kernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
 	Harness         *ebpf.VariableSpec `ebpf:"harness"`
+	Hz              *ebpf.VariableSpec `ebpf:"hz"`
 	Peers4Size      *ebpf.VariableSpec `ebpf:"peers4_size"`
 	PortLeavesSize  *ebpf.VariableSpec `ebpf:"port_leaves_size"`
 	PortPagesSize   *ebpf.VariableSpec `ebpf:"port_pages_size"`
@@ -322,6 +356,8 @@ type kernelMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	Flows4     *ebpf.Map `ebpf:"flows4"`
 	Flows6     *ebpf.Map `ebpf:"flows6"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
+	Healing    *ebpf.Map `ebpf:"healing"`
 	PeerHosts  *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets   *ebpf.Map `ebpf:"peer_nets"`
 	Peers4     *ebpf.Map `ebpf:"peers4"`
@@ -341,6 +377,8 @@ func (m *kernelMaps) Close() error {
 		m.Events,
 		m.Flows4,
 		m.Flows6,
+		m.Fragments,
+		m.Healing,
 		m.PeerHosts,
 		m.PeerNets,
 		m.Peers4,
@@ -359,6 +397,7 @@ func (m *kernelMaps) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
 	Harness         *ebpf.Variable `ebpf:"harness"`
+	Hz              *ebpf.Variable `ebpf:"hz"`
 	Peers4Size      *ebpf.Variable `ebpf:"peers4_size"`
 	PortLeavesSize  *ebpf.Variable `ebpf:"port_leaves_size"`
 	PortPagesSize   *ebpf.Variable `ebpf:"port_pages_size"`

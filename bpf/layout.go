@@ -49,6 +49,8 @@ const (
 	ReasonReply          = Reason(kernelReasonREASON_REPLY)
 	ReasonFromNode       = Reason(kernelReasonREASON_FROM_NODE)
 	ReasonNeighbour      = Reason(kernelReasonREASON_NEIGHBOUR)
+	ReasonLaterFragment  = Reason(kernelReasonREASON_LATER_FRAGMENT)
+	ReasonRelated        = Reason(kernelReasonREASON_RELATED)
 	ReasonUnknownPodOpen = Reason(kernelReasonREASON_UNKNOWN_POD_OPEN)
 	ReasonFirstDrop      = Reason(kernelReasonREASON_FIRST_DROP)
 	ReasonNoRule         = Reason(kernelReasonREASON_NO_RULE)
@@ -76,6 +78,10 @@ func (r Reason) String() string {
 		return "from-node"
 	case ReasonNeighbour:
 		return "neighbour"
+	case ReasonLaterFragment:
+		return "later-fragment"
+	case ReasonRelated:
+		return "related"
 	case ReasonUnknownPodOpen:
 		return "unknown-pod-open"
 	case ReasonNoRule:

@@ -132,6 +132,13 @@ func (n *Node) spec() (*ebpf.CollectionSpec, error) {
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
 	spec.Maps[kernelMapFlows4].MaxEntries = uint32(c.Flows)
 	spec.Maps[kernelMapFlows6].MaxEntries = uint32(c.Flows)
+	ticks, err := hz()
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.Variables[kernelVarHz].Set(ticks); err != nil {
+		return nil, err
+	}
 	if n.opts.harness {
 		return spec, spec.Variables[kernelVarHarness].Set(uint8(1))
 	}

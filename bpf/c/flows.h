@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The flows that were opened, so that their replies pass. State is a permission of its own only for packets that the
  * policy of their own direction does not allow, and it is believed only as long as the policy still allows the direction
- * in which the flow was opened. */
+ * in which the flow was opened.
+ *
+ * A connection is remembered by its first packet; later ones, which the policy allows by themselves, cost no look-up. State
+ * that was lost heals on demand: a reply that finds none, of a flow that the policy would allow, is dropped, and makes the
+ * pod's later packets look for a while whether their flow is known, and remember it if not. */
 #pragma once
 
 enum {
-	NS_PER_S = 1000000000,
 	UDP_TIMEOUT_S = 180, /* as nf_conntrack_udp_timeout_stream; also for everything else without connections */
-	OPENED_EGRESS = 1 << EGRESS,
-	OPENED_INGRESS = 1 << INGRESS,
+	FRAGMENT_TIMEOUT_S = 30, /* as net.ipv4.ipfrag_time */
+	HEAL_S = 30,
 };
 
-static __always_inline __u32 now_s(void)
+static __always_inline __u32 now(void)
 {
-	return bpf_ktime_get_ns() / NS_PER_S;
+	return bpf_jiffies64();
+}
+
+static __always_inline bool within_s(__u32 since, __u32 seconds)
+{
+	return now() - since <= seconds * hz;
 }
 
 static __always_inline bool has_connections(__u8 protocol)
@@ -31,7 +39,6 @@ static __always_inline void flow_key(union flow_key *k, const struct packet *p, 
 	__be16 pod_port = dir == EGRESS ? p->src_port : p->dst_port;
 	__be16 peer_port = dir == EGRESS ? p->dst_port : p->src_port;
 
-	__builtin_memset(k, 0, sizeof(*k));
 	if (p->family == 4) {
 		k->v4.peer = dir == EGRESS ? p->dst4 : p->src4;
 		k->v4.pod_port = pod_port;
@@ -58,7 +65,7 @@ static __always_inline struct flow_state *flow_find(union flow_key *k, const str
 		f = bpf_map_lookup_elem(&flows6, &k->v6);
 	if (!f || f->instance != pod->instance)
 		return NULL;
-	if (!has_connections(p->protocol) && now_s() - f->seen > UDP_TIMEOUT_S)
+	if (!has_connections(p->protocol) && !within_s(f->seen, UDP_TIMEOUT_S))
 		return NULL;
 	return f;
 }
@@ -69,7 +76,7 @@ static __always_inline void flow_insert(union flow_key *k, const struct packet *
 	struct flow_state f = {
 		.instance = pod->instance,
 		.epoch = epoch,
-		.seen = now_s(),
+		.seen = now(),
 		.opened = 1 << dir,
 	};
 
@@ -79,23 +86,110 @@ static __always_inline void flow_insert(union flow_key *k, const struct packet *
 		bpf_map_update_elem(&flows6, &k->v6, &f, BPF_ANY);
 }
 
+/* Does the policy of direction dir allow the flow of a packet that goes the other way? */
+static __always_inline bool reverse_allowed(const struct packet *p, const struct pod *pod, __u32 epoch, enum direction dir)
+{
+	struct decision ignored = {};
+
+	/* The packet's source is the peer for egress, and its source port the destination port of the flow. */
+	return policy_allows(epoch & 1, pod->bank[epoch & 1].set[dir], p, dir == EGRESS ? p->src4 : p->dst4,
+			     dir == EGRESS ? &p->src6 : &p->dst6, p->src_port, &ignored);
+}
+
 /* Was the flow opened in direction dir, and does the policy of that direction still allow it? Found allowed once, it is
- * not asked again until the epoch changes. */
+ * not asked again until the epoch changes. The packet at hand goes the other way. */
 static __always_inline bool flow_still_allowed(struct flow_state *f, const struct packet *p, const struct pod *pod,
 					       __u32 epoch, enum direction dir)
 {
-	struct decision ignored = {};
-	bool allowed;
-
 	if (!(f->opened & (1 << dir)))
 		return false;
 	if (f->epoch == epoch)
 		return true;
-	/* The packet at hand goes the other way: its source is the peer for egress, and its source port the
-	 * destination port of the flow as it was opened. */
-	allowed = policy_allows(epoch & 1, pod->bank[epoch & 1].set[dir], p, dir == EGRESS ? p->src4 : p->dst4,
-				dir == EGRESS ? &p->src6 : &p->dst6, p->src_port, &ignored);
-	if (allowed)
-		f->epoch = epoch;
-	return allowed;
+	if (!reverse_allowed(p, pod, epoch, dir))
+		return false;
+	f->epoch = epoch;
+	return true;
+}
+
+static __always_inline bool is_healing(const struct pod *pod, __u32 ifindex)
+{
+	struct healing *h = bpf_map_lookup_elem(&healing, &ifindex);
+
+	return h && h->instance == pod->instance && (__s32)(h->until - now()) > 0;
+}
+
+static __always_inline void start_healing(const struct pod *pod, __u32 ifindex)
+{
+	struct healing *h = bpf_map_lookup_elem(&healing, &ifindex);
+
+	if (h) {
+		h->until = now() + HEAL_S * hz;
+		h->instance = pod->instance;
+	}
+}
+
+/* Remembers that a packet which the policy of its own direction allows may have opened a flow. A packet that answers a
+ * flow which is still allowed opens nothing. */
+static __always_inline void track(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch, enum direction dir)
+{
+	bool connection = has_connections(p->protocol);
+	union flow_key key;
+	struct flow_state *f;
+
+	if (!p->has_ports || (connection && !p->opens && !is_healing(pod, ifindex)))
+		return;
+	flow_key(&key, p, ifindex, dir);
+	f = p->opens ? NULL : flow_find(&key, p, pod);
+	if (!f) {
+		flow_insert(&key, p, pod, epoch, dir);
+		return;
+	}
+	if (connection)
+		return;
+	if (!within_s(f->seen, 1))
+		f->seen = now();
+	if (!(f->opened & (1 << dir)) && !flow_still_allowed(f, p, pod, epoch, !dir))
+		f->opened = 1 << dir;
+}
+
+/* Is the packet a reply to a flow that was opened the other way and is still allowed? */
+static __always_inline bool is_reply(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch, enum direction dir)
+{
+	union flow_key key;
+	struct flow_state *f;
+
+	if (!p->has_ports || p->opens)
+		return false;
+	flow_key(&key, p, ifindex, dir);
+	f = flow_find(&key, p, pod);
+	if (f)
+		return flow_still_allowed(f, p, pod, epoch, !dir);
+	if (has_connections(p->protocol) && reverse_allowed(p, pod, epoch, !dir))
+		start_healing(pod, ifindex);
+	return false;
+}
+
+/* Is the packet an ICMP error about a packet of a flow that is known and still allowed? The inner packet went the other
+ * way, so the flow it belongs to is looked up, and re-evaluated, as if that packet were at hand. */
+static __always_inline bool is_related(struct __sk_buff *skb, const struct packet *p, struct pod *pod, __u32 ifindex,
+				       __u32 epoch, enum direction dir)
+{
+	struct packet inner = {};
+	struct decision ignored = {};
+	union flow_key key;
+	struct flow_state *f;
+
+	if (!p->is_error || p->fragment || !parse_inner(skb, p, &inner))
+		return false;
+	flow_key(&key, &inner, ifindex, !dir);
+	f = flow_find(&key, &inner, pod);
+	if (!f)
+		return false;
+	if (f->epoch == epoch)
+		return true;
+	if ((f->opened & (1 << !dir)) &&
+	    policy_allows(epoch & 1, pod->bank[epoch & 1].set[!dir], &inner, dir == EGRESS ? inner.src4 : inner.dst4,
+			  dir == EGRESS ? &inner.src6 : &inner.dst6, inner.dst_port, &ignored))
+		return true;
+	return (f->opened & (1 << dir)) && reverse_allowed(&inner, pod, epoch, dir);
 }

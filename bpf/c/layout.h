@@ -9,7 +9,7 @@
 enum {
 	FANOUT = 256,       /* slots of a page: one byte of an address, class or port selects one */
 	BANKS = 2,
-	POD_ARRAY = 65536,  /* interfaces with a smaller index are found in an array, the others in a hash */
+	POD_ARRAY = 65536,  /* interfaces with a smaller index are found in an array, the others in a hash (and do not heal) */
 };
 
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
@@ -55,7 +55,9 @@ enum reason {
 	REASON_NOT_ISOLATED,    /* no policy isolates the pod in this direction */
 	REASON_REPLY,           /* answer to a flow that is still allowed the other way */
 	REASON_FROM_NODE,       /* sent by a process of the pod's own node */
-	REASON_NEIGHBOUR,       /* ARP or IPv6 neighbour discovery */
+	REASON_NEIGHBOUR,       /* ARP, IPv6 neighbour or multicast listener discovery */
+	REASON_LATER_FRAGMENT,  /* of a datagram whose first fragment passed */
+	REASON_RELATED,         /* ICMP error about a flow that is still allowed */
 	REASON_UNKNOWN_POD_OPEN,
 	REASON_FIRST_DROP = 16,
 	REASON_NO_RULE = 16,    /* isolated, and no rule allows it */
@@ -64,7 +66,7 @@ enum reason {
 	REASON_SPOOFED,         /* the source is none of the pod's addresses */
 	REASON_MALFORMED,       /* a header is cut short or contradicts itself */
 	REASON_UNSUPPORTED,     /* neither IP nor ARP, or a VLAN tag, at an isolated pod */
-	REASON_FRAGMENT,        /* ports needed to decide, and the packet does not carry them */
+	REASON_FRAGMENT,        /* ports needed to decide, and neither the packet nor an earlier fragment carries them */
 	REASON_TABLE,           /* a table points nowhere: never seen unless user space is broken */
 	REASON_COUNT,
 };
@@ -114,6 +116,12 @@ struct pod {
 	__u32 unused2;
 };
 
+/* Written by the programs only: until when a pod's packets look whether their connection is known. See flows.h. */
+struct healing {
+	__u32 instance;
+	__u32 until; /* jiffies */
+};
+
 struct control {
 	__u32 epoch; /* low bit: the live bank */
 	__u32 mode;
@@ -141,8 +149,27 @@ struct flow6_key {
 struct flow_state {
 	__u32 instance;
 	__u32 epoch;  /* when the opener's direction was last found allowed */
-	__u32 seen;   /* seconds since boot */
+	__u32 seen;   /* jiffies */
 	__u32 opened; /* bit per direction in which a packet opened the flow */
+};
+
+/* A datagram whose first fragment passed. */
+struct fragment_key {
+	__u8 src[16]; /* IPv4 as IPv4-mapped */
+	__u8 dst[16];
+	__u32 id;
+	__u32 ifindex;
+	__u8 protocol;
+	__u8 direction;
+	__u8 family;
+	__u8 unused;
+};
+
+struct fragment_state {
+	__u32 instance;
+	__u32 epoch;
+	__u32 seen; /* jiffies */
+	__u32 unused;
 };
 
 struct event {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an skb to the few words the verdict needs. Headers are read where they lie when they are in the linear part, which
- * is the rule; the walk over IPv6 extension headers copies. */
+/* From an skb to the few words the verdict needs. A plain IPv4 or IPv6 packet — no options, no extension headers, headers
+ * in the linear part — is read where it lies; everything else takes the careful way, which copies. Both ways give the same
+ * answer for the same bytes. */
 #pragma once
 
 enum parse_result {
@@ -10,27 +11,41 @@ enum parse_result {
 	PARSE_MALFORMED,
 };
 
+enum fragment_place {
+	NO_FRAGMENT,
+	FIRST_FRAGMENT, /* of several */
+	LATER_FRAGMENT,
+};
+
 struct packet {
 	__u8 family; /* 4 or 6 */
 	__u8 protocol;
 	__u8 has_ports; /* the ports below are those of the packet */
 	__u8 opens;     /* TCP SYN, SCTP INIT, ICMP echo request: can only be the first packet of a flow */
+	__u8 fragment;
+	__u8 is_error;   /* ICMP error: the packet it is about begins at inner */
 	__be16 src_port; /* ICMP echo: the identifier, in both */
 	__be16 dst_port;
 	__be32 src4;
 	__be32 dst4;
 	struct in6_addr src6;
 	struct in6_addr dst6;
+	__u32 fragment_id;
+	__u32 inner;     /* offset in the frame */
 };
 
 enum {
 	IP_OFFSET = 0x1fff,
 	IP_MORE = 0x2000,
+	IP6_MORE = 1,
 	TCP_SYN = 0x02,
 	TCP_ACK = 0x10,
 	TCP_FLAGS_AT = 13,
+	TCP_BYTES = 20,
 	SCTP_CHUNK_AT = 12,
+	SCTP_BYTES = 16,
 	SCTP_INIT = 1,
+	ICMP_BYTES = 8,
 	ECHO_REPLY = 0,
 	ECHO_REQUEST = 8,
 	ECHO6_REQUEST = 128,
@@ -38,45 +53,94 @@ enum {
 	ND_FIRST = 133, /* router solicitation */
 	ND_LAST = 137,  /* redirect */
 	ND_HOP_LIMIT = 255,
+	MLD_FIRST = 130, /* query */
+	MLD_LAST = 132,  /* done */
+	MLD2_REPORT = 143,
+	MLD_HOP_LIMIT = 1,
 	EXT_HEADERS = 8, /* more than any sender of good will uses */
 	L4_BYTES = 14,   /* up to and with the TCP flags; more than the others need */
 };
 
-/* Reads the transport header at off, len bytes of which belong to the packet's payload. What is too short leaves has_ports
- * unset, and then only "all ports" can allow the packet. */
-static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len, struct packet *p)
+/* ICMP: destination unreachable, time exceeded, parameter problem (RFC 792). Source quench and redirect are no errors
+ * about a flow that anybody needs. */
+static __always_inline bool icmp_is_error(__u8 type)
 {
-	__u8 h[L4_BYTES] = {};
+	return type == 3 || type == 11 || type == 12;
+}
 
-	if (p->protocol == IPPROTO_TCP) {
-		if (len < 20 || bpf_skb_load_bytes(skb, off, h, L4_BYTES))
-			return;
+/* ICMPv6: destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443). */
+static __always_inline bool icmp6_is_error(__u8 type)
+{
+	return type >= 1 && type <= 4;
+}
+
+/* Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, 3810): what no router forwards. */
+static __always_inline bool is_neighbour(__u8 type, __u8 hop_limit)
+{
+	if (hop_limit == ND_HOP_LIMIT)
+		return type >= ND_FIRST && type <= ND_LAST;
+	return hop_limit == MLD_HOP_LIMIT && ((type >= MLD_FIRST && type <= MLD_LAST) || type == MLD2_REPORT);
+}
+
+/* Reads the ports and what opens a flow from the first bytes of a transport header. */
+static __always_inline void read_ports(struct packet *p, const __u8 *h)
+{
+	if (p->protocol == IPPROTO_TCP)
 		p->opens = (h[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	} else if (p->protocol == IPPROTO_UDP) {
-		if (len < 8 || bpf_skb_load_bytes(skb, off, h, 8))
-			return;
-	} else if (p->protocol == IPPROTO_SCTP) {
-		if (len < 16 || bpf_skb_load_bytes(skb, off, h, L4_BYTES))
-			return;
+	else if (p->protocol == IPPROTO_SCTP)
 		p->opens = h[SCTP_CHUNK_AT] == SCTP_INIT;
-	} else if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6) {
-		if (len < 8 || bpf_skb_load_bytes(skb, off, h, 8))
-			return;
-		__u8 request = p->protocol == IPPROTO_ICMP ? ECHO_REQUEST : ECHO6_REQUEST;
-		__u8 reply = p->protocol == IPPROTO_ICMP ? ECHO_REPLY : ECHO6_REPLY;
-		if (h[0] != request && h[0] != reply)
-			return;
-		p->opens = h[0] == request;
-		__builtin_memcpy(&p->src_port, h + 4, 2);
-		p->dst_port = p->src_port;
-		p->has_ports = 1;
-		return;
-	} else {
-		return;
-	}
 	__builtin_memcpy(&p->src_port, h, 2);
 	__builtin_memcpy(&p->dst_port, h + 2, 2);
 	p->has_ports = 1;
+}
+
+/* Reads the ICMP header at off: the identifier of an echo stands for both ports, an error is noted for later. */
+static __always_inline void read_icmp(struct packet *p, const __u8 *h, __u32 off)
+{
+	bool v4 = p->protocol == IPPROTO_ICMP;
+
+	if (v4 ? icmp_is_error(h[0]) : icmp6_is_error(h[0])) {
+		p->is_error = 1;
+		p->inner = off + ICMP_BYTES;
+		return;
+	}
+	if (h[0] != (v4 ? ECHO_REQUEST : ECHO6_REQUEST) && h[0] != (v4 ? ECHO_REPLY : ECHO6_REPLY))
+		return;
+	p->opens = h[0] == (v4 ? ECHO_REQUEST : ECHO6_REQUEST);
+	__builtin_memcpy(&p->src_port, h + 4, 2);
+	p->dst_port = p->src_port;
+	p->has_ports = 1;
+}
+
+/* How many bytes a transport header must have to be believed; 0 for protocols that are not looked into. */
+static __always_inline __u32 l4_bytes(__u8 protocol, __u8 family)
+{
+	if (protocol == IPPROTO_TCP)
+		return TCP_BYTES;
+	if (protocol == IPPROTO_UDP)
+		return 8;
+	if (protocol == IPPROTO_SCTP)
+		return SCTP_BYTES;
+	if (protocol == (family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return ICMP_BYTES;
+	return 0;
+}
+
+/* Reads the transport header at off, of which len bytes belong to the packet. What is too short leaves has_ports unset, and
+ * then only "all ports" can allow the packet. */
+static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len, struct packet *p)
+{
+	__u32 need = l4_bytes(p->protocol, p->family);
+	__u8 h[L4_BYTES] = {};
+
+	if (!need || len < need)
+		return;
+	if (need > ICMP_BYTES ? bpf_skb_load_bytes(skb, off, h, L4_BYTES) : bpf_skb_load_bytes(skb, off, h, ICMP_BYTES))
+		return;
+	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
+		read_icmp(p, h, off);
+	else
+		read_ports(p, h);
 }
 
 static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct packet *p)
@@ -85,7 +149,7 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return PARSE_MALFORMED;
-	__u32 header = ip.ihl * 4, total = bpf_ntohs(ip.tot_len);
+	__u32 header = ip.ihl * 4, total = bpf_ntohs(ip.tot_len), frag = bpf_ntohs(ip.frag_off);
 	if (!total && skb->gso_size) /* a super-packet of more than 64 KiB (BIG TCP) */
 		total = skb->len - ETH_HLEN;
 	if (ip.version != 4 || header < sizeof(ip) || total < header || ETH_HLEN + total > skb->len)
@@ -94,14 +158,20 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 	p->protocol = ip.protocol;
 	p->src4 = ip.saddr;
 	p->dst4 = ip.daddr;
-	if (bpf_ntohs(ip.frag_off) & IP_OFFSET)
-		return PARSED; /* a later fragment has no transport header */
-	parse_l4(skb, ETH_HLEN + header, total - header, p);
+	if (frag & (IP_OFFSET | IP_MORE)) {
+		p->fragment = frag & IP_OFFSET ? LATER_FRAGMENT : FIRST_FRAGMENT;
+		p->fragment_id = ip.id;
+	}
+	/* A later fragment that would reach into the transport header is a way to forge one (RFC 3128). */
+	if ((frag & IP_OFFSET) && (frag & IP_OFFSET) * 8 < TCP_BYTES)
+		return PARSE_MALFORMED;
+	if (p->fragment != LATER_FRAGMENT)
+		parse_l4(skb, ETH_HLEN + header, total - header, p);
 	return PARSED;
 }
 
 /* Walks the extension headers of RFC 8200 and AH (RFC 4302) to the transport header. A chain that is longer than
- * EXT_HEADERS, cut short, or ends in ESP or "no next header" leaves the packet without ports. */
+ * EXT_HEADERS or cut short is malformed; one that ends in ESP or "no next header" leaves the packet without ports. */
 static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct packet *p)
 {
 	struct ipv6hdr ip;
@@ -118,7 +188,7 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	p->dst6 = ip.daddr;
 	__u8 next = ip.nexthdr, walked = 0;
 	for (int i = 0; i < EXT_HEADERS; i++) {
-		__u8 h[4];
+		__u8 h[8];
 		__u32 size;
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
 		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH) {
@@ -128,10 +198,17 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 		if (left < 8 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
 			return PARSE_MALFORMED;
 		if (next == IPPROTO_FRAGMENT) {
+			__u32 at = (h[2] << 8 | h[3]) & 0xfff8;
 			size = 8;
-			if (((h[2] << 8) | h[3]) & 0xfff8) {
+			if (p->fragment)
+				return PARSE_MALFORMED; /* fragments of fragments */
+			if (at || h[3] & IP6_MORE) {
+				p->fragment = at ? LATER_FRAGMENT : FIRST_FRAGMENT;
+				__builtin_memcpy(&p->fragment_id, h + 4, 4);
+			}
+			if (at) {
 				p->protocol = h[0];
-				return PARSED;
+				return at < TCP_BYTES ? PARSE_MALFORMED : PARSED;
 			}
 		} else {
 			size = next == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
@@ -145,15 +222,61 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	if (!walked)
 		return PARSE_MALFORMED;
 	p->protocol = next;
-	if (next == IPPROTO_ICMPV6 && ip.hop_limit == ND_HOP_LIMIT && left >= 8) {
+	if (next == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
 		__u8 type;
 		if (bpf_skb_load_bytes(skb, off, &type, 1))
 			return PARSE_MALFORMED;
-		if (type >= ND_FIRST && type <= ND_LAST)
+		if (is_neighbour(type, ip.hop_limit))
 			return PARSE_NEIGHBOUR;
 	}
 	parse_l4(skb, off, left, p);
 	return PARSED;
+}
+
+/* A plain IPv4 packet of a protocol with ports, in the linear part of the skb. */
+static __always_inline bool parse4_plain(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + ETH_HLEN;
+	__u8 *l4 = (void *)(ip + 1);
+
+	if ((void *)(l4 + TCP_BYTES) > end)
+		return false;
+	if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_OFFSET | IP_MORE))
+		return false;
+	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_SCTP)
+		return false;
+	__u32 total = bpf_ntohs(ip->tot_len);
+	if (total < sizeof(*ip) + TCP_BYTES || ETH_HLEN + total > skb->len)
+		return false;
+	p->family = 4;
+	p->protocol = ip->protocol;
+	p->src4 = ip->saddr;
+	p->dst4 = ip->daddr;
+	read_ports(p, l4);
+	return true;
+}
+
+/* Likewise for IPv6. */
+static __always_inline bool parse6_plain(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv6hdr *ip = data + ETH_HLEN;
+	__u8 *l4 = (void *)(ip + 1);
+
+	if ((void *)(l4 + TCP_BYTES) > end || *(__u8 *)ip >> 4 != 6)
+		return false;
+	if (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP && ip->nexthdr != IPPROTO_SCTP)
+		return false;
+	__u32 left = bpf_ntohs(ip->payload_len);
+	if (left < TCP_BYTES || ETH_HLEN + sizeof(*ip) + left > skb->len)
+		return false;
+	p->family = 6;
+	p->protocol = ip->nexthdr;
+	p->src6 = ip->saddr;
+	p->dst6 = ip->daddr;
+	read_ports(p, l4);
+	return true;
 }
 
 static __always_inline enum parse_result parse(struct __sk_buff *skb, struct packet *p)
@@ -161,12 +284,53 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 	if (skb->vlan_present)
 		return PARSE_UNSUPPORTED;
 	switch (skb->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return parse4_plain(skb, p) ? PARSED : parse4(skb, p);
+	case bpf_htons(ETH_P_IPV6):
+		return parse6_plain(skb, p) ? PARSED : parse6(skb, p);
 	case bpf_htons(ETH_P_ARP):
 		return PARSE_NEIGHBOUR;
-	case bpf_htons(ETH_P_IP):
-		return parse4(skb, p);
-	case bpf_htons(ETH_P_IPV6):
-		return parse6(skb, p);
 	}
 	return PARSE_UNSUPPORTED;
+}
+
+/* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the IP header and the
+ * first 8 bytes after it. Extension headers are not walked here: such an error is about no flow that we know. */
+static __always_inline bool parse_inner(struct __sk_buff *skb, const struct packet *p, struct packet *inner)
+{
+	__u32 off = p->inner;
+
+	if (p->family == 4) {
+		struct iphdr ip;
+		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+			return false;
+		if (ip.version != 4 || ip.ihl < 5 || bpf_ntohs(ip.frag_off) & IP_OFFSET)
+			return false;
+		inner->protocol = ip.protocol;
+		inner->src4 = ip.saddr;
+		inner->dst4 = ip.daddr;
+		off += ip.ihl * 4;
+	} else {
+		struct ipv6hdr ip;
+		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+			return false;
+		if (ip.version != 6)
+			return false;
+		inner->protocol = ip.nexthdr;
+		inner->src6 = ip.saddr;
+		inner->dst6 = ip.daddr;
+		off += sizeof(ip);
+	}
+	inner->family = p->family;
+	__u8 h[8], protocol = inner->protocol;
+	if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+		return false;
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP) {
+		__builtin_memcpy(&inner->src_port, h, 2);
+		__builtin_memcpy(&inner->dst_port, h + 2, 2);
+		inner->has_ports = 1;
+	} else if (protocol == (p->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		read_icmp(inner, h, 0);
+	}
+	return inner->has_ports;
 }

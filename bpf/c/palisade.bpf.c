@@ -4,9 +4,10 @@
  *
  * The order of a verdict:
  *   1. the pod behind the interface,   2. the packet's few words,   3. may the pod use this source address,
- *   4. the policy of the packet's own direction,   5. only if that does not allow it: is it a reply.
+ *   4. the policy of the packet's own direction,   5. only if that does not allow it: does it belong to what is
+ *   allowed (a later fragment, a reply, an ICMP error).
  *
- * Reading order: layout.h, tables.h, packet.h, policy.h, flows.h, this file. */
+ * Reading order: layout.h, tables.h, packet.h, policy.h, flows.h, fragments.h, this file. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -24,6 +25,7 @@
 #include "packet.h"
 #include "policy.h"
 #include "flows.h"
+#include "fragments.h"
 
 /* The types that appear in no map are named here for the generator. */
 const struct event *unused_event __attribute__((unused));
@@ -63,46 +65,26 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 	return pod->has_ip6 && src[0] == own[0] && src[1] == own[1] && src[2] == own[2] && src[3] == own[3];
 }
 
-/* Remembers that a packet which the policy of its own direction allows may have opened a flow. Connections are
- * remembered by their first packet, and by a later one only where the other direction is isolated (the entry may have been
- * lost, or the flow may be older than the first policy). A packet that answers a flow which is still allowed opens nothing. */
-static __always_inline void track(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch,
-				  enum direction dir, bool other_isolated)
+/* The verdict on a packet of a pod that is known and sends from its own address. */
+static __always_inline enum reason judge_ip(struct __sk_buff *skb, struct pod *pod, __u32 ifindex, __u32 epoch,
+					    enum direction dir, __u32 set, struct packet *p, struct decision *d)
 {
-	union flow_key key;
-	struct flow_state *f;
-	__u32 now;
+	enum reason reason;
 
-	if (!p->has_ports || (has_connections(p->protocol) && !p->opens && !other_isolated))
-		return;
-	flow_key(&key, p, ifindex, dir);
-	f = p->opens ? NULL : flow_find(&key, p, pod);
-	if (!f) {
-		flow_insert(&key, p, pod, epoch, dir);
-		return;
+	if (policy_allows(epoch & 1, set, p, dir == EGRESS ? p->dst4 : p->src4, dir == EGRESS ? &p->dst6 : &p->src6,
+			  p->dst_port, d)) {
+		track(p, pod, ifindex, epoch, dir);
+		reason = d->reason;
+	} else if (p->fragment == LATER_FRAGMENT) {
+		return follows_first(p, pod, ifindex, epoch, dir) ? REASON_LATER_FRAGMENT : d->reason;
+	} else if (is_reply(p, pod, ifindex, epoch, dir)) {
+		reason = REASON_REPLY;
+	} else {
+		return is_related(skb, p, pod, ifindex, epoch, dir) ? REASON_RELATED : d->reason;
 	}
-	now = now_s();
-	if (f->seen != now)
-		f->seen = now;
-	if (f->opened & (1 << dir) || has_connections(p->protocol))
-		return;
-	if (!flow_still_allowed(f, p, pod, epoch, !dir))
-		f->opened = 1 << dir;
-}
-
-static __always_inline enum reason reply(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch,
-					 enum direction dir, enum reason denied)
-{
-	union flow_key key;
-	struct flow_state *f;
-
-	if (!p->has_ports || p->opens)
-		return denied;
-	flow_key(&key, p, ifindex, dir);
-	f = flow_find(&key, p, pod);
-	if (!f || !flow_still_allowed(f, p, pod, epoch, !dir))
-		return denied;
-	return REASON_REPLY;
+	if (p->fragment == FIRST_FRAGMENT && set != SET_OPEN)
+		fragment_passed(p, pod, ifindex, epoch, dir);
+	return reason;
 }
 
 static __always_inline enum reason judge(struct __sk_buff *skb, struct pod *pod, __u32 ifindex, __u32 epoch, __u32 mode,
@@ -130,14 +112,10 @@ static __always_inline enum reason judge(struct __sk_buff *skb, struct pod *pod,
 	if (dir == EGRESS && !source_is_own(p, pod))
 		return REASON_SPOOFED;
 	if (dir == INGRESS && from_node(skb)) {
-		track(p, pod, ifindex, epoch, dir, sets->set[!dir] != SET_OPEN);
+		track(p, pod, ifindex, epoch, dir);
 		return REASON_FROM_NODE;
 	}
-	if (!policy_allows(epoch & 1, set, p, dir == EGRESS ? p->dst4 : p->src4, dir == EGRESS ? &p->dst6 : &p->src6,
-			   p->dst_port, d))
-		return reply(p, pod, ifindex, epoch, dir, d->reason);
-	track(p, pod, ifindex, epoch, dir, sets->set[!dir] != SET_OPEN);
-	return d->reason;
+	return judge_ip(skb, pod, ifindex, epoch, dir, set, p, d);
 }
 
 static __always_inline void report(const struct packet *p, const struct decision *d, __u32 ifindex, __u32 epoch,

@@ -10,6 +10,9 @@ const volatile __u32 port_sets_size = 4096;
 const volatile __u32 port_pages_size = 512;
 const volatile __u32 port_leaves_size = 8192;
 
+/* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
+const volatile __u32 hz = 250;
+
 /* For BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the socket of a process of
  * the node: both then come with the packet's metadata, and the reason goes back the same way. Constant false in a program
  * that is attached, so that the verifier removes that code. */
@@ -30,6 +33,7 @@ TABLE(port_sets, struct port_set, 4096 * BANKS);
 TABLE(port_pages, struct page, 512 * BANKS);
 TABLE(port_leaves, struct port_leaf, 8192 * BANKS);
 TABLE(pods, struct pod, POD_ARRAY);
+TABLE(healing, struct healing, POD_ARRAY);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -76,6 +80,13 @@ struct {
 	__type(value, struct flow_state);
 	__uint(max_entries, 65536);
 } flows6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_state);
+	__uint(max_entries, 4096);
+} fragments SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -22,6 +22,9 @@ type Datapath struct {
 	hosts map[[16]byte]uint32
 	nets  map[netKey]uint32
 	flows map[flowKey]*flowState
+	// fragments are the datagrams whose first fragment passed; healing is when a pod's packets look for their flow.
+	fragments map[fragmentKey]*fragmentState
+	healing   map[uint32]healing
 }
 
 type netKey struct {
@@ -31,7 +34,10 @@ type netKey struct {
 
 // New returns a datapath that knows no pod. now is the time since boot; it decides which UDP flows have timed out.
 func New(mode bpf.Mode, now func() time.Duration) *Datapath {
-	d := &Datapath{mode: mode, now: now, flows: map[flowKey]*flowState{}}
+	d := &Datapath{
+		mode: mode, now: now,
+		flows: map[flowKey]*flowState{}, fragments: map[fragmentKey]*fragmentState{}, healing: map[uint32]healing{},
+	}
 	d.Load(&bpf.Image{})
 	return d
 }
@@ -101,12 +107,23 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 		peer = p.dst
 	}
 	reason := d.policy(set, p, peer, p.dstPort, out)
-	if reason.Verdict() == flow.Allow {
+	switch {
+	case reason.Verdict() == flow.Allow:
 		d.track(pod, ifindex, dir, p)
+	case p.fragment == laterFragment:
+		if d.followsFirst(pod, ifindex, dir, p) {
+			return bpf.ReasonLaterFragment
+		}
+		return reason
+	case d.isReply(pod, ifindex, dir, p):
+		reason = bpf.ReasonReply
+	case d.isRelated(pod, ifindex, dir, p):
+		return bpf.ReasonRelated
+	default:
 		return reason
 	}
-	if d.isReply(pod, ifindex, dir, p) {
-		return bpf.ReasonReply
+	if p.fragment == firstFragment && set != bpf.SetOpen {
+		d.firstPassed(pod, ifindex, dir, p)
 	}
 	return reason
 }

@@ -8,8 +8,15 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// udpTimeout is after how many seconds a flow without connections is forgotten.
-const udpTimeout = 180
+const (
+	udpTimeout = 180 // seconds after which a flow without connections is forgotten
+	healTime   = 30  // seconds
+)
+
+type healing struct {
+	instance uint32
+	until    uint32 // seconds since boot
+}
 
 // flowKey is a flow seen from the pod.
 type flowKey struct {
@@ -50,8 +57,7 @@ func (d *Datapath) find(key flowKey, pod *bpf.Pod) *flowState {
 
 // track remembers that an allowed packet may have opened a flow.
 func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) {
-	otherIsolated := pod.Sets[dir.Opposite()] != bpf.SetOpen
-	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !otherIsolated {
+	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !d.isHealing(pod, ifindex) {
 		return
 	}
 	key := keyOf(p, ifindex, dir)
@@ -62,11 +68,11 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 		d.flows[key] = f
 		return
 	}
-	f.seen = d.seconds()
-	if f.opened[dir] || hasConnections(p.protocol) {
+	if hasConnections(p.protocol) {
 		return
 	}
-	if !d.stillAllowed(f, pod, dir.Opposite(), p) {
+	f.seen = d.seconds()
+	if !f.opened[dir] && !d.stillAllowed(f, pod, dir.Opposite(), p) {
 		f.opened = [2]bool{}
 		f.opened[dir] = true
 	}
@@ -76,8 +82,59 @@ func (d *Datapath) isReply(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *
 	if !p.hasPorts || p.opens {
 		return false
 	}
-	f := d.find(keyOf(p, ifindex, dir), pod)
-	return f != nil && d.stillAllowed(f, pod, dir.Opposite(), p)
+	if f := d.find(keyOf(p, ifindex, dir), pod); f != nil {
+		return d.stillAllowed(f, pod, dir.Opposite(), p)
+	}
+	if hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {
+		d.healing[ifindex] = healing{pod.Instance, d.seconds() + healTime}
+	}
+	return false
+}
+
+// isHealing says whether the pod lost a reply lately because its flow was not known.
+func (d *Datapath) isHealing(pod *bpf.Pod, ifindex uint32) bool {
+	h := d.healing[ifindex]
+	return h.instance == pod.Instance && h.until > d.seconds()
+}
+
+// isRelated says whether p is an ICMP error about a packet of a flow that is known and still allowed.
+func (d *Datapath) isRelated(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bool {
+	if p.inner == nil || p.fragment != noFragment {
+		return false
+	}
+	inner, ok := p.parseInner()
+	if !ok {
+		return false
+	}
+	f := d.find(keyOf(inner, ifindex, dir.Opposite()), pod)
+	if f == nil {
+		return false
+	}
+	if f.epoch == d.epoch {
+		return true
+	}
+	return f.opened[dir.Opposite()] && d.forwardAllowed(pod, dir.Opposite(), inner) ||
+		f.opened[dir] && d.reverseAllowed(pod, dir, inner)
+}
+
+// forwardAllowed asks the policy of direction dir about a packet that goes that way.
+func (d *Datapath) forwardAllowed(pod *bpf.Pod, dir flow.Direction, p *packet) bool {
+	peer := p.src
+	if dir == flow.Egress {
+		peer = p.dst
+	}
+	var ignored bpf.Outcome
+	return d.policy(pod.Sets[dir], p, peer, p.dstPort, &ignored).Verdict() == flow.Allow
+}
+
+// reverseAllowed asks the policy of direction dir about the flow of a packet that goes the other way.
+func (d *Datapath) reverseAllowed(pod *bpf.Pod, dir flow.Direction, p *packet) bool {
+	peer := p.dst
+	if dir == flow.Egress {
+		peer = p.src
+	}
+	var ignored bpf.Outcome
+	return d.policy(pod.Sets[dir], p, peer, p.srcPort, &ignored).Verdict() == flow.Allow
 }
 
 // stillAllowed says whether the flow was opened in direction dir and the policy of that direction still allows it; p goes
@@ -89,12 +146,7 @@ func (d *Datapath) stillAllowed(f *flowState, pod *bpf.Pod, dir flow.Direction, 
 	if f.epoch == d.epoch {
 		return true
 	}
-	peer := p.dst
-	if dir == flow.Egress {
-		peer = p.src
-	}
-	var ignored bpf.Outcome
-	if d.policy(pod.Sets[dir], p, peer, p.srcPort, &ignored).Verdict() == flow.Deny {
+	if !d.reverseAllowed(pod, dir, p) {
 		return false
 	}
 	f.epoch = d.epoch

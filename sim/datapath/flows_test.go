@@ -3,6 +3,7 @@ package datapath_test
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,9 +29,21 @@ func (t *twin) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, err
 	return t.Run(dir, iface, fromNode, f).Reason, nil
 }
 
-type kernel struct{ *bpf.Harness }
+type kernel struct {
+	*bpf.Harness
+	instance uint32 // of the pod: flows of an earlier case count for nothing
+}
 
-func (k *kernel) load(img *bpf.Image) error { _, err := k.Sync(img); return err }
+func (k *kernel) load(img *bpf.Image) error {
+	mine := *img
+	mine.Pods = slices.Clone(img.Pods)
+	for i := range mine.Pods {
+		mine.Pods[i].Instance = k.instance
+	}
+	_, err := k.Sync(&mine)
+	return err
+}
+
 func (k *kernel) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
 	out, err := k.Run(dir, iface, fromNode, f)
 	return out.Reason, err
@@ -81,6 +94,8 @@ type step struct {
 	peer     uint16 // the peer's port
 	want     bpf.Reason
 	fromNode bool
+	about    bool                  // make turns a packet that goes the other way into the one that is sent
+	make     func(f []byte) []byte // turns the first packet, or answer, into the one that is sent
 }
 
 func out(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
@@ -94,6 +109,28 @@ func in(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
 func policy(egress, ingress string) step { return step{policy: img(egress, ingress)} }
 
 func node(s step) step { s.fromNode = true; return s }
+
+// fragment sends the first (0) or second (1) fragment of the packet, cut after size bytes.
+func fragment(s step, n, size int) step {
+	s.make = func(f []byte) []byte {
+		first, second := frame.Fragment(f, 7, size)
+		return [][]byte{first, second}[n]
+	}
+	return s
+}
+
+// about sends, the other way, an ICMP error about the packet, from a router or from the packet's destination.
+func about(s step) step {
+	s.dir, s.about = s.dir.Opposite(), true
+	s.make = func(f []byte) []byte {
+		router := netip.MustParseAddr("192.0.2.254")
+		if f[14]>>4 == 6 {
+			router = netip.MustParseAddr("2001:db8::254")
+		}
+		return frame.Error(f, router)
+	}
+	return s
+}
 
 var flowCases = []struct {
 	name  string
@@ -176,6 +213,52 @@ var flowCases = []struct {
 		in(flow.ICMP, frame.Answer, 8, 8, bpf.ReasonClosed),
 		in(flow.ICMP, frame.First, 7, 7, bpf.ReasonClosed),
 	}},
+	{"a later fragment follows its first one (case 78)", []step{
+		policy("closed", "peer:80"),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonFragment), 1, 24),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy), 0, 24),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonLaterFragment), 1, 24),
+		fragment(in(flow.UDP, frame.First, 81, 5000, bpf.ReasonNoRule), 0, 24),
+	}},
+	{"a fragment of a denied datagram is dropped", []step{
+		policy("closed", "peer:80"),
+		fragment(in(flow.UDP, frame.First, 81, 5000, bpf.ReasonNoRule), 0, 24),
+		fragment(in(flow.UDP, frame.First, 81, 5000, bpf.ReasonFragment), 1, 24),
+	}},
+	{"a later fragment of a reply follows its first one", []step{
+		policy("open", "closed"),
+		out(flow.UDP, frame.First, 4000, 53, bpf.ReasonNotIsolated),
+		fragment(in(flow.UDP, frame.First, 4000, 53, bpf.ReasonReply), 0, 24),
+		fragment(in(flow.UDP, frame.First, 4000, 53, bpf.ReasonLaterFragment), 1, 24),
+	}},
+	{"a SYN in pieces of 8 bytes passes nowhere", []step{
+		policy("peer:80", "peer:80"),
+		fragment(in(flow.TCP, frame.First, 80, 5000, bpf.ReasonFragment), 0, 8),
+		fragment(in(flow.TCP, frame.First, 80, 5000, bpf.ReasonMalformed), 1, 8),
+		fragment(out(flow.TCP, frame.First, 4000, 80, bpf.ReasonFragment), 0, 8),
+	}},
+	{"an ICMP error about an allowed flow passes (case 76)", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		about(out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonRelated)),
+		about(out(flow.TCP, frame.Later, 4001, 80, bpf.ReasonClosed)),
+		about(out(flow.UDP, frame.Later, 4000, 80, bpf.ReasonClosed)),
+		policy("closed", "closed"),
+		about(out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed)),
+	}},
+	{"an ICMP error about a served flow passes, the pod's own included", []step{
+		policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonRelated)),
+	}},
+	{"a connection that is older than what is known of it heals (one packet is lost)", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+		in(flow.TCP, frame.Later, 4000, 81, bpf.ReasonClosed),
+	}},
 	{"a rule for ports says nothing about protocols without ports", []step{
 		policy("peer:80", "peer:80"),
 		out(flow.ICMP, frame.First, 7, 7, bpf.ReasonNoRule),
@@ -203,13 +286,15 @@ func TestFlows(t *testing.T) {
 		t.Log("not root: not played in the kernel")
 		return
 	}
-	play("kernel", func(t *testing.T) runner {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		return &kernel{h}
+	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	instance := uint32(0)
+	play("kernel", func(*testing.T) runner {
+		instance++
+		return &kernel{h, instance}
 	})
 }
 
@@ -222,13 +307,17 @@ func playSteps(t *testing.T, r runner, steps []step, pod, peer netip.Addr) {
 			continue
 		}
 		tuple := flow.Tuple{Src: pod, Dst: peer, Protocol: s.proto, SrcPort: s.pod, DstPort: s.peer}
-		if s.dir == flow.Ingress {
+		if (s.dir == flow.Ingress) != s.about {
 			tuple = tuple.Reply()
 		}
 		if s.proto == flow.ICMP && pod.Is6() {
 			tuple.Protocol = flow.ICMPv6
 		}
-		got, err := r.run(s.dir, s.fromNode, frame.New(tuple, s.kind))
+		f := frame.New(tuple, s.kind)
+		if s.make != nil {
+			f = s.make(f)
+		}
+		got, err := r.run(s.dir, s.fromNode, f)
 		if err != nil || got != s.want {
 			t.Errorf("step %d, %s %+v: got %s (%v), want %s", i, s.dir, tuple, got, err, s.want)
 		}

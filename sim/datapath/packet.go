@@ -23,7 +23,18 @@ type packet struct {
 	hasPorts         bool
 	opens            bool // can only be the first packet of a flow
 	srcPort, dstPort uint16
+	fragment         fragmentPlace
+	fragmentID       uint32
+	inner            []byte // the packet that an ICMP error is about, as far as it is there
 }
+
+type fragmentPlace uint8
+
+const (
+	noFragment fragmentPlace = iota
+	firstFragment
+	laterFragment
+)
 
 const (
 	etherLen  = 14
@@ -33,6 +44,8 @@ const (
 	ip4Len    = 20
 	ip6Len    = 40
 	maxExtHdr = 8
+	tcpLen    = 20
+	icmpLen   = 8
 )
 
 // IPv6 extension headers (IANA protocol numbers).
@@ -71,10 +84,24 @@ func parse4(b []byte) (*packet, parseResult) {
 	}
 	p.protocol = flow.Protocol(b[9])
 	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
-	if binary.BigEndian.Uint16(b[6:])&0x1fff == 0 {
+	offset, more := int(binary.BigEndian.Uint16(b[6:])&0x1fff)*8, b[6]&0x20 != 0
+	p.noteFragment(offset, more, uint32(binary.BigEndian.Uint16(b[4:])))
+	switch {
+	case offset > 0 && offset < tcpLen:
+		return p, malformed
+	case offset == 0:
 		p.parseL4(b[header:total])
 	}
 	return p, parsed
+}
+
+func (p *packet) noteFragment(offset int, more bool, id uint32) {
+	switch {
+	case offset > 0:
+		p.fragment, p.fragmentID = laterFragment, id
+	case more:
+		p.fragment, p.fragmentID = firstFragment, id
+	}
 }
 
 func parse6(b []byte) (*packet, parseResult) {
@@ -100,8 +127,16 @@ func parse6(b []byte) (*packet, parseResult) {
 		}
 		switch next {
 		case fragment:
-			if binary.BigEndian.Uint16(rest[2:])&0xfff8 != 0 {
+			if p.fragment != noFragment {
+				return p, malformed // fragments of fragments
+			}
+			offset := int(binary.BigEndian.Uint16(rest[2:]) & 0xfff8)
+			p.noteFragment(offset, rest[3]&1 == 1, binary.BigEndian.Uint32(rest[4:]))
+			if offset > 0 {
 				p.protocol = flow.Protocol(rest[0])
+				if offset < tcpLen {
+					return p, malformed
+				}
 				return p, parsed
 			}
 		case ah:
@@ -119,40 +154,95 @@ func parse6(b []byte) (*packet, parseResult) {
 
 func (p *packet) parseTransport6(next, hopLimit byte, rest []byte) parseResult {
 	p.protocol = flow.Protocol(next)
-	if p.protocol == flow.ICMPv6 && hopLimit == 255 && len(rest) >= 8 && rest[0] >= 133 && rest[0] <= 137 {
+	if p.protocol == flow.ICMPv6 && p.fragment == noFragment && len(rest) >= icmpLen && isNeighbour(rest[0], hopLimit) {
 		return neighbour
 	}
 	p.parseL4(rest)
 	return parsed
 }
 
+// isNeighbour says whether an ICMPv6 type is neighbour or multicast listener discovery.
+func isNeighbour(kind, hopLimit byte) bool {
+	switch hopLimit {
+	case 255:
+		return kind >= 133 && kind <= 137
+	case 1:
+		return kind >= 130 && kind <= 132 || kind == 143
+	}
+	return false
+}
+
 // parseL4 reads the transport header in b, the payload as the IP header bounds it.
 func (p *packet) parseL4(b []byte) {
 	switch {
-	case p.protocol == flow.TCP && len(b) >= 20:
+	case p.protocol == flow.TCP && len(b) >= tcpLen:
 		p.opens = b[13]&0x12 == 0x02 // SYN without ACK
 	case p.protocol == flow.UDP && len(b) >= 8:
 	case p.protocol == flow.SCTP && len(b) >= 16:
 		p.opens = b[12] == 1 // INIT
-	case p.protocol == flow.ICMP && len(b) >= 8:
-		p.parseEcho(b, 8, 0)
-		return
-	case p.protocol == flow.ICMPv6 && len(b) >= 8:
-		p.parseEcho(b, 128, 129)
+	case p.isICMP() && len(b) >= icmpLen:
+		p.parseICMP(b)
 		return
 	default:
 		return
 	}
+	p.readPorts(b)
+}
+
+func (p *packet) readPorts(b []byte) {
 	p.hasPorts = true
 	p.srcPort, p.dstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 }
 
-// parseEcho takes the identifier of an echo for both ports.
-func (p *packet) parseEcho(b []byte, request, reply byte) {
-	if b[0] != request && b[0] != reply {
-		return
+// isICMP says whether the protocol is the ICMP of the packet's family.
+func (p *packet) isICMP() bool {
+	return p.protocol == flow.ICMP && p.src.Is4() || p.protocol == flow.ICMPv6 && p.src.Is6()
+}
+
+// parseICMP takes the identifier of an echo for both ports, and notes what an error is about.
+func (p *packet) parseICMP(b []byte) {
+	request, reply, isError := byte(8), byte(0), b[0] == 3 || b[0] == 11 || b[0] == 12
+	if p.protocol == flow.ICMPv6 {
+		request, reply, isError = 128, 129, b[0] >= 1 && b[0] <= 4
 	}
-	p.hasPorts, p.opens = true, b[0] == request
-	p.srcPort = binary.BigEndian.Uint16(b[4:])
-	p.dstPort = p.srcPort
+	switch b[0] {
+	case request, reply:
+		p.hasPorts, p.opens = true, b[0] == request
+		p.srcPort = binary.BigEndian.Uint16(b[4:])
+		p.dstPort = p.srcPort
+	default:
+		if isError {
+			p.inner = b[icmpLen:]
+		}
+	}
+}
+
+// parseInner reads the packet that an ICMP error is about: the IP header and 8 bytes.
+func (p *packet) parseInner() (*packet, bool) {
+	b, inner := p.inner, &packet{}
+	var l4 []byte
+	if p.src.Is4() {
+		if len(b) < ip4Len || b[0]>>4 != 4 || b[0]&0xf < 5 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
+			return nil, false
+		}
+		inner.protocol = flow.Protocol(b[9])
+		inner.src, inner.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+		l4 = b[min(int(b[0]&0xf)*4, len(b)):]
+	} else {
+		if len(b) < ip6Len || b[0]>>4 != 6 {
+			return nil, false
+		}
+		inner.protocol = flow.Protocol(b[6])
+		inner.src, inner.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		l4 = b[ip6Len:]
+	}
+	switch {
+	case len(l4) < 8:
+		return nil, false
+	case inner.protocol.HasPorts():
+		inner.readPorts(l4)
+	case inner.isICMP():
+		inner.parseICMP(l4)
+	}
+	return inner, inner.hasPorts
 }

@@ -124,6 +124,14 @@ func packet(t *rapid.T, img *bpf.Image) []byte {
 		Protocol: rapid.SampledFrom([]flow.Protocol{flow.TCP, flow.UDP, flow.SCTP, echo, 50}).Draw(t, "protocol"),
 		SrcPort:  port.Draw(t, "source port"), DstPort: port.Draw(t, "destination port"),
 	}, frame.Kind(rapid.IntRange(0, 2).Draw(t, "kind")))
+	switch rapid.IntRange(0, 9).Draw(t, "form") {
+	case 7:
+		f, _ = frame.Fragment(f, rapid.Uint32Range(1, 2).Draw(t, "id"), rapid.SampledFrom([]int{8, 24}).Draw(t, "cut at"))
+	case 8:
+		_, f = frame.Fragment(f, rapid.Uint32Range(1, 2).Draw(t, "id"), rapid.SampledFrom([]int{8, 24}).Draw(t, "cut at"))
+	case 9:
+		f = frame.Error(f, rapid.SampledFrom(addrs).Draw(t, "from"))
+	}
 	return spoil(t, f)
 }
 

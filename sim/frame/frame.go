@@ -5,6 +5,7 @@ package frame
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"github.com/palisade-netpol/palisade/model/flow"
 )
@@ -72,7 +73,7 @@ func ip6(t flow.Tuple, payload []byte) []byte {
 }
 
 func transport(t flow.Tuple, k Kind) []byte {
-	b := make([]byte, 20)
+	b := make([]byte, 40) // the largest header, and some payload
 	binary.BigEndian.PutUint16(b, t.SrcPort)
 	binary.BigEndian.PutUint16(b[2:], t.DstPort)
 	switch t.Protocol {
@@ -91,8 +92,65 @@ func transport(t flow.Tuple, k Kind) []byte {
 }
 
 func echo(t flow.Tuple, kind byte) []byte {
-	b := make([]byte, 16)
+	b := make([]byte, 40)
 	b[0] = kind
 	binary.BigEndian.PutUint16(b[4:], t.SrcPort)
 	return b
+}
+
+// Fragment cuts the IP packet of a frame made by New or IP after size bytes of its payload, a multiple of 8, and returns
+// the first and the second fragment.
+func Fragment(f []byte, id uint32, size int) (first, second []byte) {
+	if f[etherLen]>>4 == 4 {
+		return fragment4(f, uint16(id), size)
+	}
+	return fragment6(f, id, size)
+}
+
+func fragment4(f []byte, id uint16, size int) (first, second []byte) {
+	cut := func(payload []byte, offset uint16) []byte {
+		b := append(append([]byte{}, f[:etherLen+ip4Len]...), payload...)
+		h := b[etherLen:]
+		binary.BigEndian.PutUint16(h[2:], uint16(len(h)))
+		binary.BigEndian.PutUint16(h[4:], id)
+		binary.BigEndian.PutUint16(h[6:], offset)
+		return b
+	}
+	payload := f[etherLen+ip4Len:]
+	const more = 0x2000
+	return cut(payload[:size], more), cut(payload[size:], uint16(size/8))
+}
+
+func fragment6(f []byte, id uint32, size int) (first, second []byte) {
+	cut := func(payload []byte, offset uint16) []byte {
+		ext := make([]byte, 8)
+		ext[0] = f[etherLen+6]
+		binary.BigEndian.PutUint16(ext[2:], offset)
+		binary.BigEndian.PutUint32(ext[4:], id)
+		b := append(append(append([]byte{}, f[:etherLen+ip6Len]...), ext...), payload...)
+		h := b[etherLen:]
+		h[6] = 44
+		binary.BigEndian.PutUint16(h[4:], uint16(len(h)-ip6Len))
+		return b
+	}
+	payload := f[etherLen+ip6Len:]
+	const more = 1
+	return cut(payload[:size], more), cut(payload[size:], uint16(size))
+}
+
+// Error returns an ICMP error — fragmentation needed, or packet too big — that src sends to the source of a frame about it.
+// It quotes as much as every sender has to: the IP header and 8 bytes.
+func Error(about []byte, src netip.Addr) []byte {
+	packet := about[etherLen:]
+	header, proto, kind, code := ip4Len, flow.ICMP, byte(3), byte(4)
+	if packet[0]>>4 == 6 {
+		header, proto, kind, code = ip6Len, flow.ICMPv6, 2, 0
+	}
+	payload := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, packet[:min(header+8, len(packet))]...)
+	sender := packet[12:16]
+	if header == ip6Len {
+		sender = packet[8:24]
+	}
+	dst, _ := netip.AddrFromSlice(sender)
+	return IP(flow.Tuple{Src: src, Dst: dst, Protocol: proto}, payload)
 }
