@@ -18,16 +18,23 @@ import (
 //	node i       10.240.0.i      fd00:10:240::i            counted from 1 in the order of the file
 //	its pods     10.240.i.0/24   fd00:10:240:i::/64        from the second address on
 //	Services     10.96.0.0/16    fd00:10:96::/112          from the tenth address on
+//	outside      203.0.113.0/24  fd00:203:0:71::/64        from the tenth address on
 type assigner struct {
 	families  []flow.Family
 	placement string // of Vary, or empty: one node after the other
 	taken     map[netip.Addr]bool
 	nodes     int // that got a number
 	scheduled int // pods that got a node
+	nodePorts int // that were given
 }
 
 func newAssigner(s *Scenario) *assigner {
 	a := &assigner{families: s.families, placement: s.variant.placement, taken: map[netip.Addr]bool{}}
+	for _, h := range s.outside {
+		for _, addr := range h.Addrs {
+			a.taken[addr] = true
+		}
+	}
 	for _, o := range s.objects {
 		a.reserve(o.Value)
 	}
@@ -155,7 +162,22 @@ func (a *assigner) service(s *corev1.Service) string {
 		}
 	}
 	s.Spec.ClusterIP = s.Spec.ClusterIPs[0]
+	a.setNodePorts(s)
 	return ""
+}
+
+func hasNodePorts(s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer
+}
+
+// setNodePorts gives node ports from 30001 on, which nothing that a scenario states is likely to be.
+func (a *assigner) setNodePorts(s *corev1.Service) {
+	for i := range s.Spec.Ports {
+		if p := &s.Spec.Ports[i]; hasNodePorts(s) && p.NodePort == 0 {
+			a.nodePorts++
+			p.NodePort = int32(30000 + a.nodePorts)
+		}
+	}
 }
 
 // serviceFamilies follows the API: one family, the cluster's first, unless the Service asks for others.

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,21 +103,4 @@ func (w *world) inhabited(namespace string) bool {
 		}
 	}
 	return false
-}
-
-// restart gives a pod a new life under its old name, on its old node and with its old addresses.
-func (w *world) restart(name string, at *strict.Node) {
-	namespace, pod, ok := strings.Cut(name, "/")
-	if !ok {
-		w.fail(at, "%q is not namespace/pod", name)
-		return
-	}
-	o, ok := w.find("Pod", namespace, pod, at)
-	if !ok {
-		return
-	}
-	w.births[o.Key]++
-	o.Value = o.Value.DeepCopyObject().(manifest.KubeObject)
-	o.Value.SetUID(w.uid(o.Key))
-	w.set(o)
 }

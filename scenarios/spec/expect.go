@@ -22,6 +22,7 @@ type resolver struct {
 	ends     map[string][]netip.Addr // by the name that expectations use; names of Services behind servicePrefix
 	idle     map[string]string       // pods that cannot be asked, and why
 	ports    map[string][]string     // of Services
+	exits    map[string]bool         // Services that have node ports
 	said     map[Expectation]*strict.Node
 	cells    []Expectation
 	errs     strict.Errors
@@ -41,10 +42,14 @@ func newResolver(s *Scenario, c *model.Cluster) *resolver {
 		ends:     map[string][]netip.Addr{},
 		idle:     map[string]string{},
 		ports:    map[string][]string{},
+		exits:    map[string]bool{},
 		said:     map[Expectation]*strict.Node{},
 	}
 	for _, n := range c.Nodes {
 		r.ends["node/"+n.Name] = addrs(internalAddrs(n))
+	}
+	for _, h := range s.outside {
+		r.ends[h.Name] = h.Addrs
 	}
 	for _, p := range c.Pods {
 		name := p.Namespace + "/" + p.Name
@@ -56,6 +61,7 @@ func newResolver(s *Scenario, c *model.Cluster) *resolver {
 	for _, s := range c.Services {
 		name := servicePrefix + s.Namespace + "/" + s.Name
 		r.ends[name] = addrs(s.Spec.ClusterIPs)
+		r.exits[name] = hasNodePorts(s)
 		for _, p := range s.Spec.Ports {
 			r.ports[name] = append(r.ports[name], fmt.Sprintf("%s/%d", p.Protocol, p.Port))
 		}
@@ -86,14 +92,16 @@ func (r *resolver) entry(e *Expect) {
 	ports := r.portList(e)
 	switch {
 	case len(e.From) == 0:
-		r.fail(e.Node().At("from"), "from is missing")
+		r.fail(e.Origin.Node().At("from"), "from is missing")
 	case len(e.To) > 0 == (len(e.Service) > 0):
-		r.fail(e.Node(), "exactly one of to and service must be given")
+		r.fail(e.Origin.Node(), "exactly one of to and service must be given")
+	case e.Node != "":
+		r.checkNode(e)
 	}
 	if len(r.errs) > before {
 		return
 	}
-	cell := Expectation{Verdict: verdict, Line: e.Node().Line, Col: e.Node().Col}
+	cell := Expectation{Node: e.Node, Verdict: verdict, Line: e.Origin.Node().Line, Col: e.Origin.Node().Col}
 	for _, cell.From = range from {
 		for _, target := range to {
 			if cell.From == target && len(from)+len(to) > 2 {
@@ -106,14 +114,30 @@ func (r *resolver) entry(e *Expect) {
 	}
 }
 
+// checkNode checks that Services can be called at a node.
+func (r *resolver) checkNode(e *Expect) {
+	at := e.Origin.Node().At("node")
+	if len(e.Service) == 0 {
+		r.fail(at, "node says at which node a service is called; call a node itself as to: node/%s", e.Node)
+	}
+	if r.ends["node/"+e.Node] == nil {
+		r.fail(at, "node: there is no node %s at this step", e.Node)
+	}
+	for _, name := range e.Service {
+		if !r.exits[servicePrefix+name] {
+			r.fail(at, "node: Service %s has no node ports: its type is neither NodePort nor LoadBalancer", name)
+		}
+	}
+}
+
 func (r *resolver) words(e *Expect) (flow.Verdict, flow.Family) {
 	var verdict flow.Verdict
 	if err := verdict.UnmarshalText([]byte(e.Verdict)); err != nil || verdict == flow.Undefined {
-		r.fail(e.Node().At("verdict"), "verdict must be allow or deny, not %q", e.Verdict)
+		r.fail(e.Origin.Node().At("verdict"), "verdict must be allow or deny, not %q", e.Verdict)
 	}
 	family, err := flow.ParseFamily(e.Family)
 	if err != nil {
-		r.fail(e.Node().At("family"), "%s", err)
+		r.fail(e.Origin.Node().At("family"), "%s", err)
 	}
 	return verdict, family
 }
@@ -122,7 +146,7 @@ func (r *resolver) words(e *Expect) (flow.Verdict, flow.Family) {
 func (r *resolver) names(e *Expect, field string, list []string, prefix string) []string {
 	var names []string
 	for i, name := range list {
-		at := e.Node().At(item(field, i, e.Node()))
+		at := e.Origin.Node().At(item(field, i, e.Origin.Node()))
 		switch _, ok := r.ends[prefix+name]; {
 		case strings.Count(name, "/") != 1:
 			r.fail(at, "%s: %q is not of the form namespace/name", field, name)
@@ -149,7 +173,7 @@ func kindOf(name, prefix string) string {
 	switch {
 	case prefix != "":
 		return "Service "
-	case strings.HasPrefix(name, "node/"):
+	case strings.HasPrefix(name, "node/"), strings.HasPrefix(name, externalPrefix):
 		return ""
 	}
 	return "pod "
@@ -157,13 +181,13 @@ func kindOf(name, prefix string) string {
 
 func (r *resolver) portList(e *Expect) []flow.PortProto {
 	if len(e.Port) == 0 {
-		r.fail(e.Node().At("port"), "port is missing")
+		r.fail(e.Origin.Node().At("port"), "port is missing")
 	}
 	var ports []flow.PortProto
 	for i, text := range e.Port {
 		p, err := flow.ParsePortProto(text)
 		if err != nil {
-			r.fail(e.Node().At(item("port", i, e.Node())), "port: %s", err)
+			r.fail(e.Origin.Node().At(item("port", i, e.Origin.Node())), "port: %s", err)
 			continue
 		}
 		ports = append(ports, p)
@@ -180,20 +204,24 @@ func (r *resolver) cell(e *Expect, cell Expectation, target string, family flow.
 		cell.To = name
 	}
 	if isService && !slices.Contains(r.ports[target], cell.PortProto.String()) {
-		r.fail(e.Node().At("port"), "Service %s has no port %s, only %s", name, cell.PortProto,
+		r.fail(e.Origin.Node().At("port"), "Service %s has no port %s, only %s", name, cell.PortProto,
 			strings.Join(r.ports[target], ", "))
 		return
 	}
 	found := false
 	for _, f := range familiesOf(r.ends[cell.From]) {
-		if (family == 0 || family == f) && slices.Contains(familiesOf(r.ends[target]), f) {
+		if (family == 0 || family == f) && r.answers(target, f) && (e.Node == "" || r.answers("node/"+e.Node, f)) {
 			cell.Family, found = f, true
 			r.add(e, cell)
 		}
 	}
 	if !found && !r.scenario.lacks(family) {
-		r.fail(e.Node(), "%s and %s have no address of the same family", cell.From, name)
+		r.fail(e.Origin.Node(), "%s and %s have no address of the same family", cell.From, name)
 	}
+}
+
+func (r *resolver) answers(name string, f flow.Family) bool {
+	return slices.Contains(familiesOf(r.ends[name]), f)
 }
 
 // lacks reports whether f is only a family of other cases of the same file.
@@ -207,14 +235,14 @@ func (r *resolver) add(e *Expect, cell Expectation) {
 	opposite.Line, opposite.Col = 0, 0
 	opposite.Verdict = flow.Allow + flow.Deny - cell.Verdict
 	if other := r.said[opposite]; other != nil {
-		r.fail(e.Node(), "%s to %s at %s contradicts line %d",
+		r.fail(e.Origin.Node(), "%s to %s at %s contradicts line %d",
 			cell.From, cell.To+cell.Service, cell.PortProto, other.Line)
 		return
 	}
 	same := opposite
 	same.Verdict = cell.Verdict
 	if r.said[same] == nil {
-		r.said[same] = e.Node()
+		r.said[same] = e.Origin.Node()
 		r.cells = append(r.cells, cell)
 	}
 }

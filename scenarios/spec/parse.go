@@ -123,7 +123,7 @@ func (s *Scenario) read(doc *strict.Node, v variant) strict.Errors {
 	if errs := append(strict.Decode(b.node(doc), s), b.errs...); len(errs) > 0 {
 		return errs
 	}
-	errs := s.checkRequired()
+	errs := append(s.checkRequired(), s.readExternal()...)
 	v.apply(s)
 	s.objects = s.readObjects(s.Objects, s.Files, s.Node().At("files"), &errs)
 	for i := range s.Steps {

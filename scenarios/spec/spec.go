@@ -40,6 +40,8 @@ type Scenario struct {
 	Objects []Object `json:"objects,omitempty"`
 	// Paths of manifests with more such objects, relative to this file.
 	Files []string `json:"files,omitempty"`
+	// Hosts outside the cluster, from the start to the end.
+	External []External `json:"external,omitempty"`
 	// What happens, one step after the other.
 	Steps []Step `json:"steps" jsonschema:"minItems=1"`
 
@@ -47,6 +49,7 @@ type Scenario struct {
 	fsys     fs.FS
 	variant  variant
 	families []flow.Family
+	outside  []Host
 	objects  []manifest.Object // of Objects and Files
 }
 
@@ -60,7 +63,17 @@ type Metadata struct {
 	Cases []int `json:"cases,omitempty" jsonschema:"minItems=1"`
 }
 
-// Step changes the cluster — first delete, then apply, then label, then restart — and says what holds afterwards.
+// External is a host outside the cluster. Expectations call it external/NAME.
+type External struct {
+	strict.Origin `json:"-"`
+
+	Name string `json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"`
+	// Its IPv4 address, in a cluster of IPv6 the counterpart of that; the next of 203.0.113.10 and so on where absent.
+	Address string `json:"address,omitempty"`
+}
+
+// Step changes the cluster — first delete, then apply, label, phase, terminate, then restart — and says what holds
+// afterwards.
 type Step struct {
 	strict.Origin `json:"-"`
 
@@ -74,12 +87,18 @@ type Step struct {
 	ApplyFiles []string `json:"applyFiles,omitempty"`
 	// Labels to set and remove.
 	Label []Relabel `json:"label,omitempty"`
+	// Pods that enter another phase.
+	Phase []PhaseChange `json:"phase,omitempty"`
+	// Pods (namespace/name) that are being deleted, and still run while they end.
+	Terminate []string `json:"terminate,omitempty"`
 	// Pods (namespace/name) that are deleted and created again under the same name with the same addresses.
 	Restart []string `json:"restart,omitempty"`
 	// Ports to observe in the whole scenario beside those that occur in its objects, for example TCP/81.
 	Probes []string `json:"probes,omitempty"`
 	// What must be allowed and denied after the step, written by hand.
 	Expect []Expect `json:"expect,omitempty"`
+	// Connections that are opened after the step and kept, and what becomes of those that were kept before.
+	Connections []Connection `json:"connections,omitempty"`
 
 	applied []manifest.Object // of Apply and ApplyFiles
 }
@@ -107,23 +126,55 @@ type Relabel struct {
 	Labels map[string]*string `json:"labels"`
 }
 
+// PhaseChange moves a pod on in its life. A pod that leaves Pending gets its addresses then.
+type PhaseChange struct {
+	strict.Origin `json:"-"`
+
+	// The pod, as namespace/name.
+	Pod string `json:"pod"`
+	To  string `json:"to" jsonschema:"enum=Pending,enum=Running,enum=Succeeded,enum=Failed"`
+}
+
 // Expect says what must become of new connections: from each of From to each of To (or Service) at each of Port. A pod
 // is not paired with itself unless both lists hold just that pod.
 type Expect struct {
 	strict.Origin `json:"-"`
 
-	// Who opens the connection: namespace/pod or node/NAME, or a list of them.
+	// Who opens the connection: namespace/pod, node/NAME or external/NAME, or a list of them.
 	From OneOrMany `json:"from"`
-	// Who is called: namespace/pod or node/NAME, or a list of them. Exactly one of to and service is given.
+	// Who is called: namespace/pod, node/NAME or external/NAME, or a list of them. Exactly one of to and service is given.
 	To OneOrMany `json:"to,omitempty"`
 	// A Service (namespace/name) that is called at its ClusterIP, or a list of them.
 	Service OneOrMany `json:"service,omitempty"`
+	// The name of a node: the Service is called there, at the node port that belongs to port, not at its ClusterIP.
+	Node string `json:"node,omitempty"`
 	// Protocol and port, for example TCP/80, or a list of them.
 	Port OneOrMany `json:"port"`
 	// The address family; every family that both ends have where absent.
 	Family string `json:"family,omitempty" jsonschema:"enum=ipv4,enum=ipv6"`
 	// allow or deny.
 	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=deny"`
+}
+
+// Connection opens a connection that is kept (keep: true, with from, to or service, and port), or says what has become of
+// one that an earlier step opened (with verdict).
+type Connection struct {
+	strict.Origin `json:"-"`
+
+	// What the scenario calls the connection.
+	Name string `json:"name"`
+	// Opens the connection after the step and keeps it to the end of the scenario.
+	Keep bool `json:"keep,omitempty"`
+	// Who opens it: namespace/pod, node/NAME or external/NAME.
+	From string `json:"from,omitempty"`
+	// Who is called: namespace/pod, node/NAME or external/NAME. Exactly one of to and service is given.
+	To string `json:"to,omitempty"`
+	// A Service (namespace/name) that is called at its ClusterIP.
+	Service string `json:"service,omitempty"`
+	// Protocol and port, for example UDP/53.
+	Port string `json:"port,omitempty"`
+	// goes-on: packets pass both ways. stops: none passes any way.
+	Verdict string `json:"verdict,omitempty" jsonschema:"enum=goes-on,enum=stops"`
 }
 
 // OneOrMany is a string or a list of strings.

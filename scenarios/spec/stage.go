@@ -2,6 +2,7 @@ package spec
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/palisade-netpol/palisade/model"
@@ -15,15 +16,27 @@ type Stage struct {
 	// Before are states to pass through on the way to Cluster, where the scenario varies the order in which objects come.
 	Before  []*model.Cluster
 	Cluster *model.Cluster
+	Outside []Host           // the same in every stage
 	Ports   []flow.PortProto // to observe between all pods; the same in every stage, at least one
 	Expect  []Expectation
+	// Held are the connections that earlier steps opened and whose ends are still the same.
+	Held []Kept
+	// Opens are the connections to open and keep once everything else is observed.
+	Opens []Kept
+}
+
+// Host is a host outside the cluster.
+type Host struct {
+	Name  string // "external/NAME"
+	Addrs []netip.Addr
 }
 
 // Expectation is one hand-written cell: a new connection and what must become of it.
 type Expectation struct {
-	From    string // "namespace/pod" or "node/NAME"
+	From    string // "namespace/pod", "node/NAME" or "external/NAME"
 	To      string // like From; empty where a Service is called
 	Service string // "namespace/name", called at its ClusterIP; empty where a pod or node is called
+	Node    string // where the Service is called at its node port, else empty
 	flow.PortProto
 	Family  flow.Family
 	Verdict flow.Verdict
@@ -34,6 +47,7 @@ type Expectation struct {
 // Stages replays the steps without any cluster: the state after each of them. It is a pure function of the file.
 func (s *Scenario) Stages() ([]Stage, error) {
 	w := newWorld(s)
+	lines := &switchboard{scenario: s}
 	var stages []Stage
 	var errs strict.Errors
 	for i := range s.Steps {
@@ -44,6 +58,7 @@ func (s *Scenario) Stages() ([]Stage, error) {
 		}
 		stage.Expect, bad = resolveAll(s, step.Expect, stage.Cluster)
 		errs = append(errs, bad...)
+		errs = append(errs, lines.take(step.Connections, &stage)...)
 		stages = append(stages, stage)
 	}
 	ports, bad := s.ports(stages)
@@ -51,7 +66,7 @@ func (s *Scenario) Stages() ([]Stage, error) {
 		return nil, err
 	}
 	for i := range stages {
-		stages[i].Ports = ports
+		stages[i].Ports, stages[i].Outside = ports, s.outside
 	}
 	return stages, nil
 }

@@ -72,6 +72,12 @@ func (w *world) take(step *Step) (Stage, strict.Errors) {
 	for i := range step.Label {
 		w.label(&step.Label[i])
 	}
+	for i := range step.Phase {
+		w.phase(&step.Phase[i])
+	}
+	for i, name := range step.Terminate {
+		w.terminate(name, step.Node().At(fmt.Sprintf("terminate[%d]", i)))
+	}
 	for i, name := range step.Restart {
 		w.restart(name, step.Node().At(fmt.Sprintf("restart[%d]", i)))
 	}
@@ -148,10 +154,22 @@ func (w *world) keep(o, old manifest.Object) {
 	case *corev1.Service:
 		if was := old.Value.(*corev1.Service); v.Spec.ClusterIP == "" && v.Spec.Type == was.Spec.Type {
 			v.Spec.ClusterIP, v.Spec.ClusterIPs = was.Spec.ClusterIP, was.Spec.ClusterIPs
+			keepNodePorts(v, was)
 		}
 	case *corev1.Node:
 		if was := old.Value.(*corev1.Node); reflect.ValueOf(v.Status).IsZero() {
 			v.Spec.PodCIDR, v.Spec.PodCIDRs, v.Status = was.Spec.PodCIDR, was.Spec.PodCIDRs, was.Status
+		}
+	}
+}
+
+// keepNodePorts gives a port its former node port where it is the same port of the Service.
+func keepNodePorts(s, was *corev1.Service) {
+	for i := range s.Spec.Ports {
+		p := &s.Spec.Ports[i]
+		same := func(old corev1.ServicePort) bool { return old.Port == p.Port && old.Protocol == p.Protocol }
+		if j := slices.IndexFunc(was.Spec.Ports, same); j >= 0 && p.NodePort == 0 {
+			p.NodePort = was.Spec.Ports[j].NodePort
 		}
 	}
 }
