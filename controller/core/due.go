@@ -1,0 +1,108 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// Errors of Warn.
+var (
+	// ErrForeign says that another controller publishes the policy too: what it wrote adds to what is allowed.
+	ErrForeign = errors.New("another controller publishes this policy too; run only one, and delete what it left")
+	// ErrTaken says that an object that is not the policy's has the name of one that the policy needs.
+	ErrTaken = errors.New("an object that does not belong to this policy is in the way")
+)
+
+// due compares what a policy comes to with what is published.
+func (c *Core) due(key types.NamespacedName) []Effect {
+	if !c.active {
+		return nil
+	}
+	np := c.index.KnownPolicy(key)
+	published := c.chunks.of(key)
+	effects := asEffects(c.clearUp(key, np, published))
+	switch {
+	case np == nil:
+		delete(c.told, key)
+		delete(c.foreign, key)
+		return effects
+	case len(effects) > 0: // what is deleted may be in the way of what is to come
+		return append(effects, Queue{Policy: key})
+	}
+	resolution, _ := c.index.Resolve(key, c.options)
+	p := plan{policy: np, key: key}
+	p.compare(resolution.Endpoints, published)
+	effects = asEffects(p.ordered())
+	effects = append(effects, c.warnTaken(key, p.taken)...)
+	effects = append(effects, c.warnForeign(key, p.foreign)...)
+	return append(effects, c.tell(key, tells(np, resolution.Errors, resolution.Hints))...)
+}
+
+func asEffects(writes []Write) []Effect {
+	var effects []Effect
+	for _, w := range writes {
+		effects = append(effects, w)
+	}
+	return effects
+}
+
+// warnTaken warns of names that are taken, and tries again later.
+func (c *Core) warnTaken(key types.NamespacedName, names []string) []Effect {
+	var effects []Effect
+	for _, name := range names {
+		effects = append(effects, Warn{"policyendpoint " + key.Namespace + "/" + name, fmt.Errorf("%w: %s", ErrTaken, key)})
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return append(effects, c.retry(key)...)
+}
+
+// clearUp deletes what departed policies left behind, in the order of phases.
+func (c *Core) clearUp(
+	key types.NamespacedName, np *networkingv1.NetworkPolicy, published []*v1alpha1.PolicyEndpoint,
+) []Write {
+	p := plan{policy: np, key: key}
+	left := map[types.UID]bool{}
+	for _, o := range published {
+		owner := policyOwner(o)
+		if owner == nil || !c.departed[key][owner.UID] || np != nil && np.UID == owner.UID {
+			continue
+		}
+		left[owner.UID] = true
+		if marked(o) {
+			p.add(Delete, o, nil, o)
+		}
+	}
+	for uid := range c.departed[key] {
+		if !left[uid] {
+			delete(c.departed[key], uid)
+		}
+	}
+	if len(c.departed[key]) == 0 {
+		delete(c.departed, key)
+	}
+	return p.ordered()
+}
+
+// warnForeign warns of objects that another controller published, once as long as they stay the same.
+func (c *Core) warnForeign(key types.NamespacedName, names []string) []Effect {
+	slices.Sort(names)
+	said := strings.Join(names, " ")
+	if c.foreign[key] == said {
+		return nil
+	}
+	if said == "" {
+		delete(c.foreign, key)
+		return nil
+	}
+	c.foreign[key] = said
+	return []Effect{Warn{"networkpolicy " + key.String(), fmt.Errorf("%w: policyendpoints %s", ErrForeign, said)}}
+}

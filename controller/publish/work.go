@@ -1,0 +1,120 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/palisade-netpol/palisade/controller/core"
+)
+
+// queue is the policies that are due, each once.
+type queue = workqueue.TypedRateLimitingInterface[types.NamespacedName]
+
+// Pauses between attempts at a policy that cannot be written double from the first to the last.
+const (
+	firstRetry = 5 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+func newQueue(m *metrics) queue {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstRetry, lastRetry),
+		workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "policies", MetricsProvider: queueMetrics{m}},
+	)
+}
+
+// work publishes one policy after another until the queue is shut down.
+func (r *runner) work(ctx context.Context) {
+	for {
+		policy, shutdown := r.queue.Get()
+		if shutdown {
+			return
+		}
+		r.reconcile(ctx, policy)
+		r.queue.Done(policy)
+	}
+}
+
+// reconcile makes what is published of a policy what it should be, or sees to it that it is tried again.
+func (r *runner) reconcile(ctx context.Context, policy types.NamespacedName) {
+	start := time.Now()
+	since := r.take(policy)
+	effects := r.feed(core.Due{Policy: policy})
+	resolved := time.Now()
+	wrote, again := r.writeAll(ctx, effects)
+	if wrote && len(again) == 0 && !since.IsZero() {
+		r.metrics.published.Observe(time.Since(since).Seconds())
+	}
+	for _, e := range append(effects, again...) {
+		switch e := e.(type) {
+		case core.Warn:
+			r.warn(e)
+		case core.Tell:
+			again = append(again, r.feed(core.Told{Tell: e, OK: r.tell(ctx, e)})...)
+		}
+	}
+	r.metrics.resolve.Observe(resolved.Sub(start).Seconds())
+	r.metrics.reconcile.Observe(time.Since(start).Seconds())
+	if len(again) == 0 {
+		r.queue.Forget(policy)
+		return
+	}
+	r.keepWaiting(policy, since)
+	r.queue.AddRateLimited(policy)
+}
+
+// parallel bounds the requests for one policy that are under way at once.
+const parallel = 8
+
+// writeAll executes the writes among effects, one phase after another, until one fails. It reports whether there were
+// any, and returns what the core made of the results.
+func (r *runner) writeAll(ctx context.Context, effects []core.Effect) (wrote bool, again []core.Effect) {
+	var phase []core.Write
+	flush := func() {
+		if len(again) == 0 {
+			again = append(again, r.writePhase(ctx, phase)...)
+		}
+		phase = nil
+	}
+	for _, e := range effects {
+		w, ok := e.(core.Write)
+		if !ok {
+			continue
+		}
+		wrote = true
+		if len(phase) > 0 && phase[0].Phase != w.Phase {
+			flush()
+		}
+		phase = append(phase, w)
+	}
+	flush()
+	return wrote, again
+}
+
+// writePhase executes writes side by side.
+func (r *runner) writePhase(ctx context.Context, writes []core.Write) []core.Effect {
+	var mu sync.Mutex
+	var again []core.Effect
+	var group sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for _, w := range writes {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			effects := r.feed(r.write(ctx, w))
+			mu.Lock()
+			defer mu.Unlock()
+			again = append(again, effects...)
+		})
+	}
+	group.Wait()
+	return again
+}
+
+// quiet reports whether err only says that this process is about to end.
+func quiet(err error) bool { return errors.Is(err, context.Canceled) }
