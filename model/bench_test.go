@@ -41,15 +41,26 @@ func BenchmarkNew(b *testing.B) {
 // BenchmarkMillionQueries asks such a cluster about every pair of pods on one port.
 func BenchmarkMillionQueries(b *testing.B) {
 	c := metropolis()
-	m := model.New(c)
-	for b.Loop() {
-		for _, from := range c.Pods {
-			for _, to := range c.Pods {
-				m.Decide(model.Query{
-					From: model.Endpoint{Pod: from}, To: model.Endpoint{Pod: to},
-					PortProto: flow.PortProto{Protocol: flow.TCP, Port: 80},
-				})
+	ask := map[string]func(*model.Model, model.Query){
+		"Decide":  func(m *model.Model, q model.Query) { m.Decide(q) },
+		"Verdict": func(m *model.Model, q model.Query) { m.Verdict(q) },
+	}
+	for name, ask := range ask {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				askAllPairs(model.New(c), c, ask)
 			}
+		})
+	}
+}
+
+func askAllPairs(m *model.Model, c *model.Cluster, ask func(*model.Model, model.Query)) {
+	for _, from := range c.Pods {
+		for _, to := range c.Pods {
+			ask(m, model.Query{
+				From: model.Endpoint{Pod: from}, To: model.Endpoint{Pod: to},
+				PortProto: flow.PortProto{Protocol: flow.TCP, Port: 80},
+			})
 		}
 	}
 }

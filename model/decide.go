@@ -12,32 +12,38 @@ type connection struct {
 // Decide judges a new connection. Where To is the ClusterIP of a Service, it judges what becomes of the connection
 // after translation: see Service.
 func (m *Model) Decide(q Query) Decision {
-	svc := m.services.at(q.To.Addr)
-	if svc == nil || q.Family != 0 && q.Family != flow.FamilyOf(q.To.Addr) {
-		return m.decide(q, false, listRules)
+	if svc := m.serviceOf(&q); svc != nil {
+		_, decisions := m.Service(q.From, svc, q.PortProto, q.Family)
+		return summarize(q, svc, decisions)
 	}
-	return m.decideService(q, svc)
+	return m.decide(q, false, listRules)
 }
 
 func (m *Model) decide(q Query, viaService bool, rules matcher) Decision {
-	from, to := m.ends(q)
-	d := Decision{From: from.name, To: to.name, Tuple: flow.Tuple{Protocol: q.Protocol, DstPort: q.Port}}
-	for _, reason := range []Reason{from.absent(), to.absent()} {
-		if reason != "" {
-			return d.whole(flow.Undefined, reason)
-		}
-	}
-	if reason := meet(&from, &to, q.Family); reason != "" {
+	c, reason := m.connect(q, viaService)
+	d := Decision{From: c.from.name, To: c.to.name}
+	d.Tuple = flow.Tuple{Src: c.from.addr, Dst: c.to.addr, Protocol: q.Protocol, DstPort: q.Port}
+	switch {
+	case reason != "":
 		return d.whole(flow.Undefined, reason)
-	}
-	d.Tuple.Src, d.Tuple.Dst = from.addr, to.addr
-	if from.pod != nil && from.pod == to.pod && !viaService {
+	case c.from.pod != nil && c.from.pod == c.to.pod && !viaService:
 		return d.whole(flow.Allow, Self)
 	}
-	c := connection{from, to, q.PortProto, viaService}
 	d.Egress, d.Ingress = c.judge(flow.Egress, rules), c.judge(flow.Ingress, rules)
 	d.Verdict = both(d.Egress.Verdict, d.Ingress.Verdict)
 	return d
+}
+
+// connect finds both ends and their addresses, or the reason why there is no connection.
+func (m *Model) connect(q Query, viaService bool) (connection, Reason) {
+	c := connection{PortProto: q.PortProto, viaService: viaService}
+	c.from, c.to = m.ends(q)
+	for _, reason := range []Reason{c.from.absent(), c.to.absent()} {
+		if reason != "" {
+			return c, reason
+		}
+	}
+	return c, meet(&c.from, &c.to, q.Family)
 }
 
 // whole is a decision that no half made.
@@ -61,10 +67,7 @@ func both(egress, ingress flow.Verdict) flow.Verdict {
 // judge asks the policies of one end. Traffic is allowed if no policy isolates the pod in this direction, OR if it
 // comes from the pod's own node, OR if a rule of any of the isolating policies matches.
 func (c *connection) judge(dir flow.Direction, rules matcher) Half {
-	subject, peer := &c.from, &c.to
-	if dir == flow.Ingress {
-		subject, peer = peer, subject
-	}
+	subject, peer := c.roles(dir)
 	if subject.pod == nil {
 		return Half{Verdict: flow.Allow, Reason: NotAPod}
 	}
@@ -79,6 +82,14 @@ func (c *connection) judge(dir flow.Direction, rules matcher) Half {
 		h.Verdict, h.Reason = c.outcome(dir, subject, peer, best)
 	}
 	return h
+}
+
+// roles returns the end whose policies are asked in a direction, and the other one.
+func (c *connection) roles(dir flow.Direction) (subject, peer *end) {
+	if dir == flow.Ingress {
+		return &c.to, &c.from
+	}
+	return &c.from, &c.to
 }
 
 // listRules asks every rule of every isolating policy, and lists in h those that match: for certain, if there are any.

@@ -39,6 +39,8 @@ type Endpoint struct {
 	// Addr stands for whoever owns the address: the running pod, else the node, else nobody the cluster knows. A
 	// loopback address is the other end's own.
 	Addr netip.Addr
+	// Service stands for the backends of a Service and the port translation to them; as a destination only.
+	Service *corev1.Service
 }
 
 // Query asks for the verdict on a new connection From → To at Port, in one address family.

@@ -6,7 +6,7 @@ import "github.com/palisade-netpol/palisade/model/flow"
 // match is worked out once per pod, direction, port and family for all peers together, and kept for the next query.
 // Ask port by port, therefore.
 func (m *Model) Verdict(q Query) flow.Verdict {
-	if m.services.at(q.To.Addr) != nil {
+	if m.serviceOf(&q) != nil {
 		return m.Decide(q).Verdict
 	}
 	return m.decide(q, false, m.lookUp).Verdict

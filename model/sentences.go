@@ -17,6 +17,79 @@ func (d Decision) Sentences() []string {
 	return []string{d.sentence(flow.Egress), d.sentence(flow.Ingress)}
 }
 
+// Sentences explains e in plain English: those of the decision, each followed by what nearly matched and by what
+// Palisade's enforcement does where the API leaves the answer open. Backends tell their own.
+func (e Explanation) Sentences() []string {
+	if e.Reason != "" {
+		return withMore([]string{e.wholeSentence()}, e.Enforcement)
+	}
+	var all []string
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		all = append(all, e.sentence(dir))
+		all = append(all, e.Halves[dir].sentences(dir, e.half(dir))...)
+	}
+	return all
+}
+
+// sentences tells what the sentence of h leaves out.
+func (e HalfExplanation) sentences(dir flow.Direction, h Half) []string {
+	var all []string
+	switch {
+	case e.Nearest != nil:
+		all = append(all, e.Nearest.sentence())
+	case len(e.Elsewhere) > 0:
+		all = append(all, fmt.Sprintf("%s %s it for %s only.",
+			policies(e.Elsewhere), agree(len(e.Elsewhere), "selects", "select"), dir.Opposite()))
+	case h.Verdict != flow.Allow && len(h.Rules) == 0:
+		all = append(all, fmt.Sprintf("%s no %s rules at all.", agree(len(h.Isolating), "It has", "They have"), dir))
+	}
+	return withMore(all, e.Enforcement)
+}
+
+func withMore(sentences []string, more string) []string {
+	if more == "" {
+		return sentences
+	}
+	return append(sentences, more)
+}
+
+// sentence says what the rule would need to match.
+func (m *Miss) sentence() string {
+	var misses []string
+	for _, d := range m.Differences {
+		misses = append(misses, "for "+d.phrase())
+	}
+	return fmt.Sprintf("%s rule %d of %s would match but %s.",
+		capital(m.Direction), m.Index+1, m.PolicyRef, strings.Join(misses, "; and "))
+}
+
+func (d Difference) phrase() string {
+	protocol, port, _ := strings.Cut(d.Given, "/")
+	switch d.Of {
+	case OfProtocol:
+		return fmt.Sprintf("protocol %s: it allows %s", protocol, list(d.Allowed))
+	case OfPort:
+		return fmt.Sprintf("port %s: it allows %s", port, list(d.Allowed))
+	case OfProtocolAndPort:
+		return fmt.Sprintf("%s: it allows %s", d.Given, list(d.Allowed))
+	}
+	what, among := "the peer", ""
+	if d.Of == OfExcept {
+		what = "the except " + d.Except
+	}
+	if len(d.Allowed) > 1 {
+		among = fmt.Sprintf(" (the nearest of %d peers)", len(d.Allowed))
+	}
+	return fmt.Sprintf("%s: it allows %s%s, and %s", what, d.Nearest, among, d.Given)
+}
+
+func (d Decision) half(dir flow.Direction) Half {
+	if dir == flow.Ingress {
+		return d.Ingress
+	}
+	return d.Egress
+}
+
 func (d Decision) wholeSentence() string {
 	port := flow.PortProto{Protocol: d.Tuple.Protocol, Port: d.Tuple.DstPort}
 	switch d.Reason {
@@ -43,9 +116,9 @@ func (d Decision) wholeSentence() string {
 }
 
 func (d Decision) sentence(dir flow.Direction) string {
-	h, subject, peer := d.Egress, d.From, d.To
+	h, subject, peer := d.half(dir), d.From, d.To
 	if dir == flow.Ingress {
-		h, subject, peer = d.Ingress, d.To, d.From
+		subject, peer = peer, subject
 	}
 	return fmt.Sprintf("%s of %s is %s: %s.", capital(dir.String()), subject, past(h.Verdict), d.because(h, dir, peer))
 }

@@ -56,6 +56,20 @@ func clusterIPs(svc *corev1.Service) []netip.Addr {
 	return parseAddrs(append(slices.Clone(svc.Spec.ClusterIPs), svc.Spec.ClusterIP))
 }
 
+// serviceOf returns the Service that q leads to and, where its ClusterIP says so, sets the family of q; nil if there is
+// none, or none in the family asked for.
+func (m *Model) serviceOf(q *Query) *corev1.Service {
+	if q.To.Service != nil {
+		return q.To.Service
+	}
+	svc := m.services.at(q.To.Addr)
+	if svc == nil || q.Family != 0 && q.Family != flow.FamilyOf(q.To.Addr) {
+		return nil
+	}
+	q.Family = flow.FamilyOf(q.To.Addr)
+	return svc
+}
+
 // Service judges a connection to port p of svc's ClusterIP. Policies see the packet as it is after the address
 // translation, with the address and port of a backend (the API leaves it open whether they may also see it before), so
 // there is one decision per backend, sorted by address and port. The verdict is theirs where they agree, else
@@ -63,12 +77,26 @@ func clusterIPs(svc *corev1.Service) []netip.Addr {
 func (m *Model) Service(
 	from Endpoint, svc *corev1.Service, p flow.PortProto, f flow.Family,
 ) (flow.Verdict, []Decision) {
+	queries, nowhere := m.route(from, svc, p, f)
+	if len(queries) == 0 {
+		return nowhere.Verdict, []Decision{nowhere}
+	}
+	decisions := make([]Decision, 0, len(queries))
+	for _, q := range queries {
+		decisions = append(decisions, m.decide(q, true, listRules))
+	}
+	return agreed(decisions), decisions
+}
+
+// route returns the connections that one to a Service becomes, one for each backend, or, where it leads nowhere, the
+// decision that says so.
+func (m *Model) route(from Endpoint, svc *corev1.Service, p flow.PortProto, f flow.Family) ([]Query, Decision) {
 	client, _ := m.ends(Query{From: from, To: from})
 	family, reason := serviceFamily(&client, clusterIPs(svc), f)
 	if reason == "" {
 		var backends []backend
 		if backends, reason = m.services.backends(svc, p, family, client.host); reason == "" {
-			return m.judgeBackends(from, svc, backends, p.Protocol, family)
+			return m.toBackends(from, backends, p.Protocol, family), Decision{}
 		}
 	}
 	d := Decision{From: client.name, To: serviceName(svc), Tuple: flow.Tuple{Protocol: p.Protocol, DstPort: p.Port}}
@@ -76,31 +104,33 @@ func (m *Model) Service(
 	if reason == NotRunning || reason == NoAddress || reason == NoCommonFamily {
 		v = flow.Undefined
 	}
-	return v, []Decision{d.whole(v, reason)}
+	return nil, d.whole(v, reason)
 }
 
-func (m *Model) judgeBackends(
-	from Endpoint, svc *corev1.Service, backends []backend, proto flow.Protocol, f flow.Family,
-) (flow.Verdict, []Decision) {
-	decisions := make([]Decision, 0, len(backends))
+func (m *Model) toBackends(from Endpoint, backends []backend, proto flow.Protocol, f flow.Family) []Query {
+	queries := make([]Query, 0, len(backends))
 	for _, b := range backends {
-		decisions = append(decisions, m.decide(Query{
+		queries = append(queries, Query{
 			From: from, To: m.endpoint(b), PortProto: flow.PortProto{Protocol: proto, Port: b.port}, Family: f,
-		}, true, listRules))
+		})
 	}
-	for _, d := range decisions[1:] {
+	return queries
+}
+
+// agreed returns the verdict that all decisions give, undefined if there is none.
+func agreed(decisions []Decision) flow.Verdict {
+	for _, d := range decisions {
 		if d.Verdict != decisions[0].Verdict {
-			return flow.Undefined, decisions
+			return flow.Undefined
 		}
 	}
-	return decisions[0].Verdict, decisions
+	return decisions[0].Verdict
 }
 
-// decideService is Service in the form of one decision: the first backend's, where all get the same verdict.
-func (m *Model) decideService(q Query, svc *corev1.Service) Decision {
-	v, decisions := m.Service(q.From, svc, q.PortProto, flow.FamilyOf(q.To.Addr))
+// summarize makes one decision of those on a Service's backends: the first, where all get the same verdict.
+func summarize(q Query, svc *corev1.Service, decisions []Decision) Decision {
 	d := decisions[0]
-	if v == d.Verdict {
+	if agreed(decisions) == d.Verdict {
 		return d
 	}
 	differ := Decision{From: d.From, To: serviceName(svc)}
