@@ -26,6 +26,13 @@ type Config struct {
 	Log       *slog.Logger // default: slog.Default()
 }
 
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
 // Pod is a pod of the node.
 type Pod = enforce.Pod
 
@@ -39,9 +46,7 @@ type Agent struct {
 
 // Open finds what an earlier agent left at the pins, or loads it. Nothing that is enforced changes.
 func Open(_ context.Context, cfg Config) (*Agent, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
+	cfg = cfg.withDefaults()
 	node, err := bpf.Open(bpf.Options{Dir: cfg.Pins, Capacity: cfg.Capacity, Mode: cfg.Mode})
 	if err != nil {
 		return nil, err

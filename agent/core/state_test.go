@@ -95,7 +95,9 @@ func (r *rig) up(links ...core.Link) {
 	r.asked = nil
 }
 
-func veth(ifindex uint32, name string) core.Link { return core.Link{Ifindex: ifindex, Name: name, Veth: true} }
+func veth(ifindex uint32, name string) core.Link {
+	return core.Link{Ifindex: ifindex, Name: name, Veth: true}
+}
 
 func introduce(ifindex uint32) core.Introduce {
 	return core.Introduce{Pod: bpf.Pod{Ifindex: ifindex, MayRoute: true}}

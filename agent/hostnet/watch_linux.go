@@ -1,0 +1,158 @@
+package hostnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+)
+
+// receiveBuffer is room for the notifications of some thousand interfaces, in bytes.
+const receiveBuffer = 1 << 20
+
+// Watch tells what there is, as one HostListed, and then what changes, until ctx is done or notifications were lost. In
+// that case it returns an error and may be called again.
+func Watch(ctx context.Context, tell func(core.Input)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := watch{links: make(chan netlink.LinkUpdate, 64), routes: make(chan netlink.RouteUpdate, 64), tell: tell}
+	if err := w.subscribe(ctx, cancel); err != nil {
+		return err
+	}
+	host, err := list()
+	if err != nil {
+		return err
+	}
+	tell(host)
+	return w.run(ctx)
+}
+
+type watch struct {
+	links  chan netlink.LinkUpdate
+	routes chan netlink.RouteUpdate
+	tell   func(core.Input)
+}
+
+// subscribe begins to receive; lost is called when notifications may have been lost.
+func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) error {
+	err := netlink.LinkSubscribeWithOptions(w.links, ctx.Done(), netlink.LinkSubscribeOptions{
+		ErrorCallback: lost, ReceiveBufferSize: receiveBuffer,
+	})
+	if err != nil {
+		return fmt.Errorf("watch interfaces: %w", err)
+	}
+	err = netlink.RouteSubscribeWithOptions(w.routes, ctx.Done(), netlink.RouteSubscribeOptions{
+		ErrorCallback: lost, ReceiveBufferSize: receiveBuffer,
+	})
+	if err != nil {
+		return fmt.Errorf("watch routes: %w", err)
+	}
+	return nil
+}
+
+var errClosed = errors.New("the kernel closed the subscription")
+
+func (w *watch) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case u, ok := <-w.links:
+			if !ok {
+				return errClosed
+			}
+			w.link(u)
+		case u, ok := <-w.routes:
+			if !ok {
+				return errClosed
+			}
+			w.route(u)
+		}
+	}
+}
+
+func (w *watch) link(u netlink.LinkUpdate) {
+	if u.Header.Type == unix.RTM_DELLINK {
+		w.tell(core.LinkGone{Ifindex: uint32(u.Attrs().Index)})
+		return
+	}
+	w.tell(core.LinkSeen{Link: linkOf(u.Link)})
+}
+
+func (w *watch) route(u netlink.RouteUpdate) {
+	r, ok := routeOf(u.Route)
+	switch {
+	case !ok:
+	case u.Type == unix.RTM_DELROUTE:
+		w.tell(core.RouteGone{Route: r})
+	default:
+		w.tell(core.RouteSeen{Route: r})
+	}
+}
+
+// list reads all interfaces and the routes to single addresses.
+func list() (core.HostListed, error) {
+	var host core.HostListed
+	links, err := netlink.LinkList()
+	if err != nil {
+		return host, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		host.Links = append(host.Links, linkOf(l))
+	}
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return host, fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if route, ok := routeOf(r); ok {
+			host.Routes = append(host.Routes, route)
+		}
+	}
+	return host, nil
+}
+
+func linkOf(l netlink.Link) core.Link {
+	return core.Link{Ifindex: uint32(l.Attrs().Index), Name: l.Attrs().Name, Veth: l.Type() == "veth"}
+}
+
+// routeOf reads a route of the main table to a single address that lies on the interface itself.
+func routeOf(r netlink.Route) (core.Route, bool) {
+	if r.Dst == nil || r.LinkIndex == 0 || r.Gw != nil || r.Table != unix.RT_TABLE_MAIN {
+		return core.Route{}, false
+	}
+	addr, ok := netip.AddrFromSlice(r.Dst.IP)
+	ones, bits := r.Dst.Mask.Size()
+	if !ok || bits == 0 || ones != bits {
+		return core.Route{}, false
+	}
+	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex)}, true
+}
+
+// ByName finds an interface.
+func ByName(name string) (core.Link, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return core.Link{}, fmt.Errorf("interface %s: %w", name, err)
+	}
+	return linkOf(l), nil
+}
+
+// ByRoute finds the interface that leads to an address.
+func ByRoute(addr netip.Addr) (core.Link, error) {
+	routes, err := netlink.RouteGet(net.IP(addr.AsSlice()))
+	if err != nil || len(routes) == 0 {
+		return core.Link{}, errors.Join(fmt.Errorf("no route to %s", addr), err)
+	}
+	l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return core.Link{}, fmt.Errorf("interface to %s: %w", addr, err)
+	}
+	return linkOf(l), nil
+}

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/agent/metrics"
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/enforce"
+)
+
+// kernel runs the effects that change the kernel. Those on tables and those on interfaces are run side by side, because
+// attaching waits for running programs; each kind is run one at a time, in order.
+type kernel struct {
+	node     *bpf.Node
+	hooks    hook.Hooks
+	capacity bpf.Capacity
+	metrics  *metrics.Metrics
+	log      *slog.Logger
+}
+
+// restored reads what an earlier agent left.
+func (k *kernel) restored() (core.Restored, error) {
+	in := core.Restored{Pods: k.node.Pods()}
+	pinned, err := k.hooks.Attached()
+	if err != nil {
+		return in, err
+	}
+	candidates := map[uint32]bool{}
+	for _, ifindex := range pinned {
+		in.Pinned = append(in.Pinned, uint32(ifindex))
+		candidates[uint32(ifindex)] = true
+	}
+	for _, p := range in.Pods {
+		candidates[p.Ifindex] = true
+	}
+	for ifindex := range candidates {
+		ok, err := k.hooks.Has(int(ifindex))
+		if err != nil {
+			return in, err
+		}
+		if ok {
+			in.Attached = append(in.Attached, ifindex)
+		}
+	}
+	return in, nil
+}
+
+// tables runs an effect on the tables.
+func (k *kernel) tables(e core.Effect) core.Input {
+	switch e := e.(type) {
+	case core.Program:
+		return k.program(e)
+	case core.Introduce:
+		return core.Introduced{Ifindex: e.Pod.Ifindex, Err: k.failed("introduce", k.node.Introduce(e.Pod))}
+	default:
+		return core.Pruned{Err: k.failed("prune", k.node.RemoveStale())}
+	}
+}
+
+// interfaces runs an effect on an interface.
+func (k *kernel) interfaces(e core.Effect) core.Input {
+	if a, ok := e.(core.Attach); ok {
+		return core.Attached{Ifindex: a.Ifindex, Err: k.failed("attach", k.hooks.Attach(int(a.Ifindex)))}
+	}
+	d := e.(core.Detach)
+	return core.Detached{Ifindex: d.Ifindex, Err: k.failed("detach", k.hooks.Detach(int(d.Ifindex)))}
+}
+
+// program compiles and writes.
+func (k *kernel) program(e core.Program) core.Input {
+	start := time.Now()
+	built, err := enforce.Build(e.Input, k.capacity)
+	if err != nil {
+		return core.Programmed{Err: k.failed("compile", fmt.Errorf("compile: %w", err))}
+	}
+	stats, err := k.node.Sync(built.Image)
+	if err != nil {
+		return core.Programmed{Err: k.failed("write", fmt.Errorf("write tables: %w", err)), Conditions: built.Conditions}
+	}
+	latency := time.Duration(0)
+	if stats.Switched && !e.Since.IsZero() {
+		latency = time.Since(e.Since)
+	}
+	k.metrics.Enforced(time.Since(start), stats, k.node.Usage(), latency)
+	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", stats.TableWrites,
+		"podWrites", stats.PodWrites, "switched", stats.Switched, "epoch", k.node.Epoch())
+	return core.Programmed{Conditions: built.Conditions}
+}
+
+// failed counts and logs an error of a step, and passes it on.
+func (k *kernel) failed(step string, err error) error {
+	if err != nil {
+		k.metrics.Failed(step)
+		k.log.Warn("failed, and will be tried again", "step", step, "error", err)
+	}
+	return err
+}
+
+// close lets go of the kernel's objects. What is enforced stays enforced.
+func (k *kernel) close(err error) error { return errors.Join(err, k.node.Close()) }

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// newReflector returns what lists and watches the PolicyEndpoints of all namespaces, again and again when the connection
+// breaks, and gives them to a sink.
+func newReflector(cfg *rest.Config, s *sink, log *slog.Logger) (*cache.Reflector, error) {
+	client, err := endpointClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	lw := cache.NewListWatchFromClient(client, v1alpha1.Resource, "", fields.Everything())
+	logger := logr.FromSlogHandler(log.Handler())
+	return cache.NewReflectorWithOptions(lw, &v1alpha1.PolicyEndpoint{}, s, cache.ReflectorOptions{
+		Name:    "policyendpoints",
+		Logger:  &logger,
+		Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 10 * time.Second},
+	}), nil
+}
+
+// endpointClient speaks to the API server about PolicyEndpoints, and about nothing else.
+func endpointClient(cfg *rest.Config) (*rest.RESTClient, error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	cfg = rest.CopyConfig(cfg)
+	gv := v1alpha1.GroupVersion()
+	cfg.GroupVersion, cfg.APIPath = &gv, "/apis"
+	cfg.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	client, err := rest.RESTClientFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client of the API server: %w", err)
+	}
+	return client, nil
+}
+
+// sink is where a Reflector puts what it receives: it keeps nothing, and passes on what the node needs of it.
+type sink struct {
+	node []netip.Addr
+	tell func(core.Input)
+}
+
+func (s *sink) strip(obj any) (*v1alpha1.PolicyEndpoint, error) {
+	pe, ok := obj.(*v1alpha1.PolicyEndpoint)
+	if !ok {
+		return nil, fmt.Errorf("the API server sent a %T", obj)
+	}
+	return core.Strip(pe, s.node), nil
+}
+
+// Add implements cache.ReflectorStore.
+func (s *sink) Add(obj any) error { return s.Update(obj) }
+
+// Update implements cache.ReflectorStore.
+func (s *sink) Update(obj any) error {
+	pe, err := s.strip(obj)
+	if err == nil {
+		s.tell(core.Changed{Object: pe})
+	}
+	return err
+}
+
+// Delete implements cache.ReflectorStore.
+func (s *sink) Delete(obj any) error {
+	pe, err := s.strip(obj)
+	if err == nil {
+		s.tell(core.Deleted{Name: core.Name{Namespace: pe.Namespace, Name: pe.Name}})
+	}
+	return err
+}
+
+// Replace implements cache.ReflectorStore.
+func (s *sink) Replace(list []any, _ string) error {
+	all := core.Listed{Objects: make([]*v1alpha1.PolicyEndpoint, len(list))}
+	for i, obj := range list {
+		var err error
+		if all.Objects[i], err = s.strip(obj); err != nil {
+			return err
+		}
+	}
+	s.tell(all)
+	return nil
+}
+
+// Resync implements cache.ReflectorStore.
+func (*sink) Resync() error { return nil }
+
+// Transformer implements cache.TransformingStore: a long list is stripped while it arrives.
+func (s *sink) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) { return s.strip(obj) }
+}

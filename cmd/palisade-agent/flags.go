@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/palisade-netpol/palisade/agent"
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+)
+
+// flags are what the command line says.
+type flags struct {
+	kubeconfig, pins, nodeIPs, mode, hook, finder, prefixes string
+	socket, listen                                          string
+	startTimeout                                            time.Duration
+	pprof                                                   bool
+	level                                                   slog.Level
+}
+
+func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flags, error) {
+	var f flags
+	fs := flag.NewFlagSet("palisade-agent", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"`file` with the API server's address and credentials (default: those of the pod's service account)")
+	fs.StringVar(&f.nodeIPs, "node-ips", getenv("NODE_IPS"),
+		"`addresses` of the node, separated by commas (default: environment variable NODE_IPS, set it from status.hostIPs)")
+	fs.StringVar(&f.pins, "pins", "/sys/fs/bpf/palisade", "`directory` on a BPF file system to pin programs and tables in")
+	fs.StringVar(&f.mode, "mode", "standard",
+		"what a pod is that no known policy selects yet: open (\"standard\") or closed (\"strict\")")
+	fs.StringVar(&f.hook, "hook", "auto", "where programs are attached: tcx, clsact, or auto: tcx if the kernel has it")
+	fs.StringVar(&f.finder, "finder", "auto",
+		"how the interface of a pod is found: by the VPC CNI's rule of names (\"name\"), by route, or auto: by name, else by route")
+	fs.StringVar(&f.prefixes, "interface-prefixes", "eni,vlan",
+		"`prefixes`, separated by commas, of the names of interfaces that are filtered from the moment they exist")
+	fs.StringVar(&f.socket, "socket", "/run/palisade/agent.sock", "`path` of the socket for palisade-cni; empty for none")
+	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second, "how long the start of a pod may wait for its policies")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
+	fs.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
+	fs.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	return &f, nil
+}
+
+// options checks the flags, and reports all that is wrong with them.
+func (f *flags) options(log *slog.Logger) (agent.Options, error) {
+	o := agent.Options{
+		Config:       agent.Config{Pins: f.pins, Log: log},
+		LinkPrefixes: splitList(f.prefixes),
+		Socket:       f.socket, StartTimeout: f.startTimeout, Listen: f.listen, Pprof: f.pprof,
+	}
+	var errs []error
+	note := func(err error) { errs = append(errs, err) }
+	var err error
+	o.NodeAddrs, err = parseAddrs(f.nodeIPs)
+	note(err)
+	o.Mode, err = choose("mode", f.mode, map[string]bpf.Mode{"standard": bpf.Standard, "strict": bpf.Strict})
+	note(err)
+	o.Hook, err = choose("hook", f.hook, map[string]hook.Mode{"auto": hook.Auto, "tcx": hook.TCX, "clsact": hook.Clsact})
+	note(err)
+	byName := core.ByName{Prefixes: o.LinkPrefixes}
+	o.Finder, err = choose("finder", f.finder, map[string]core.Finder{
+		"name": byName, "route": core.ByRoute{}, "auto": core.FirstOf{byName, core.ByRoute{}},
+	})
+	note(err)
+	if f.pins == "" {
+		note(errors.New("-pins: a directory is needed, so that policies outlive the agent"))
+	}
+	o.API, err = f.api()
+	note(err)
+	return o, errors.Join(errs...)
+}
+
+func (f *flags) api() (*rest.Config, error) {
+	if f.kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+}
+
+func choose[T any](name, value string, choices map[string]T) (T, error) {
+	v, ok := choices[value]
+	if !ok {
+		return v, fmt.Errorf("-%s: unknown choice %q", name, value)
+	}
+	return v, nil
+}
+
+func parseAddrs(text string) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, s := range splitList(text) {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("-node-ips: %w", err)
+		}
+		addrs = append(addrs, a.Unmap())
+	}
+	if len(addrs) == 0 {
+		return nil, errors.New("-node-ips: the node's addresses are needed to tell its pods from others")
+	}
+	return addrs, nil
+}
+
+// splitList splits at commas and drops empty parts.
+func splitList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
