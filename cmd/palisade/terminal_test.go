@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -174,6 +175,30 @@ func TestProgressIsOneLineOnALiveTerminal(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, b.String()); diff != "" {
 			t.Errorf("live %v (-want +got):\n%s", live, diff)
+		}
+	}
+}
+
+func TestWhyIsWrappedForPeopleOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "two.yaml")
+	if err := os.WriteFile(file, []byte(`
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Pod, metadata: {name: a}, status: {podIP: 10.0.0.1}}
+- {apiVersion: v1, kind: Pod, metadata: {name: b}, status: {podIP: 10.0.0.2}}
+- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny}, spec: {}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, person := range []bool{true, false} {
+		w, out, stderr := testWorld()
+		w.out.wrap = person
+		if code := execute(t.Context(), w, []string{"palisade", "why", "-f", file, "default/a", "default/b", "TCP/80"}); code != 0 {
+			t.Fatal(stderr)
+		}
+		if fits := widest(out.String()) <= 80; fits != person || strings.Count(out.String(), "Ingress of default/b") != 1 {
+			t.Errorf("for a person: %v\n%s", person, out)
 		}
 	}
 }

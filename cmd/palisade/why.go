@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,12 +19,16 @@ func newWhy(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "why -f PATH... FROM TO PROTOCOL/PORT",
 		Short: "Explain the verdict on one connection",
-		Long: `Say whether FROM may open a connection to TO, and which policies and rules decide it.
+		Long: `Say whether FROM may open a connection to TO, and why: for egress of FROM and for ingress of TO, which
+policies select the pod and which rule allows the connection, or which rule nearly does and what it misses. Where the
+Kubernetes API leaves the answer open, say which freedom it gives and what Palisade's enforcement does.
 
-FROM and TO are namespace/pod, node/NAME or an IP address; the ClusterIP of a Service stands for its backends. The exit
-code is 0 whatever the verdict is.`,
+FROM and TO are namespace/pod, node/NAME or an IP address. TO may also be a Service, svc/NAMESPACE/NAME or its
+ClusterIP, and PORT the Service's port: each backend gets its own verdict. The exit code is 0 whatever the verdict is.`,
 		Example: `  palisade why -f app.yaml default/client-one default/demo-app TCP/80
   palisade why -f app.yaml node/worker-1 default/demo-app TCP/80 -o json
+  palisade why -f app.yaml default/client-one svc/default/demo TCP/80
+  palisade why --context prod shop/web kube-system/coredns-0 UDP/53
   palisade why -f app.yaml 203.0.113.7 default/demo-app TCP/80`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 3 {
@@ -50,14 +55,13 @@ func printWhy(w *world, in input, from, to, port string) error {
 	if query.From, err = endpoint(cluster, from); err != nil {
 		return err
 	}
+	if query.From.Service != nil {
+		return fmt.Errorf("FROM is a Service, %q, but connections come from pods, nodes or addresses", from)
+	}
 	if query.To, err = endpoint(cluster, to); err != nil {
 		return err
 	}
-	decision := model.New(cluster).Decide(query)
-	if in.output == "json" {
-		return writeJSON(w.out, newExplanation(decision, probe))
-	}
-	return writeWhy(w.out, decision, from, to, probe)
+	return writeWhy(w.out, in.output, model.New(cluster).Explain(query), from, to, probe)
 }
 
 // endpoint finds what one argument names.
@@ -65,14 +69,27 @@ func endpoint(c *model.Cluster, name string) (model.Endpoint, error) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return model.Endpoint{Addr: addr}, nil
 	}
-	namespace, rest, ok := strings.Cut(name, "/")
+	words := strings.Split(name, "/")
 	switch {
-	case !ok || namespace == "" || rest == "":
-		return model.Endpoint{}, fmt.Errorf("%q is neither namespace/pod nor node/NAME nor an IP address", name)
-	case namespace == "node":
-		return findNode(c.Nodes, rest)
+	case slices.Contains(words, ""):
+	case len(words) == 3 && (words[0] == "svc" || words[0] == "service"):
+		return findService(c.Services, words[1], words[2])
+	case len(words) == 2 && words[0] == "node":
+		return findNode(c.Nodes, words[1])
+	case len(words) == 2:
+		return findPod(c.Pods, words[0], words[1])
 	}
-	return findPod(c.Pods, namespace, rest)
+	return model.Endpoint{}, fmt.Errorf(
+		"%q is neither namespace/pod nor node/NAME nor svc/NAMESPACE/NAME nor an IP address", name)
+}
+
+func findService(services []*corev1.Service, namespace, name string) (model.Endpoint, error) {
+	for _, s := range services {
+		if s.Namespace == namespace && s.Name == name {
+			return model.Endpoint{Service: s}, nil
+		}
+	}
+	return model.Endpoint{}, fmt.Errorf("there is no Service %q in namespace %q in the input", name, namespace)
 }
 
 func findNode(nodes []*corev1.Node, name string) (model.Endpoint, error) {
@@ -91,47 +108,4 @@ func findPod(pods []*corev1.Pod, namespace, name string) (model.Endpoint, error)
 		}
 	}
 	return model.Endpoint{}, fmt.Errorf("there is no pod %q in namespace %q in the input", name, namespace)
-}
-
-func writeWhy(t terminal, d model.Decision, from, to string, probe flow.PortProto) error {
-	p := paint(t.color)
-	verdict := p.bold(p.cell(d.Verdict.Cell(), false, d.Verdict.String()))
-	lines := append([]string{fmt.Sprintf("%s: %s → %s %s", verdict, from, to, probe)}, d.Sentences()...)
-	_, err := fmt.Fprintln(t, strings.Join(lines, "\n  "))
-	return err
-}
-
-// explanation is the JSON form of a decision. Rules are there even if there are none.
-type explanation struct {
-	Verdict     flow.Verdict `json:"verdict"`
-	Reason      model.Reason `json:"reason,omitempty"`
-	From        string       `json:"from"`
-	To          string       `json:"to"`
-	Protocol    string       `json:"protocol"`
-	Port        uint16       `json:"port"`
-	Egress      half         `json:"egress"`
-	Ingress     half         `json:"ingress"`
-	Explanation []string     `json:"explanation"`
-}
-
-type half struct {
-	Verdict   flow.Verdict      `json:"verdict"`
-	Reason    model.Reason      `json:"reason"`
-	Isolating []model.PolicyRef `json:"isolating"`
-	Rules     []model.RuleRef   `json:"rules"`
-}
-
-func newExplanation(d model.Decision, probe flow.PortProto) explanation {
-	return explanation{
-		Verdict: d.Verdict, Reason: d.Reason, From: d.From, To: d.To,
-		Protocol: probe.Protocol.String(), Port: probe.Port,
-		Egress: newHalf(d.Egress), Ingress: newHalf(d.Ingress), Explanation: d.Sentences(),
-	}
-}
-
-func newHalf(h model.Half) half {
-	return half{
-		Verdict: h.Verdict, Reason: h.Reason,
-		Isolating: append([]model.PolicyRef{}, h.Isolating...), Rules: append([]model.RuleRef{}, h.Rules...),
-	}
 }

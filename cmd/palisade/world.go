@@ -29,6 +29,7 @@ type terminal struct {
 	io.Writer
 	color bool // colours are wanted and shown
 	live  bool // a line may be overwritten
+	wrap  bool // a person reads it: long sentences are wrapped; programs get a line for each
 	width int  // columns
 }
 
@@ -47,6 +48,7 @@ func openTerminal(f *os.File, getenv func(string) string) terminal {
 	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 		t.width = width
 	}
+	t.wrap = true
 	t.live = getenv("TERM") != "dumb"
 	t.color = t.live && getenv("NO_COLOR") == ""
 	return t
