@@ -2,6 +2,9 @@
 BACKEND  ?= auto
 SCENARIO ?=
 OUT      ?= out
+DURATION ?= 1m
+SEED     ?= 0
+CELLS    ?= 0
 GO       ?= go
 
 .DEFAULT_GOAL := help
@@ -21,6 +24,10 @@ test: ## run all tests (as root also those that need the kernel)
 .PHONY: scenarios
 scenarios: ## replay the scenarios; BACKEND=auto|sim|netns SCENARIO=pattern
 	@$(GO) build -o bin/palisade ./cmd/palisade && bin/palisade scenarios run --backend $(BACKEND) --run '$(SCENARIO)' --out $(OUT)
+
+.PHONY: soak
+soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000
+	@$(GO) run ./hack/soak -duration $(DURATION) -seed $(SEED) -cells $(CELLS) -out $(OUT)
 
 .PHONY: bench
 bench: ## measure the datapath and the model

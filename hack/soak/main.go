@@ -1,0 +1,56 @@
+// Command soak draws random clusters, one per seed, and asks the model, the compiled tables and, as root, the kernel
+// about every connection in them, for as long as it is told. Where they are not of one opinion it cuts the cluster down
+// to what matters and writes it as manifests, so that it can be looked at with "palisade matrix" and "palisade why".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+// options say how long to go on, where to begin, and where failures go. Whatever limit is reached first ends it.
+type options struct {
+	duration time.Duration
+	cells    int // 0: no limit
+	seed     int // 0: one that the clock chooses
+	failures int // give up after so many
+	out      string
+}
+
+func run(ctx context.Context, stdout io.Writer, args []string) error {
+	var o options
+	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
+	flags.DurationVar(&o.duration, "duration", time.Minute, "how long to go on")
+	flags.IntVar(&o.cells, "cells", 0, "end after so many cells; 0: when the time is over")
+	flags.IntVar(&o.seed, "seed", 0, "the first cluster's seed, those after it count up; 0: by the clock")
+	flags.IntVar(&o.failures, "failures", 3, "give up after so many differences")
+	flags.StringVar(&o.out, "out", "out", "where reproductions are written")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if o.seed == 0 {
+		o.seed = int(time.Now().Unix())
+	}
+	s, err := newSoak(ctx, stdout, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx), s.close())
+}
