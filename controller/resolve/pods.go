@@ -43,7 +43,7 @@ func (x *Index) replacePod(key types.NamespacedName, now *pod) []types.Namespace
 		joined = now.selections
 	}
 	for _, s := range left {
-		touched.usersOf(s, moved || !slices.Contains(joined, s))
+		touched.usersOf(s, !slices.Contains(joined, s))
 	}
 	for _, s := range joined {
 		touched.usersOf(s, moved || !slices.Contains(left, s))
