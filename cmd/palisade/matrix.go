@@ -51,7 +51,7 @@ func printMatrix(ctx context.Context, w *world, flags matrixFlags) error {
 	if err != nil {
 		return err
 	}
-	cluster, family, err := flags.load(w)
+	cluster, family, err := flags.load(ctx, w)
 	if err != nil {
 		return err
 	}

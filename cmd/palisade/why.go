@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,7 +18,7 @@ import (
 func newWhy(w *world) *cobra.Command {
 	var in input
 	c := &cobra.Command{
-		Use:   "why -f PATH... FROM TO PROTOCOL/PORT",
+		Use:   "why (-f PATH... | --context NAME) FROM TO PROTOCOL/PORT",
 		Short: "Explain the verdict on one connection",
 		Long: `Say whether FROM may open a connection to TO, and why: for egress of FROM and for ingress of TO, which
 policies select the pod and which rule allows the connection, or which rule nearly does and what it misses. Where the
@@ -36,18 +37,20 @@ ClusterIP, and PORT the Service's port: each backend gets its own verdict. The e
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return printWhy(w, in, args[0], args[1], args[2]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return printWhy(c.Context(), w, in, args[0], args[1], args[2])
+		},
 	}
 	in.register(c, "text", "json")
 	return c
 }
 
-func printWhy(w *world, in input, from, to, port string) error {
+func printWhy(ctx context.Context, w *world, in input, from, to, port string) error {
 	probe, err := flow.ParsePortProto(port)
 	if err != nil {
 		return err
 	}
-	cluster, family, err := in.load(w)
+	cluster, family, err := in.load(ctx, w)
 	if err != nil {
 		return err
 	}
