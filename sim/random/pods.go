@@ -27,8 +27,8 @@ const (
 var lives = []life{running, running, running, running, running, running, terminating, onHostNetwork, completed, failed,
 	starting, pending}
 
-// pod draws pod number i, whose addresses end in i if it runs.
-func (d *drawing) pod(i int) *corev1.Pod {
+// Pod draws pod number i, whose addresses end in i if it runs. (A drawn cluster has no number above 7.)
+func (d *Drawing) Pod(i int) *corev1.Pod {
 	name := fmt.Sprintf("p%d", i)
 	node := rapid.SampledFrom(d.hosts).Draw(d.T, name+" node")
 	p := &corev1.Pod{
@@ -49,7 +49,7 @@ func (d *drawing) pod(i int) *corev1.Pod {
 }
 
 // live gives the pod its phase and its addresses.
-func (d *drawing) live(p *corev1.Pod, i int) {
+func (d *Drawing) live(p *corev1.Pod, i int) {
 	switch rapid.SampledFrom(lives).Draw(d.T, p.Name+" life") {
 	case terminating:
 		p.DeletionTimestamp = &metav1.Time{}
@@ -76,14 +76,14 @@ func (d *drawing) live(p *corev1.Pod, i int) {
 	p.Status.PodIP = p.Status.PodIPs[0].IP
 }
 
-func (d *drawing) addresses(name string, i int) []corev1.PodIP {
+func (d *Drawing) addresses(name string, i int) []corev1.PodIP {
 	v4, v6 := corev1.PodIP{IP: fmt.Sprintf("10.1.0.%d", i)}, corev1.PodIP{IP: fmt.Sprintf("fd00:1::%x", i)}
 	return rapid.SampledFrom([][]corev1.PodIP{{v4, v6}, {v4}, {v6}, {v6, v4}}).Draw(d.T, name+" addresses")
 }
 
 // drawContainers declares ports in ordinary containers, sidecars and plain init containers; a name is unique in its
 // container only.
-func (d *drawing) drawContainers(p *corev1.Pod) {
+func (d *Drawing) drawContainers(p *corev1.Pod) {
 	p.Spec.Containers = []corev1.Container{d.container(p.Name, "c")}
 	if rapid.IntRange(0, 3).Draw(d.T, p.Name+" has another container") == 3 {
 		p.Spec.Containers = append(p.Spec.Containers, d.container(p.Name, "d"))
@@ -98,7 +98,7 @@ func (d *drawing) drawContainers(p *corev1.Pod) {
 	}
 }
 
-func (d *drawing) container(pod, name string) corev1.Container {
+func (d *Drawing) container(pod, name string) corev1.Container {
 	c := corev1.Container{Name: name, Image: "none"}
 	for _, portName := range portNames {
 		if rapid.Bool().Draw(d.T, pod+"/"+name+" declares "+portName) {

@@ -32,7 +32,8 @@ var blocks = []struct {
 	{"2001:db8::/33", []string{"2001:db8::/64", "2001:db8::7/128"}},
 }
 
-func (d *drawing) policy(i int) *networkingv1.NetworkPolicy {
+// Policy draws policy number i.
+func (d *Drawing) Policy(i int) *networkingv1.NetworkPolicy {
 	name := fmt.Sprintf("np%d", i)
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
 		Name: name, Namespace: rapid.SampledFrom(d.homes).Draw(d.T, name+" namespace"), UID: types.UID("uid-" + name),
@@ -42,23 +43,15 @@ func (d *drawing) policy(i int) *networkingv1.NetworkPolicy {
 		nil, {}, {"Ingress"}, {"Egress"}, {"Ingress", "Egress"},
 	}).Draw(d.T, name+" types")
 	for range rapid.IntRange(0, 3).Draw(d.T, name+" ingress rules") {
-		np.Spec.Ingress = append(np.Spec.Ingress, d.ingressRule())
+		np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: d.Peers(), Ports: d.Ports()})
 	}
 	for range rapid.IntRange(0, 3).Draw(d.T, name+" egress rules") {
-		np.Spec.Egress = append(np.Spec.Egress, d.egressRule())
+		np.Spec.Egress = append(np.Spec.Egress, networkingv1.NetworkPolicyEgressRule{To: d.Peers(), Ports: d.Ports()})
 	}
 	return np
 }
 
-func (d *drawing) ingressRule() networkingv1.NetworkPolicyIngressRule {
-	return networkingv1.NetworkPolicyIngressRule{From: d.peers(), Ports: d.ports()}
-}
-
-func (d *drawing) egressRule() networkingv1.NetworkPolicyEgressRule {
-	return networkingv1.NetworkPolicyEgressRule{To: d.peers(), Ports: d.ports()}
-}
-
-func (d *drawing) selector(label string) *metav1.LabelSelector {
+func (d *Drawing) selector(label string) *metav1.LabelSelector {
 	s := &metav1.LabelSelector{}
 	if rapid.Bool().Draw(d.T, label+" matchLabels") {
 		s.MatchLabels = labelSet().Draw(d.T, "labels")
@@ -69,7 +62,7 @@ func (d *drawing) selector(label string) *metav1.LabelSelector {
 	return s
 }
 
-func (d *drawing) requirement() metav1.LabelSelectorRequirement {
+func (d *Drawing) requirement() metav1.LabelSelectorRequirement {
 	r := metav1.LabelSelectorRequirement{
 		Key: rapid.SampledFrom(append([]string{corev1.LabelMetadataName}, keys...)).Draw(d.T, "key"),
 		Operator: rapid.SampledFrom([]metav1.LabelSelectorOperator{
@@ -84,15 +77,17 @@ func (d *drawing) requirement() metav1.LabelSelectorRequirement {
 	return r
 }
 
-func (d *drawing) peers() []networkingv1.NetworkPolicyPeer {
+// Peers draws a "from" or "to" section, often an absent one.
+func (d *Drawing) Peers() []networkingv1.NetworkPolicyPeer {
 	var peers []networkingv1.NetworkPolicyPeer
 	for range rapid.IntRange(0, 3).Draw(d.T, "peers") {
-		peers = append(peers, d.peer())
+		peers = append(peers, d.Peer())
 	}
 	return peers
 }
 
-func (d *drawing) peer() networkingv1.NetworkPolicyPeer {
+// Peer draws an element of "from" or "to".
+func (d *Drawing) Peer() networkingv1.NetworkPolicyPeer {
 	switch rapid.IntRange(0, 3).Draw(d.T, "peer") {
 	case 0:
 		return networkingv1.NetworkPolicyPeer{PodSelector: d.selector("podSelector")}
@@ -111,15 +106,17 @@ func (d *drawing) peer() networkingv1.NetworkPolicyPeer {
 	return networkingv1.NetworkPolicyPeer{IPBlock: block}
 }
 
-func (d *drawing) ports() []networkingv1.NetworkPolicyPort {
+// Ports draws a "ports" section, often an absent one.
+func (d *Drawing) Ports() []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort
 	for range rapid.IntRange(0, 3).Draw(d.T, "ports") {
-		list = append(list, d.port())
+		list = append(list, d.Port())
 	}
 	return list
 }
 
-func (d *drawing) port() networkingv1.NetworkPolicyPort {
+// Port draws an element of "ports".
+func (d *Drawing) Port() networkingv1.NetworkPolicyPort {
 	p := networkingv1.NetworkPolicyPort{}
 	if rapid.Bool().Draw(d.T, "with protocol") {
 		p.Protocol = ptr.To(rapid.SampledFrom(protocols).Draw(d.T, "protocol"))

@@ -29,17 +29,17 @@ const ghost = "ghost"
 // Cluster draws a cluster of one or two nodes, up to three namespaces and one that is not listed, seven pods, two
 // Services and five policies.
 func Cluster(t *rapid.T) *model.Cluster {
-	d := drawing{T: t, Cluster: &model.Cluster{}}
+	d := &Drawing{T: t, Cluster: &model.Cluster{}}
 	d.drawNodes()
 	d.drawNamespaces()
 	for i := range rapid.IntRange(2, 7).Draw(t, "pods") {
-		d.Pods = append(d.Pods, d.pod(i))
+		d.Pods = append(d.Pods, d.Pod(i))
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "services") {
 		d.drawService(i)
 	}
 	for i := range rapid.IntRange(0, 5).Draw(t, "policies") {
-		d.Policies = append(d.Policies, d.policy(i))
+		d.Policies = append(d.Policies, d.Policy(i))
 	}
 	return d.Cluster
 }
@@ -47,16 +47,26 @@ func Cluster(t *rapid.T) *model.Cluster {
 // Example returns the cluster of a seed: the same one in every process.
 func Example(seed int) *model.Cluster { return rapid.Custom(Cluster).Example(seed) }
 
-// drawing is a cluster that is being drawn.
-type drawing struct {
+// Drawing is a cluster that is being drawn: what is drawn next fits to what is there.
+type Drawing struct {
 	*rapid.T
 	*model.Cluster
 	hosts []*corev1.Node // all nodes, listed or not
 	homes []string       // names of namespaces, listed or not
 }
 
+// Continue draws more for a cluster that was drawn before. (Nothing is added to c.)
+func Continue(t *rapid.T, c *model.Cluster) *Drawing {
+	d := &Drawing{T: t, Cluster: c, hosts: []*corev1.Node{node(0), node(1)}}
+	for _, ns := range c.Namespaces {
+		d.homes = append(d.homes, ns.Name)
+	}
+	d.homes = append(d.homes, ghost)
+	return d
+}
+
 // drawNodes lists a node, or leaves it to its pods to tell its addresses.
-func (d *drawing) drawNodes() {
+func (d *Drawing) drawNodes() {
 	for i := range rapid.IntRange(1, 2).Draw(d.T, "nodes") {
 		n := node(i)
 		d.hosts = append(d.hosts, n)
@@ -77,7 +87,7 @@ func node(i int) *corev1.Node {
 }
 
 // drawNamespaces makes namespaces with the label that the API server puts there, and some where a tool took it away.
-func (d *drawing) drawNamespaces() {
+func (d *Drawing) drawNamespaces() {
 	for i := range rapid.IntRange(1, 3).Draw(d.T, "namespaces") {
 		name := fmt.Sprintf("ns%d", i)
 		labels := labelSet().Draw(d.T, name)

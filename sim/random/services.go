@@ -12,7 +12,7 @@ import (
 
 // drawService adds a Service of both families with two ports, and a slice for each family with some of the addresses
 // that pods may have, ready or not: selectors have no say in it.
-func (d *drawing) drawService(i int) {
+func (d *Drawing) drawService(i int) {
 	name := fmt.Sprintf("svc%d", i)
 	home := rapid.SampledFrom(d.homes).Draw(d.T, name+" namespace")
 	ips := []string{fmt.Sprintf("10.96.0.%d", i+1), fmt.Sprintf("fd00:96::%d", i+1)}
@@ -36,7 +36,7 @@ func (d *drawing) drawService(i int) {
 	}
 }
 
-func (d *drawing) slice(service, form string) *discoveryv1.EndpointSlice {
+func (d *Drawing) slice(service, form string) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:   fmt.Sprintf("%s-%d", service, len(d.EndpointSlices)),
