@@ -124,7 +124,12 @@ func rename(d *random.Drawing) {
 
 // renameNamespaces also renames them where selectors speak of them.
 func renameNamespaces(d *random.Drawing) {
-	other := func(name string) string { return "z-" + name }
+	other := func(name string) string {
+		if name == "" {
+			return "" // what selectors may ask for, but no namespace is called
+		}
+		return "z-" + name
+	}
 	for _, n := range d.Namespaces {
 		n.Name = other(n.Name)
 		if n.Labels[corev1.LabelMetadataName] != "" {
