@@ -45,17 +45,18 @@ type Usage struct {
 
 // Usage returns how full the tables of the live bank are, in the order of Capacity, and the pods.
 func (n *Node) Usage() []Usage {
-	b, c := &n.banks[n.Epoch()&1], n.opts.Capacity
+	live, c, t := n.Epoch()&1, n.opts.Capacity, n.tables
+	b := &n.banks[live]
 	return []Usage{
-		{kernelMapPeers4, len(b.peers4), c.Peers4},
-		{kernelMapSets, len(b.sets), c.Sets},
-		{kernelMapRows, len(b.rows), c.Rows},
-		{kernelMapPortSets, len(b.portSets), c.PortSets},
-		{kernelMapPortPages, len(b.portPages), c.PortPages},
-		{kernelMapPortLeaves, len(b.portLeaves), c.PortLeaves},
+		{"peers4", used(t.peers4[live]), c.Peers4},
+		{"sets", used(t.sets[live]), c.Sets},
+		{"rows", used(t.rows[live]), c.Rows},
+		{"port_sets", used(t.portSets[live]), c.PortSets},
+		{"port_pages", used(t.portPages[live]), c.PortPages},
+		{"port_leaves", used(t.portLeaves[live]), c.PortLeaves},
 		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
 		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
-		{kernelMapPods, len(n.pods), int(n.maps[kernelMapPods].MaxEntries() + n.maps[kernelMapPodsFar].MaxEntries())},
+		{"pods", len(n.pods), podArray + int(n.maps[kernelMapPodsFar].MaxEntries())},
 	}
 }
 

@@ -205,37 +205,45 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapControl         = "control"
 	kernelMapCounters        = "counters"
 	kernelMapEvents          = "events"
 	kernelMapFlows4          = "flows4"
 	kernelMapFlows6          = "flows6"
 	kernelMapFragments       = "fragments"
-	kernelMapHealing         = "healing"
 	kernelMapPeerHosts       = "peer_hosts"
 	kernelMapPeerNets        = "peer_nets"
-	kernelMapPeers4          = "peers4"
-	kernelMapPods            = "pods"
 	kernelMapPodsFar         = "pods_far"
-	kernelMapPortLeaves      = "port_leaves"
-	kernelMapPortPages       = "port_pages"
-	kernelMapPortSets        = "port_sets"
-	kernelMapRows            = "rows"
-	kernelMapSets            = "sets"
+	kernelMapTables          = "tables"
 	kernelProgPodEgress      = "pod_egress"
 	kernelProgPodIngress     = "pod_ingress"
 	kernelVarHarness         = "harness"
+	kernelVarHealingAt       = "healing_at"
+	kernelVarHealingMask     = "healing_mask"
 	kernelVarHz              = "hz"
-	kernelVarPeers4Size      = "peers4_size"
-	kernelVarPortLeavesSize  = "port_leaves_size"
-	kernelVarPortPagesSize   = "port_pages_size"
-	kernelVarPortSetsSize    = "port_sets_size"
-	kernelVarRowsSize        = "rows_size"
-	kernelVarSetsSize        = "sets_size"
+	kernelVarPeers4At        = "peers4_at"
+	kernelVarPeers4Mask      = "peers4_mask"
+	kernelVarPodsAt          = "pods_at"
+	kernelVarPodsMask        = "pods_mask"
+	kernelVarPortLeavesAt    = "port_leaves_at"
+	kernelVarPortLeavesMask  = "port_leaves_mask"
+	kernelVarPortPagesAt     = "port_pages_at"
+	kernelVarPortPagesMask   = "port_pages_mask"
+	kernelVarPortSetsAt      = "port_sets_at"
+	kernelVarPortSetsMask    = "port_sets_mask"
+	kernelVarRowsAt          = "rows_at"
+	kernelVarRowsMask        = "rows_mask"
+	kernelVarSetsAt          = "sets_at"
+	kernelVarSetsMask        = "sets_mask"
+	kernelVarTrackAll        = "track_all"
+	kernelVarUnusedControl   = "unused_control"
 	kernelVarUnusedDirection = "unused_direction"
 	kernelVarUnusedEvent     = "unused_event"
+	kernelVarUnusedHealing   = "unused_healing"
 	kernelVarUnusedMode      = "unused_mode"
+	kernelVarUnusedPage      = "unused_page"
 	kernelVarUnusedPeerSlot  = "unused_peer_slot"
+	kernelVarUnusedPortLeaf  = "unused_port_leaf"
+	kernelVarUnusedPortSet   = "unused_port_set"
 	kernelVarUnusedPorts     = "unused_ports"
 	kernelVarUnusedReason    = "unused_reason"
 	kernelVarUnusedSet       = "unused_set"
@@ -291,23 +299,15 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
-	Control    *ebpf.MapSpec `ebpf:"control"`
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	Events     *ebpf.MapSpec `ebpf:"events"`
-	Flows4     *ebpf.MapSpec `ebpf:"flows4"`
-	Flows6     *ebpf.MapSpec `ebpf:"flows6"`
-	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
-	Healing    *ebpf.MapSpec `ebpf:"healing"`
-	PeerHosts  *ebpf.MapSpec `ebpf:"peer_hosts"`
-	PeerNets   *ebpf.MapSpec `ebpf:"peer_nets"`
-	Peers4     *ebpf.MapSpec `ebpf:"peers4"`
-	Pods       *ebpf.MapSpec `ebpf:"pods"`
-	PodsFar    *ebpf.MapSpec `ebpf:"pods_far"`
-	PortLeaves *ebpf.MapSpec `ebpf:"port_leaves"`
-	PortPages  *ebpf.MapSpec `ebpf:"port_pages"`
-	PortSets   *ebpf.MapSpec `ebpf:"port_sets"`
-	Rows       *ebpf.MapSpec `ebpf:"rows"`
-	Sets       *ebpf.MapSpec `ebpf:"sets"`
+	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
+	Fragments *ebpf.MapSpec `ebpf:"fragments"`
+	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
+	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
+	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Tables    *ebpf.MapSpec `ebpf:"tables"`
 }
 
 // kernelVariableSpecs contains global variables before they are loaded into the kernel.
@@ -315,17 +315,33 @@ type kernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
 	Harness         *ebpf.VariableSpec `ebpf:"harness"`
+	HealingAt       *ebpf.VariableSpec `ebpf:"healing_at"`
+	HealingMask     *ebpf.VariableSpec `ebpf:"healing_mask"`
 	Hz              *ebpf.VariableSpec `ebpf:"hz"`
-	Peers4Size      *ebpf.VariableSpec `ebpf:"peers4_size"`
-	PortLeavesSize  *ebpf.VariableSpec `ebpf:"port_leaves_size"`
-	PortPagesSize   *ebpf.VariableSpec `ebpf:"port_pages_size"`
-	PortSetsSize    *ebpf.VariableSpec `ebpf:"port_sets_size"`
-	RowsSize        *ebpf.VariableSpec `ebpf:"rows_size"`
-	SetsSize        *ebpf.VariableSpec `ebpf:"sets_size"`
+	Peers4At        *ebpf.VariableSpec `ebpf:"peers4_at"`
+	Peers4Mask      *ebpf.VariableSpec `ebpf:"peers4_mask"`
+	PodsAt          *ebpf.VariableSpec `ebpf:"pods_at"`
+	PodsMask        *ebpf.VariableSpec `ebpf:"pods_mask"`
+	PortLeavesAt    *ebpf.VariableSpec `ebpf:"port_leaves_at"`
+	PortLeavesMask  *ebpf.VariableSpec `ebpf:"port_leaves_mask"`
+	PortPagesAt     *ebpf.VariableSpec `ebpf:"port_pages_at"`
+	PortPagesMask   *ebpf.VariableSpec `ebpf:"port_pages_mask"`
+	PortSetsAt      *ebpf.VariableSpec `ebpf:"port_sets_at"`
+	PortSetsMask    *ebpf.VariableSpec `ebpf:"port_sets_mask"`
+	RowsAt          *ebpf.VariableSpec `ebpf:"rows_at"`
+	RowsMask        *ebpf.VariableSpec `ebpf:"rows_mask"`
+	SetsAt          *ebpf.VariableSpec `ebpf:"sets_at"`
+	SetsMask        *ebpf.VariableSpec `ebpf:"sets_mask"`
+	TrackAll        *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedControl   *ebpf.VariableSpec `ebpf:"unused_control"`
 	UnusedDirection *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedHealing   *ebpf.VariableSpec `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedPage      *ebpf.VariableSpec `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
+	UnusedPortLeaf  *ebpf.VariableSpec `ebpf:"unused_port_leaf"`
+	UnusedPortSet   *ebpf.VariableSpec `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.VariableSpec `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.VariableSpec `ebpf:"unused_set"`
@@ -351,44 +367,28 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
-	Control    *ebpf.Map `ebpf:"control"`
-	Counters   *ebpf.Map `ebpf:"counters"`
-	Events     *ebpf.Map `ebpf:"events"`
-	Flows4     *ebpf.Map `ebpf:"flows4"`
-	Flows6     *ebpf.Map `ebpf:"flows6"`
-	Fragments  *ebpf.Map `ebpf:"fragments"`
-	Healing    *ebpf.Map `ebpf:"healing"`
-	PeerHosts  *ebpf.Map `ebpf:"peer_hosts"`
-	PeerNets   *ebpf.Map `ebpf:"peer_nets"`
-	Peers4     *ebpf.Map `ebpf:"peers4"`
-	Pods       *ebpf.Map `ebpf:"pods"`
-	PodsFar    *ebpf.Map `ebpf:"pods_far"`
-	PortLeaves *ebpf.Map `ebpf:"port_leaves"`
-	PortPages  *ebpf.Map `ebpf:"port_pages"`
-	PortSets   *ebpf.Map `ebpf:"port_sets"`
-	Rows       *ebpf.Map `ebpf:"rows"`
-	Sets       *ebpf.Map `ebpf:"sets"`
+	Counters  *ebpf.Map `ebpf:"counters"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Flows4    *ebpf.Map `ebpf:"flows4"`
+	Flows6    *ebpf.Map `ebpf:"flows6"`
+	Fragments *ebpf.Map `ebpf:"fragments"`
+	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
+	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
+	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Tables    *ebpf.Map `ebpf:"tables"`
 }
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
-		m.Control,
 		m.Counters,
 		m.Events,
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
-		m.Healing,
 		m.PeerHosts,
 		m.PeerNets,
-		m.Peers4,
-		m.Pods,
 		m.PodsFar,
-		m.PortLeaves,
-		m.PortPages,
-		m.PortSets,
-		m.Rows,
-		m.Sets,
+		m.Tables,
 	)
 }
 
@@ -397,17 +397,33 @@ func (m *kernelMaps) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
 	Harness         *ebpf.Variable `ebpf:"harness"`
+	HealingAt       *ebpf.Variable `ebpf:"healing_at"`
+	HealingMask     *ebpf.Variable `ebpf:"healing_mask"`
 	Hz              *ebpf.Variable `ebpf:"hz"`
-	Peers4Size      *ebpf.Variable `ebpf:"peers4_size"`
-	PortLeavesSize  *ebpf.Variable `ebpf:"port_leaves_size"`
-	PortPagesSize   *ebpf.Variable `ebpf:"port_pages_size"`
-	PortSetsSize    *ebpf.Variable `ebpf:"port_sets_size"`
-	RowsSize        *ebpf.Variable `ebpf:"rows_size"`
-	SetsSize        *ebpf.Variable `ebpf:"sets_size"`
+	Peers4At        *ebpf.Variable `ebpf:"peers4_at"`
+	Peers4Mask      *ebpf.Variable `ebpf:"peers4_mask"`
+	PodsAt          *ebpf.Variable `ebpf:"pods_at"`
+	PodsMask        *ebpf.Variable `ebpf:"pods_mask"`
+	PortLeavesAt    *ebpf.Variable `ebpf:"port_leaves_at"`
+	PortLeavesMask  *ebpf.Variable `ebpf:"port_leaves_mask"`
+	PortPagesAt     *ebpf.Variable `ebpf:"port_pages_at"`
+	PortPagesMask   *ebpf.Variable `ebpf:"port_pages_mask"`
+	PortSetsAt      *ebpf.Variable `ebpf:"port_sets_at"`
+	PortSetsMask    *ebpf.Variable `ebpf:"port_sets_mask"`
+	RowsAt          *ebpf.Variable `ebpf:"rows_at"`
+	RowsMask        *ebpf.Variable `ebpf:"rows_mask"`
+	SetsAt          *ebpf.Variable `ebpf:"sets_at"`
+	SetsMask        *ebpf.Variable `ebpf:"sets_mask"`
+	TrackAll        *ebpf.Variable `ebpf:"track_all"`
+	UnusedControl   *ebpf.Variable `ebpf:"unused_control"`
 	UnusedDirection *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
+	UnusedHealing   *ebpf.Variable `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedPage      *ebpf.Variable `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.Variable `ebpf:"unused_peer_slot"`
+	UnusedPortLeaf  *ebpf.Variable `ebpf:"unused_port_leaf"`
+	UnusedPortSet   *ebpf.Variable `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.Variable `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.Variable `ebpf:"unused_set"`

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -32,6 +31,9 @@ type Options struct {
 	Dir      string
 	Capacity Capacity
 	Mode     Mode
+	// TrackIsolatedOnly remembers flows only where the other direction of the pod is isolated. New flows of other pods
+	// then cost nothing, but what such a pod has opened is cut when its first policy comes.
+	TrackIsolatedOnly bool
 	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
 	harness bool
 }
@@ -42,10 +44,9 @@ type Node struct {
 	opts    Options
 	maps    map[string]*ebpf.Map
 	progs   [2]*ebpf.Program // by flow.Direction
-	control *kernelControl   // the kernel's own memory
-	mapping []byte
+	tables  *tables          // the kernel's own memory
 	barrier *barrier
-	banks   [banks]bank          // what the kernel holds
+	banks   [banks]bank          // what the kernel's other tables hold
 	pods    map[uint32]kernelPod // likewise, by ifindex
 	pins    map[string]bool      // names of the pins in use, but for links
 }
@@ -78,13 +79,13 @@ func (n *Node) open() error {
 	if err := n.openPrograms(spec); err != nil {
 		return err
 	}
-	if err := n.mapControl(); err != nil {
+	if n.tables, err = openTables(n.maps[kernelMapTables], newPlacement(n.opts.Capacity)); err != nil {
 		return err
 	}
 	if n.barrier, err = newBarrier(); err != nil {
 		return err
 	}
-	atomic.StoreUint32(&n.control.Mode, uint32(n.opts.Mode))
+	atomic.StoreUint32(&n.tables.control.Mode, uint32(n.opts.Mode))
 	return n.readBack()
 }
 
@@ -94,8 +95,8 @@ func (n *Node) Close() error {
 	if n.barrier != nil {
 		errs = append(errs, n.barrier.Close())
 	}
-	if n.mapping != nil {
-		errs = append(errs, unix.Munmap(n.mapping))
+	if n.tables != nil {
+		errs = append(errs, n.tables.Close())
 	}
 	for _, m := range n.maps {
 		errs = append(errs, m.Close())
@@ -103,7 +104,7 @@ func (n *Node) Close() error {
 	for _, p := range n.progs {
 		errs = append(errs, p.Close())
 	}
-	n.maps, n.progs, n.mapping, n.control, n.barrier = nil, [2]*ebpf.Program{}, nil, nil, nil
+	n.maps, n.progs, n.tables, n.barrier = nil, [2]*ebpf.Program{}, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -113,20 +114,14 @@ func (n *Node) spec() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	return spec, n.Configure(spec)
+}
+
+// Configure gives the tables and constants of an object file made of the node's C the values of this node.
+func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	c := n.opts.Capacity
-	for _, t := range []struct {
-		name, size string
-		entries    int
-	}{
-		{kernelMapPeers4, kernelVarPeers4Size, c.Peers4}, {kernelMapSets, kernelVarSetsSize, c.Sets},
-		{kernelMapRows, kernelVarRowsSize, c.Rows}, {kernelMapPortSets, kernelVarPortSetsSize, c.PortSets},
-		{kernelMapPortPages, kernelVarPortPagesSize, c.PortPages},
-		{kernelMapPortLeaves, kernelVarPortLeavesSize, c.PortLeaves},
-	} {
-		spec.Maps[t.name].MaxEntries = uint32(t.entries * banks)
-		if err := spec.Variables[t.size].Set(uint32(t.entries)); err != nil {
-			return nil, err
-		}
+	if err := newPlacement(c).configure(spec); err != nil {
+		return err
 	}
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
@@ -134,16 +129,24 @@ func (n *Node) spec() (*ebpf.CollectionSpec, error) {
 	spec.Maps[kernelMapFlows6].MaxEntries = uint32(c.Flows)
 	ticks, err := hz()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := spec.Variables[kernelVarHz].Set(ticks); err != nil {
-		return nil, err
+		return err
+	}
+	if n.opts.TrackIsolatedOnly {
+		if err := spec.Variables[kernelVarTrackAll].Set(uint8(0)); err != nil {
+			return err
+		}
 	}
 	if n.opts.harness {
-		return spec, spec.Variables[kernelVarHarness].Set(uint8(1))
+		return spec.Variables[kernelVarHarness].Set(uint8(1))
 	}
-	return spec, nil
+	return nil
 }
+
+// Maps returns the tables by the names they have in the object file. They belong to the node.
+func (n *Node) Maps() map[string]*ebpf.Map { return n.maps }
 
 // mapNames returns the tables, that is all maps but the sections of global variables.
 func mapNames(spec *ebpf.CollectionSpec) []string {
@@ -234,17 +237,6 @@ func openPin[T pinnable](path string, open func(string) (T, error), create func(
 	return obj, nil
 }
 
-// mapControl maps the one value of control into this process, so that a new epoch is a single store.
-func (n *Node) mapControl() (err error) {
-	n.mapping, err = unix.Mmap(n.maps[kernelMapControl].FD(), 0, os.Getpagesize(),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return fmt.Errorf("map control: %w", err)
-	}
-	n.control = (*kernelControl)(unsafe.Pointer(unsafe.SliceData(n.mapping)))
-	return nil
-}
-
 // Program returns the program of a direction. It belongs to the node.
 func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
 
@@ -252,7 +244,7 @@ func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
 func (n *Node) Dir() string { return n.opts.Dir }
 
 // Epoch counts the switches between the banks; its low bit is the live one.
-func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.control.Epoch) }
+func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.tables.control.Epoch) }
 
 func shortHash(b []byte) string {
 	sum := sha256.Sum256(b)

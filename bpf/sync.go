@@ -12,13 +12,10 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// bank is the content of one bank of the tables.
+// bank is what one bank of the tables holds that do not lie in memory.
 type bank struct {
-	peers4, sets, rows, portPages []Page
-	portSets                      []PortSet
-	portLeaves                    []PortLeaf
-	hosts                         map[[16]byte]uint32
-	nets                          map[prefix]uint32
+	hosts map[[16]byte]uint32
+	nets  map[prefix]uint32
 }
 
 type prefix struct {
@@ -46,7 +43,7 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 		return s, err
 	}
 	live := n.Epoch() & 1
-	if n.banks[live].equal(img) && n.podsEqual(pods, live) {
+	if n.holds(live, img) && n.podsEqual(pods, live) {
 		return s, n.removePods(pods, &s)
 	}
 	next := live ^ 1
@@ -59,71 +56,31 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 	if err := n.writePods(pods, next, &s); err != nil {
 		return s, err
 	}
-	atomic.AddUint32(&n.control.Epoch, 1)
+	atomic.AddUint32(&n.tables.control.Epoch, 1)
 	s.Switched = true
 	n.barrier.restart()
 	return s, n.removePods(pods, &s)
 }
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
-	c, have := n.opts.Capacity, &n.banks[b]
+	t := n.tables
+	s.TableWrites += store(t.peers4[b], img.Peers4) + store(t.sets[b], img.Sets) + store(t.rows[b], img.Rows) +
+		store(t.portSets[b], img.PortSets) + store(t.portPages[b], img.PortPages) + store(t.portLeaves[b], img.PortLeaves)
 	return errors.Join(
-		writeTable(n.maps[kernelMapPeers4], b, c.Peers4, &have.peers4, img.Peers4, s),
-		writeTable(n.maps[kernelMapSets], b, c.Sets, &have.sets, img.Sets, s),
-		writeTable(n.maps[kernelMapRows], b, c.Rows, &have.rows, img.Rows, s),
-		writeTable(n.maps[kernelMapPortSets], b, c.PortSets, &have.portSets, img.PortSets, s),
-		writeTable(n.maps[kernelMapPortPages], b, c.PortPages, &have.portPages, img.PortPages, s),
-		writeTable(n.maps[kernelMapPortLeaves], b, c.PortLeaves, &have.portLeaves, img.PortLeaves, s),
-		writeMap(n.maps[kernelMapPeerHosts], have.hosts, img.hosts(),
+		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(),
 			func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: b, Addr: a} }, s),
-		writeMap(n.maps[kernelMapPeerNets], have.nets, img.nets(), func(p prefix) kernelNetKey {
+		writeMap(n.maps[kernelMapPeerNets], n.banks[b].nets, img.nets(), func(p prefix) kernelNetKey {
 			return kernelNetKey{PrefixLen: 32 + uint32(p.bits), Bank: b, Addr: p.addr}
 		}, s),
 	)
 }
 
-// writeTable makes bank b of an array hold want; have is what it holds, zero beyond its length. Slots beyond want are
-// cleared, so that an index that should not exist opens nothing.
-func writeTable[T comparable](m *ebpf.Map, b uint32, size int, have *[]T, want []T, s *Stats) error {
-	var keys []uint32
-	var values []T
-	var zero T
-	for i := range max(len(*have), len(want)) {
-		old, new := zero, zero
-		if i < len(*have) {
-			old = (*have)[i]
-		}
-		if i < len(want) {
-			new = want[i]
-		}
-		if old != new {
-			keys, values = append(keys, b*uint32(size)+uint32(i)), append(values, new)
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	if err := updateAll(m, keys, values); err != nil {
-		*have = nil // unknown: what is really there is read before it is written again
-		return errors.Join(fmt.Errorf("write %d entries of %v: %w", len(keys), m, err), readTable(m, b, size, have))
-	}
-	s.TableWrites += len(keys)
-	*have = slices.Clone(want)
-	return nil
-}
-
-// updateAll writes many entries with one system call where the kernel can (5.6).
-func updateAll[K, V any](m *ebpf.Map, keys []K, values []V) error {
-	_, err := m.BatchUpdate(keys, values, nil)
-	if !errors.Is(err, ebpf.ErrNotSupported) {
-		return err
-	}
-	for i := range keys {
-		if err := m.Put(keys[i], values[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+// holds says whether a bank holds exactly img.
+func (n *Node) holds(b uint32, img *Image) bool {
+	t := n.tables
+	return same(t.peers4[b], img.Peers4) && same(t.sets[b], img.Sets) && same(t.rows[b], img.Rows) &&
+		same(t.portSets[b], img.PortSets) && same(t.portPages[b], img.PortPages) && same(t.portLeaves[b], img.PortLeaves) &&
+		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 
 // writeMap makes the entries of a bank of a hash or trie equal to want. It deletes first: the bank is not live, and a
@@ -219,7 +176,9 @@ func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error
 }
 
 func (n *Node) putPod(ifindex uint32, p kernelPod) error {
-	if err := n.podMap(ifindex).Put(ifindex, p); err != nil {
+	if ifindex < podArray {
+		n.tables.storePod(ifindex, p)
+	} else if err := n.maps[kernelMapPodsFar].Put(ifindex, p); err != nil {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
 	}
 	n.pods[ifindex] = p
@@ -232,26 +191,15 @@ func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 		if _, ok := want[ifindex]; ok {
 			continue
 		}
-		var err error
-		if n.podMap(ifindex) == n.maps[kernelMapPods] {
-			err = n.podMap(ifindex).Put(ifindex, kernelPod{})
-		} else {
-			err = n.podMap(ifindex).Delete(ifindex)
-		}
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if ifindex < podArray {
+			n.tables.storePod(ifindex, kernelPod{})
+		} else if err := n.maps[kernelMapPodsFar].Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("remove pod on interface %d: %w", ifindex, err)
 		}
 		delete(n.pods, ifindex)
 		s.PodWrites++
 	}
 	return nil
-}
-
-func (n *Node) podMap(ifindex uint32) *ebpf.Map {
-	if ifindex < n.maps[kernelMapPods].MaxEntries() {
-		return n.maps[kernelMapPods]
-	}
-	return n.maps[kernelMapPodsFar]
 }
 
 func (img *Image) hosts() map[[16]byte]uint32 {
@@ -268,22 +216,6 @@ func (img *Image) nets() map[prefix]uint32 {
 		m[prefix{net.Addr, net.Bits}] = net.Class
 	}
 	return m
-}
-
-func (b *bank) equal(img *Image) bool {
-	return equalTable(b.peers4, img.Peers4) && equalTable(b.sets, img.Sets) && equalTable(b.rows, img.Rows) &&
-		equalTable(b.portSets, img.PortSets) && equalTable(b.portPages, img.PortPages) &&
-		equalTable(b.portLeaves, img.PortLeaves) &&
-		maps.Equal(b.hosts, img.hosts()) && maps.Equal(b.nets, img.nets())
-}
-
-// equalTable compares tables whose entries beyond their length are zero.
-func equalTable[T comparable](a, b []T) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	var zero T
-	return slices.Equal(a, b[:len(a)]) && !slices.ContainsFunc(b[len(a):], func(v T) bool { return v != zero })
 }
 
 // ComparePods orders pods as an Image holds them.

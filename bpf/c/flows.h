@@ -34,7 +34,7 @@ union flow_key {
 	struct flow6_key v6;
 };
 
-static __always_inline void flow_key(union flow_key *k, const struct packet *p, __u32 ifindex, enum direction dir)
+static __always_inline void flow_key(union flow_key *k, const struct packet *p, const struct env *e, enum direction dir)
 {
 	__be16 pod_port = dir == EGRESS ? p->src_port : p->dst_port;
 	__be16 peer_port = dir == EGRESS ? p->dst_port : p->src_port;
@@ -43,136 +43,130 @@ static __always_inline void flow_key(union flow_key *k, const struct packet *p, 
 		k->v4.peer = dir == EGRESS ? p->dst4 : p->src4;
 		k->v4.pod_port = pod_port;
 		k->v4.peer_port = peer_port;
-		k->v4.ifindex = ifindex;
+		k->v4.ifindex = e->ifindex;
 		k->v4.protocol = p->protocol;
 	} else {
 		__builtin_memcpy(k->v6.peer, dir == EGRESS ? &p->dst6 : &p->src6, 16);
 		k->v6.pod_port = pod_port;
 		k->v6.peer_port = peer_port;
-		k->v6.ifindex = ifindex;
+		k->v6.ifindex = e->ifindex;
 		k->v6.protocol = p->protocol;
 	}
 }
 
 /* Returns the entry of the flow if it belongs to this instance of the pod and has not timed out. */
-static __always_inline struct flow_state *flow_find(union flow_key *k, const struct packet *p, const struct pod *pod)
+static __always_inline struct flow_state *flow_find(union flow_key *k, const struct packet *p, const struct env *e)
 {
 	struct flow_state *f;
 
-	if (p->family == 4)
+	if (p->family == 4) {
+		KEEP_APART(1);
 		f = bpf_map_lookup_elem(&flows4, &k->v4);
-	else
+		KEEP_APART(2);
+	} else {
 		f = bpf_map_lookup_elem(&flows6, &k->v6);
-	if (!f || f->instance != pod->instance)
+	}
+	if (!f || f->instance != e->pod->instance)
 		return NULL;
 	if (!has_connections(p->protocol) && !within_s(f->seen, UDP_TIMEOUT_S))
 		return NULL;
 	return f;
 }
 
-static __always_inline void flow_insert(union flow_key *k, const struct packet *p, const struct pod *pod, __u32 epoch,
-					enum direction dir)
+static __always_inline void flow_insert(union flow_key *k, const struct packet *p, const struct env *e)
 {
 	struct flow_state f = {
-		.instance = pod->instance,
-		.epoch = epoch,
+		.instance = e->pod->instance,
+		.epoch = e->epoch,
 		.seen = now(),
-		.opened = 1 << dir,
+		.opened = 1 << e->dir,
 	};
 
-	if (p->family == 4)
+	if (p->family == 4) {
+		KEEP_APART(3);
 		bpf_map_update_elem(&flows4, &k->v4, &f, BPF_ANY);
-	else
+		KEEP_APART(4);
+	} else {
 		bpf_map_update_elem(&flows6, &k->v6, &f, BPF_ANY);
-}
-
-/* Does the policy of direction dir allow the flow of a packet that goes the other way? */
-static __always_inline bool reverse_allowed(const struct packet *p, const struct pod *pod, __u32 epoch, enum direction dir)
-{
-	struct decision ignored = {};
-
-	/* The packet's source is the peer for egress, and its source port the destination port of the flow. */
-	return policy_allows(epoch & 1, pod->bank[epoch & 1].set[dir], p, dir == EGRESS ? p->src4 : p->dst4,
-			     dir == EGRESS ? &p->src6 : &p->dst6, p->src_port, &ignored);
+	}
 }
 
 /* Was the flow opened in direction dir, and does the policy of that direction still allow it? Found allowed once, it is
  * not asked again until the epoch changes. The packet at hand goes the other way. */
-static __always_inline bool flow_still_allowed(struct flow_state *f, const struct packet *p, const struct pod *pod,
-					       __u32 epoch, enum direction dir)
+static __always_inline bool flow_still_allowed(struct flow_state *f, const struct packet *p, const struct env *e,
+					       enum direction dir)
 {
 	if (!(f->opened & (1 << dir)))
 		return false;
-	if (f->epoch == epoch)
+	if (f->epoch == e->epoch)
 		return true;
-	if (!reverse_allowed(p, pod, epoch, dir))
+	if (!reverse_allowed(e, dir, p))
 		return false;
-	f->epoch = epoch;
+	f->epoch = e->epoch;
 	return true;
 }
 
-static __always_inline bool is_healing(const struct pod *pod, __u32 ifindex)
+static __always_inline bool is_healing(const struct env *e)
 {
-	struct healing *h = bpf_map_lookup_elem(&healing, &ifindex);
+	struct healing *h = ENTRY1(e->tables, struct healing, healing, e->ifindex);
 
-	return h && h->instance == pod->instance && (__s32)(h->until - now()) > 0;
+	return h->instance == e->pod->instance && (__s32)(h->until - now()) > 0;
 }
 
-static __always_inline void start_healing(const struct pod *pod, __u32 ifindex)
+static __always_inline void start_healing(const struct env *e)
 {
-	struct healing *h = bpf_map_lookup_elem(&healing, &ifindex);
+	struct healing *h = ENTRY1(e->tables, struct healing, healing, e->ifindex);
 
-	if (h) {
-		h->until = now() + HEAL_S * hz;
-		h->instance = pod->instance;
-	}
+	h->until = now() + HEAL_S * hz;
+	h->instance = e->pod->instance;
 }
 
 /* Remembers that a packet which the policy of its own direction allows may have opened a flow. A packet that answers a
  * flow which is still allowed opens nothing. */
-static __always_inline void track(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch, enum direction dir)
+static __always_inline void track(const struct packet *p, const struct env *e)
 {
 	bool connection = has_connections(p->protocol);
 	union flow_key key;
 	struct flow_state *f;
 
-	if (!p->has_ports || (connection && !p->opens && !is_healing(pod, ifindex)))
+	if (!p->has_ports || (connection && !p->opens && !is_healing(e)))
 		return;
-	flow_key(&key, p, ifindex, dir);
-	f = p->opens ? NULL : flow_find(&key, p, pod);
+	if (!track_all && e->pod->bank[e->epoch & 1].set[!e->dir] == SET_OPEN)
+		return;
+	flow_key(&key, p, e, e->dir);
+	f = p->opens ? NULL : flow_find(&key, p, e);
 	if (!f) {
-		flow_insert(&key, p, pod, epoch, dir);
+		flow_insert(&key, p, e);
 		return;
 	}
 	if (connection)
 		return;
 	if (!within_s(f->seen, 1))
 		f->seen = now();
-	if (!(f->opened & (1 << dir)) && !flow_still_allowed(f, p, pod, epoch, !dir))
-		f->opened = 1 << dir;
+	if (!(f->opened & (1 << e->dir)) && !flow_still_allowed(f, p, e, !e->dir))
+		f->opened = 1 << e->dir;
 }
 
 /* Is the packet a reply to a flow that was opened the other way and is still allowed? */
-static __always_inline bool is_reply(const struct packet *p, struct pod *pod, __u32 ifindex, __u32 epoch, enum direction dir)
+static __always_inline bool is_reply(const struct packet *p, const struct env *e)
 {
 	union flow_key key;
 	struct flow_state *f;
 
 	if (!p->has_ports || p->opens)
 		return false;
-	flow_key(&key, p, ifindex, dir);
-	f = flow_find(&key, p, pod);
+	flow_key(&key, p, e, e->dir);
+	f = flow_find(&key, p, e);
 	if (f)
-		return flow_still_allowed(f, p, pod, epoch, !dir);
-	if (has_connections(p->protocol) && reverse_allowed(p, pod, epoch, !dir))
-		start_healing(pod, ifindex);
+		return flow_still_allowed(f, p, e, !e->dir);
+	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
+		start_healing(e);
 	return false;
 }
 
 /* Is the packet an ICMP error about a packet of a flow that is known and still allowed? The inner packet went the other
  * way, so the flow it belongs to is looked up, and re-evaluated, as if that packet were at hand. */
-static __always_inline bool is_related(struct __sk_buff *skb, const struct packet *p, struct pod *pod, __u32 ifindex,
-				       __u32 epoch, enum direction dir)
+static __always_inline bool is_related(struct __sk_buff *skb, const struct packet *p, const struct env *e)
 {
 	struct packet inner = {};
 	struct decision ignored = {};
@@ -181,15 +175,13 @@ static __always_inline bool is_related(struct __sk_buff *skb, const struct packe
 
 	if (!p->is_error || p->fragment || !parse_inner(skb, p, &inner))
 		return false;
-	flow_key(&key, &inner, ifindex, !dir);
-	f = flow_find(&key, &inner, pod);
+	flow_key(&key, &inner, e, !e->dir);
+	f = flow_find(&key, &inner, e);
 	if (!f)
 		return false;
-	if (f->epoch == epoch)
+	if (f->epoch == e->epoch)
 		return true;
-	if ((f->opened & (1 << !dir)) &&
-	    policy_allows(epoch & 1, pod->bank[epoch & 1].set[!dir], &inner, dir == EGRESS ? inner.src4 : inner.dst4,
-			  dir == EGRESS ? &inner.src6 : &inner.dst6, inner.dst_port, &ignored))
+	if ((f->opened & (1 << !e->dir)) && forward_allowed(e, !e->dir, &inner, &ignored))
 		return true;
-	return (f->opened & (1 << dir)) && reverse_allowed(&inner, pod, epoch, dir);
+	return (f->opened & (1 << e->dir)) && reverse_allowed(e, e->dir, &inner);
 }

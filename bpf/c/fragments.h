@@ -4,7 +4,7 @@
  * the pod is isolated and ports matter. */
 #pragma once
 
-static __always_inline void fragment_key(struct fragment_key *k, const struct packet *p, __u32 ifindex, enum direction dir)
+static __always_inline void fragment_key(struct fragment_key *k, const struct packet *p, const struct env *e)
 {
 	if (p->family == 4) {
 		map_to_ip6(p->src4, k->src);
@@ -14,29 +14,27 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 		__builtin_memcpy(k->dst, &p->dst6, 16);
 	}
 	k->id = p->fragment_id;
-	k->ifindex = ifindex;
+	k->ifindex = e->ifindex;
 	k->protocol = p->protocol;
-	k->direction = dir;
+	k->direction = e->dir;
 	k->family = p->family;
 }
 
-static __always_inline void fragment_passed(const struct packet *p, const struct pod *pod, __u32 ifindex, __u32 epoch,
-					    enum direction dir)
+static __always_inline void fragment_passed(const struct packet *p, const struct env *e)
 {
 	struct fragment_key key = {};
-	struct fragment_state f = {.instance = pod->instance, .epoch = epoch, .seen = now()};
+	struct fragment_state f = {.instance = e->pod->instance, .epoch = e->epoch, .seen = now()};
 
-	fragment_key(&key, p, ifindex, dir);
+	fragment_key(&key, p, e);
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
-static __always_inline bool follows_first(const struct packet *p, const struct pod *pod, __u32 ifindex, __u32 epoch,
-					  enum direction dir)
+static __always_inline bool follows_first(const struct packet *p, const struct env *e)
 {
 	struct fragment_key key = {};
 	struct fragment_state *f;
 
-	fragment_key(&key, p, ifindex, dir);
+	fragment_key(&key, p, e);
 	f = bpf_map_lookup_elem(&fragments, &key);
-	return f && f->instance == pod->instance && f->epoch == epoch && within_s(f->seen, FRAGMENT_TIMEOUT_S);
+	return f && f->instance == e->pod->instance && f->epoch == e->epoch && within_s(f->seen, FRAGMENT_TIMEOUT_S);
 }

@@ -2,14 +2,16 @@
 /* Every value that user space and the programs share, and nothing else. The Go types and constants are generated from
  * this file (bpf2go, through BTF), so a layout or a reason exists exactly once.
  *
- * All tables but the flow tables hold two banks, of which the low bit of control.epoch selects the live one. User space
- * writes the other bank and then stores a new epoch: a packet sees the old tables or the new ones, never a mixture. */
+ * The tables that the policies are compiled into hold two banks, of which the low bit of control.epoch selects the live one.
+ * User space writes the other bank and then stores a new epoch: a packet sees the old tables or the new ones, never a
+ * mixture. */
 #pragma once
 
 enum {
 	FANOUT = 256,       /* slots of a page: one byte of an address, class or port selects one */
 	BANKS = 2,
 	POD_ARRAY = 65536,  /* interfaces with a smaller index are found in an array, the others in a hash (and do not heal) */
+	CONTROL_SIZE = 64,  /* what the map "tables" begins with: a cache line of its own */
 };
 
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */

@@ -28,6 +28,11 @@
 #include "fragments.h"
 
 /* The types that appear in no map are named here for the generator. */
+const struct control *unused_control __attribute__((unused));
+const struct page *unused_page __attribute__((unused));
+const struct port_set *unused_port_set __attribute__((unused));
+const struct port_leaf *unused_port_leaf __attribute__((unused));
+const struct healing *unused_healing __attribute__((unused));
 const struct event *unused_event __attribute__((unused));
 const enum reason *unused_reason __attribute__((unused));
 const enum set *unused_set __attribute__((unused));
@@ -36,11 +41,14 @@ const enum peer_slot *unused_peer_slot __attribute__((unused));
 const enum mode *unused_mode __attribute__((unused));
 const enum direction *unused_direction __attribute__((unused));
 
-static __always_inline struct pod *find_pod(__u32 ifindex)
+/* A pod that is not in the tables is found as one without instance. */
+static __always_inline struct pod *find_pod(const struct env *e, struct pod *nobody)
 {
+	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
+
 	if (ifindex < POD_ARRAY)
-		return bpf_map_lookup_elem(&pods, &ifindex);
-	return bpf_map_lookup_elem(&pods_far, &ifindex);
+		return ENTRY1(e->tables, struct pod, pods, ifindex);
+	return bpf_map_lookup_elem(&pods_far, &ifindex) ?: nobody;
 }
 
 /* A packet that a process of the node sends towards a pod still carries that process's socket; one that is forwarded
@@ -66,102 +74,97 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 }
 
 /* The verdict on a packet of a pod that is known and sends from its own address. */
-static __always_inline enum reason judge_ip(struct __sk_buff *skb, struct pod *pod, __u32 ifindex, __u32 epoch,
-					    enum direction dir, __u32 set, struct packet *p, struct decision *d)
+static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct env *e, struct packet *p, struct decision *d)
 {
 	enum reason reason;
 
-	if (policy_allows(epoch & 1, set, p, dir == EGRESS ? p->dst4 : p->src4, dir == EGRESS ? &p->dst6 : &p->src6,
-			  p->dst_port, d)) {
-		track(p, pod, ifindex, epoch, dir);
+	if (forward_allowed(e, e->dir, p, d)) {
+		track(p, e);
 		reason = d->reason;
 	} else if (p->fragment == LATER_FRAGMENT) {
-		return follows_first(p, pod, ifindex, epoch, dir) ? REASON_LATER_FRAGMENT : d->reason;
-	} else if (is_reply(p, pod, ifindex, epoch, dir)) {
+		return follows_first(p, e) ? REASON_LATER_FRAGMENT : d->reason;
+	} else if (is_reply(p, e)) {
 		reason = REASON_REPLY;
 	} else {
-		return is_related(skb, p, pod, ifindex, epoch, dir) ? REASON_RELATED : d->reason;
+		return is_related(skb, p, e) ? REASON_RELATED : d->reason;
 	}
-	if (p->fragment == FIRST_FRAGMENT && set != SET_OPEN)
-		fragment_passed(p, pod, ifindex, epoch, dir);
+	if (p->fragment == FIRST_FRAGMENT && d->set != SET_OPEN)
+		fragment_passed(p, e);
 	return reason;
 }
 
-static __always_inline enum reason judge(struct __sk_buff *skb, struct pod *pod, __u32 ifindex, __u32 epoch, __u32 mode,
-					 enum direction dir, struct packet *p, struct decision *d)
+static __always_inline enum reason judge(struct __sk_buff *skb, const struct env *e, struct packet *p, struct decision *d)
 {
-	struct pod_sets *sets = &pod->bank[epoch & 1];
-	__u32 set = sets->set[dir];
+	__u32 set = e->pod->bank[e->epoch & 1].set[e->dir];
 	enum parse_result parsed = parse(skb, p);
 
 	if (parsed == PARSE_NEIGHBOUR)
 		return REASON_NEIGHBOUR;
-	if (!pod->instance || set == SET_UNKNOWN) {
-		d->reason = mode == MODE_STANDARD ? REASON_UNKNOWN_POD_OPEN : REASON_UNKNOWN_POD;
-		if (mode == MODE_STRICT && dir == INGRESS && from_node(skb))
-			return REASON_FROM_NODE;
-		if (!pod->instance || mode == MODE_STRICT)
-			return d->reason;
-		set = SET_OPEN;
+	if (!e->pod->instance || (set == SET_UNKNOWN && e->mode == MODE_STRICT)) {
+		if (e->mode == MODE_STANDARD)
+			return REASON_UNKNOWN_POD_OPEN;
+		return e->dir == INGRESS && from_node(skb) ? REASON_FROM_NODE : REASON_UNKNOWN_POD;
 	}
 	if (parsed != PARSED) {
-		if (set == SET_OPEN)
+		if (set == SET_OPEN || set == SET_UNKNOWN)
 			return REASON_NOT_ISOLATED;
 		return parsed == PARSE_MALFORMED ? REASON_MALFORMED : REASON_UNSUPPORTED;
 	}
-	if (dir == EGRESS && !source_is_own(p, pod))
+	if (e->dir == EGRESS && !source_is_own(p, e->pod))
 		return REASON_SPOOFED;
-	if (dir == INGRESS && from_node(skb)) {
-		track(p, pod, ifindex, epoch, dir);
+	if (e->dir == INGRESS && from_node(skb)) {
+		track(p, e);
 		return REASON_FROM_NODE;
 	}
-	return judge_ip(skb, pod, ifindex, epoch, dir, set, p, d);
+	return judge_ip(skb, e, p, d);
 }
 
-static __always_inline void report(const struct packet *p, const struct decision *d, __u32 ifindex, __u32 epoch,
-				   enum direction dir)
+static __always_inline void report(const struct packet *p, const struct decision *d, const struct env *e)
 {
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct event *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
-	if (!e)
+	if (!ev)
 		return;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->time_ns = bpf_ktime_get_ns();
-	e->ifindex = ifindex;
-	e->set = d->set;
-	e->class = d->class;
-	e->epoch = epoch;
-	e->direction = dir;
-	e->reason = d->reason;
-	e->protocol = p->protocol;
-	e->family = p->family;
-	e->src_port = p->src_port;
-	e->dst_port = p->dst_port;
+	__builtin_memset(ev, 0, sizeof(*ev));
+	ev->time_ns = bpf_ktime_get_ns();
+	ev->ifindex = e->ifindex;
+	ev->set = d->set;
+	ev->class = d->class;
+	ev->epoch = e->epoch;
+	ev->direction = e->dir;
+	ev->reason = d->reason;
+	ev->protocol = p->protocol;
+	ev->family = p->family;
+	ev->src_port = p->src_port;
+	ev->dst_port = p->dst_port;
 	if (p->family == 4) {
-		map_to_ip6(p->src4, e->src);
-		map_to_ip6(p->dst4, e->dst);
+		map_to_ip6(p->src4, ev->src);
+		map_to_ip6(p->dst4, ev->dst);
 	} else if (p->family == 6) {
-		__builtin_memcpy(e->src, &p->src6, 16);
-		__builtin_memcpy(e->dst, &p->dst6, 16);
+		__builtin_memcpy(ev->src, &p->src6, 16);
+		__builtin_memcpy(ev->dst, &p->dst6, 16);
 	}
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(ev, 0);
 }
 
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
-	__u32 zero = 0, ifindex = skb->ifindex;
+	__u32 zero = 0;
+	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = skb->ifindex, .dir = dir};
+	struct control *control = e.tables;
 	struct decision d = {};
 	struct packet p = {};
-	struct control *c = bpf_map_lookup_elem(&control, &zero);
-	struct pod *pod, nobody = {};
+	struct pod nobody;
 
-	if (!c)
+	if (!control)
 		return TC_ACT_SHOT;
 	if (harness)
-		ifindex = skb->mark;
-	pod = find_pod(ifindex);
-	__u32 epoch = *(volatile __u32 *)&c->epoch;
-	d.reason = judge(skb, pod ?: &nobody, ifindex, epoch, c->mode, dir, &p, &d);
+		e.ifindex = skb->mark;
+	e.epoch = *(volatile __u32 *)&control->epoch;
+	e.mode = control->mode;
+	nobody.instance = 0;
+	e.pod = find_pod(&e, &nobody);
+	d.reason = judge(skb, &e, &p, &d);
 
 	__u32 slot = dir * REASON_COUNT + d.reason;
 	__u64 *count = bpf_map_lookup_elem(&counters, &slot);
@@ -174,8 +177,8 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	}
 	if (d.reason < REASON_FIRST_DROP)
 		return TC_ACT_UNSPEC; /* others on this interface may still have a say */
-	if (c->events)
-		report(&p, &d, ifindex, epoch, dir);
+	if (control->events)
+		report(&p, &d, &e);
 	return TC_ACT_SHOT;
 }
 

@@ -1,39 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The maps. Sizes of the tables are those of one bank by default; the loader sets both the sizes and the constants
- * below, so that a node that needs more gets larger tables without another object file. */
+/* The maps. All arrays lie in one, the map "tables", which has a single value: a program looks it up once and then only adds
+ * offsets, and user space maps it into its memory and writes with plain stores. The sizes and places in it are constants
+ * that user space sets before loading, so that a node that needs more gets larger tables from the same object file, and
+ * the verifier still knows every bound. */
 #pragma once
 
-const volatile __u32 peers4_size = 4096;
-const volatile __u32 sets_size = 512;
-const volatile __u32 rows_size = 1024;
-const volatile __u32 port_sets_size = 4096;
-const volatile __u32 port_pages_size = 512;
-const volatile __u32 port_leaves_size = 8192;
+/* A table of the map: where it begins, in bytes, and its entries (of one bank) minus one; their number is a power of two. */
+#define TABLE(name)                                                                                                    \
+	const volatile __u64 name##_at = CONTROL_SIZE;                                                                 \
+	const volatile __u64 name##_mask = 0
+
+TABLE(peers4);
+TABLE(sets);
+TABLE(rows);
+TABLE(port_sets);
+TABLE(port_pages);
+TABLE(port_leaves);
+TABLE(pods);
+TABLE(healing);
+
+/* The entry of a table of the live bank. The index is cut to the table's size: what user space writes never reaches beyond. */
+#define ENTRY(e, type, name, index)                                                                                    \
+	((type *)((e)->tables + name##_at +                                                                            \
+		  (((e)->epoch & 1) * (name##_mask + 1) + ((index) & name##_mask)) * sizeof(type)))
+
+/* The entry of a table without banks. */
+#define ENTRY1(t, type, name, index) ((type *)((t) + name##_at + ((index) & name##_mask) * sizeof(type)))
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
 const volatile __u32 hz = 250;
+
+/* Remember flows of pods that are not isolated in the other direction too, so that a first policy does not cut them. */
+const volatile __u8 track_all = 1;
 
 /* For BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the socket of a process of
  * the node: both then come with the packet's metadata, and the reason goes back the same way. Constant false in a program
  * that is attached, so that the verifier removes that code. */
 const volatile __u8 harness = 0;
 
-#define TABLE(map_name, map_value, size)                                                                               \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
-		__type(key, __u32);                                                                                    \
-		__type(value, map_value);                                                                              \
-		__uint(max_entries, size);                                                                             \
-	} map_name SEC(".maps")
+/* Calls of a helper for two maps in two branches must stay two calls: merged into one, with the map in a register, the
+ * kernel could not call the map's own function directly. */
+#define KEEP_APART(n) asm volatile("" : : "i"(n))
 
-TABLE(peers4, struct page, 4096 * BANKS);
-TABLE(sets, struct page, 512 * BANKS);
-TABLE(rows, struct page, 1024 * BANKS);
-TABLE(port_sets, struct port_set, 4096 * BANKS);
-TABLE(port_pages, struct page, 512 * BANKS);
-TABLE(port_leaves, struct port_leaf, 8192 * BANKS);
-TABLE(pods, struct pod, POD_ARRAY);
-TABLE(healing, struct healing, POD_ARRAY);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__uint(value_size, CONTROL_SIZE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} tables SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -58,14 +73,6 @@ struct {
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } peer_nets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct control);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} control SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -99,3 +106,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 262144);
 } events SEC(".maps");
+
+/* What a verdict is about besides the packet. */
+struct env {
+	void *tables;
+	struct pod *pod;
+	__u32 ifindex;
+	__u32 epoch;
+	__u32 mode;
+	enum direction dir; /* of the packet */
+};

@@ -9,12 +9,17 @@ import (
 
 // policy says whether a set allows the flow of p with a peer; port is the destination port of the flow.
 func (d *Datapath) policy(set uint32, p *packet, peer netip.Addr, port uint16, out *bpf.Outcome) bpf.Reason {
+	if set == bpf.SetUnknown && d.mode == bpf.Standard {
+		set = bpf.SetOpen
+	}
 	out.Set = set
 	switch set {
 	case bpf.SetOpen:
 		return bpf.ReasonNotIsolated
 	case bpf.SetClosed:
 		return bpf.ReasonClosed
+	case bpf.SetUnknown:
+		return bpf.ReasonUnknownPod
 	}
 	out.Class = d.class(peer)
 	row := slot(d.img.Sets, set, out.Class>>8)

@@ -1,0 +1,79 @@
+// Package bench measures what a verdict costs inside the kernel: the datapath's own C behind a driver that varies the packet
+// from run to run, against the same driver before a program that returns OK at once.
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/palisade-netpol/palisade/bpf"
+)
+
+// Ifindex is the interface that test runs come from: loopback.
+const Ifindex = 1
+
+// Bench runs packets of one shape. The pod is the one at Ifindex, and packets leave it.
+type Bench struct {
+	ok, egress, ingress *ebpf.Program
+}
+
+// Vary says how packets differ: the source port takes Flows values, the last bits of the destination Peers values. Both
+// are powers of two; zero means one.
+type Vary struct{ Flows, Peers int }
+
+// New loads the programs on the tables of n.
+func New(n *bpf.Node, v Vary) (*Bench, error) {
+	spec, err := loadObject()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Configure(spec); err != nil {
+		return nil, err
+	}
+	for name, values := range map[string]int{objectVarFlowMask: v.Flows, objectVarPeerMask: v.Peers} {
+		if err := spec.Variables[name].Set(uint32(max(values, 1) - 1)); err != nil {
+			return nil, err
+		}
+	}
+	var progs struct {
+		OK      *ebpf.Program `ebpf:"bench_ok"`
+		Egress  *ebpf.Program `ebpf:"bench_egress"`
+		Ingress *ebpf.Program `ebpf:"bench_ingress"`
+	}
+	if err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: n.Maps()}); err != nil {
+		return nil, fmt.Errorf("load benchmark programs: %w", err)
+	}
+	return &Bench{ok: progs.OK, egress: progs.Egress, ingress: progs.Ingress}, nil
+}
+
+// Close unloads the programs.
+func (b *Bench) Close() {
+	b.ok.Close()
+	b.egress.Close()
+	b.ingress.Close()
+}
+
+// Round is one measurement: the mean time of a packet, and what the last one was answered.
+type Round struct {
+	OK, Verdict time.Duration
+	Code        uint32
+}
+
+// Run sends n packets through the program that returns OK and n through the verdict, one after the other.
+func (b *Bench) Run(frame []byte, n int) (Round, error) {
+	var r Round
+	var err error
+	if _, r.OK, err = b.ok.Benchmark(frame, n, nil); err != nil {
+		return r, err
+	}
+	r.Code, r.Verdict, err = b.egress.Benchmark(frame, n, nil)
+	return r, err
+}
+
+// Open sends n packets towards the pod, as if from its node, so that they open the flows that a later Run answers.
+func (b *Bench) Open(frame []byte, n int) error {
+	_, _, err := b.ingress.Benchmark(frame, n, nil)
+	return err
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/bench"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+	"github.com/palisade-netpol/palisade/enforce"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
+)
+
+// The pod sends to peers that begin at these addresses; what is denied begins 2^24 addresses later.
+var (
+	podAddr  = [2]netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}
+	peerAddr = [2]netip.Addr{netip.MustParseAddr("10.64.0.0"), netip.MustParseAddr("fd00:0:0:64::")}
+	farAddr  = [2]netip.Addr{netip.MustParseAddr("10.128.0.0"), netip.MustParseAddr("fd00:0:0:128::")}
+)
+
+const allowedPort, deniedPort = 1000, 999
+
+// benchCase is one line of the table: packets of one kind, under one policy.
+type benchCase struct {
+	name    string
+	v6      bool
+	peers   int // addresses that the policy allows
+	ranges  int // port ranges that it allows
+	vary    bench.Vary
+	kind    frame.Kind
+	to      [2]netip.Addr
+	port    uint16
+	replies bool // egress is closed, and the packets answer flows from outside
+	untrack bool // flows are remembered only where the other direction is isolated
+	want    bpf.Reason
+}
+
+func cases() []benchCase {
+	var list []benchCase
+	for _, v6 := range []bool{false, true} {
+		list = append(list, familyCases(v6)...)
+	}
+	return list
+}
+
+func familyCases(v6 bool) []benchCase {
+	many := bench.Vary{Flows: 65536, Peers: 131072}
+	name := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
+	list := []benchCase{
+		{name: "established, 1 flow", peers: 1024, ranges: 1, kind: frame.Later, port: allowedPort},
+		{name: "established, 65,536 flows, 131,072 peers", peers: 131072, ranges: 1, kind: frame.Later, port: allowedPort, vary: many},
+		{name: "reply, 1 flow", peers: 1024, ranges: 1, kind: frame.Later, replies: true},
+		{name: "reply, 65,536 flows", peers: 1024, ranges: 1, kind: frame.Later, replies: true, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "denied SYN, by address, 10 peers", peers: 10, ranges: 1, to: farAddr, port: allowedPort, vary: bench.Vary{Peers: 1024}},
+		{name: "denied SYN, by address, 1,024 peers", peers: 1024, ranges: 1, to: farAddr, port: allowedPort, vary: bench.Vary{Peers: 1024}},
+		{name: "denied SYN, by port, 1,024 peers", peers: 1024, ranges: 1, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "denied SYN, by port, 131,072 peers", peers: 131072, ranges: 1, port: deniedPort, vary: many},
+		{name: "denied SYN, by port, 24 ranges", peers: 1024, ranges: 24, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "denied SYN, by port, 1,000 ranges", peers: 1024, ranges: 1000, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "new flow, no state needed", peers: 1024, ranges: 1, port: allowedPort, untrack: true, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "new flow, with insert", peers: 1024, ranges: 1, port: allowedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+	}
+	for i := range list {
+		c := &list[i]
+		c.name, c.v6 = name+" "+c.name, v6
+		if c.to == [2]netip.Addr{} {
+			c.to = peerAddr
+		}
+		switch {
+		case c.replies:
+			c.want = bpf.ReasonReply
+		case c.port == allowedPort && c.to == peerAddr:
+			c.want = bpf.ReasonPolicy
+		default:
+			c.want = bpf.ReasonNoRule
+		}
+	}
+	return list
+}
+
+func (c *benchCase) family() int {
+	if c.v6 {
+		return 1
+	}
+	return 0
+}
+
+// image compiles the policy of the case for a pod at the interface of test runs.
+func (c *benchCase) image() (*bpf.Image, error) {
+	pe := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: "bench-1"}}
+	pe.Spec.PolicyRef = v1alpha1.PolicyReference{Namespace: "bench", Name: "bench"}
+	pe.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+	pe.Spec.PodSelectorEndpoints = []v1alpha1.PodEndpoint{{Namespace: "bench", Name: "pod", PodIP: v1alpha1.NetworkAddress(podAddr[0].String())}}
+	if !c.replies {
+		ports, a := c.ports(), peerAddr[c.family()]
+		for range c.peers {
+			pe.Spec.Egress = append(pe.Spec.Egress, v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports})
+			a = a.Next()
+		}
+	}
+	built, err := enforce.Build(enforce.Input{
+		Pods:      []enforce.Pod{{Namespace: "bench", Name: "pod", UID: c.name, Addrs: podAddr[:], Ifindex: bench.Ifindex}},
+		Endpoints: []*v1alpha1.PolicyEndpoint{pe},
+	}, bpf.Capacity{})
+	if err != nil {
+		return nil, err
+	}
+	if len(built.Conditions) > 0 {
+		return nil, fmt.Errorf("closed: %+v", built.Conditions)
+	}
+	return built.Image, nil
+}
+
+// ports returns ranges of two ports that contain allowedPort and not deniedPort.
+func (c *benchCase) ports() []v1alpha1.Port {
+	tcp := corev1.ProtocolTCP
+	var list []v1alpha1.Port
+	for i := range c.ranges {
+		first, last := int32(allowedPort+8*i), int32(allowedPort+8*i+1)
+		list = append(list, v1alpha1.Port{Protocol: &tcp, Port: &first, EndPort: &last})
+	}
+	return list
+}
+
+func (c *benchCase) tuple() flow.Tuple {
+	return flow.Tuple{Src: podAddr[c.family()], Dst: c.to[c.family()], Protocol: flow.TCP, SrcPort: 1024, DstPort: c.port}
+}
