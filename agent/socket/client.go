@@ -31,8 +31,9 @@ func Call(ctx context.Context, path string, req Request) (Response, error) {
 			return resp, err
 		}
 	}
-	if err := errors.Join(json.NewEncoder(conn).Encode(req), json.NewDecoder(conn).Decode(&resp)); err != nil {
-		return resp, fmt.Errorf("%w: %w", ErrDown, err)
+	writeErr := json.NewEncoder(conn).Encode(req)
+	if err := json.NewDecoder(conn).Decode(&resp); err != nil { // a refusal may come before all is written
+		return resp, fmt.Errorf("%w: %w", ErrDown, errors.Join(writeErr, err))
 	}
 	if resp.Error != "" {
 		return resp, &Refused{resp.Error}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/palisade-netpol/palisade/agent/socket"
+)
+
+// pluginEnv makes the test binary the plugin.
+const pluginEnv = "PALISADE_TEST_CNI"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(pluginEnv) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const prevResult = `{
+	"cniVersion": "1.0.0",
+	"interfaces": [
+		{"name": "eni0123456789a", "mac": "02:00:00:00:00:01"},
+		{"name": "eth0", "sandbox": "/run/netns/x"}],
+	"ips": [{"address": "10.1.0.1/32", "interface": 1}, {"address": "fd00::1/128", "interface": 1}],
+	"routes": [{"dst": "0.0.0.0/0"}]}`
+
+// plugin runs the plugin with a configuration and returns what it printed and how long it took.
+func plugin(t *testing.T, command, config string) (stdout string, err error, took time.Duration) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), pluginEnv+"=1", "CNI_COMMAND="+command, "CNI_CONTAINERID=c1", "CNI_NETNS=/run/netns/x",
+		"CNI_IFNAME=eth0", "CNI_PATH=/opt/cni/bin",
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;K8S_POD_UID=u1;K8S_POD_INFRA_CONTAINER_ID=c1")
+	cmd.Stdin = strings.NewReader(config)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	start := time.Now()
+	err = cmd.Run()
+	return out.String(), err, time.Since(start)
+}
+
+// config is a network configuration for an agent that listens at a path, with more fields.
+func configFor(path, more string) string {
+	return `{"cniVersion": "1.0.0", "name": "pods", "type": "palisade-cni", "socket": "` + path + `"` + more +
+		`, "prevResult": ` + prevResult + `}`
+}
+
+// agentAnswers starts an agent that gives one answer, and returns its socket and what it is asked.
+func agentAnswers(t *testing.T, answer error) (path string, asked <-chan socket.Request) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "agent.sock")
+	l, err := socket.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := make(chan socket.Request, 1)
+	server := &socket.Server{Timeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Handle: func(_ context.Context, r socket.Request) (bool, error) {
+			requests <- r
+			return true, answer
+		}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return path, requests
+}
+
+// sameJSON compares two JSON texts by meaning.
+func sameJSON(t *testing.T, want, got string) {
+	t.Helper()
+	var w, g any
+	if err := errors.Join(json.Unmarshal([]byte(want), &w), json.Unmarshal([]byte(got), &g)); err != nil {
+		t.Fatalf("%v in %s", err, got)
+	}
+	if diff := cmp.Diff(w, g, cmpopts.IgnoreMapEntries(func(k string, v any) bool { return k == "dns" })); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the agent answers nobody else")
+	}
+}
+
+func TestAddNamesThePodAndPassesTheResultOn(t *testing.T) {
+	needRoot(t)
+	path, asked := agentAnswers(t, nil)
+	out, err, _ := plugin(t, "ADD", configFor(path, ""))
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	sameJSON(t, prevResult, out)
+	want := socket.Request{
+		Command: socket.Add, Namespace: "shop", Name: "web-0", UID: "u1", HostInterfaces: []string{"eni0123456789a"},
+		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00::1")},
+	}
+	if diff := cmp.Diff(want, <-asked, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+func TestCheckAsksTheAgent(t *testing.T) {
+	needRoot(t)
+	path, asked := agentAnswers(t, errors.New("not filtered"))
+	if out, err, _ := plugin(t, "CHECK", configFor(path, "")); err == nil || !strings.Contains(out, "not filtered") {
+		t.Errorf("%v: %s; want the agent's reason", err, out)
+	}
+	if r := <-asked; r.Command != socket.Check || r.Name != "web-0" {
+		t.Errorf("asked %+v", r)
+	}
+}
+
+func TestRefusedPodNeverStarts(t *testing.T) {
+	needRoot(t)
+	for _, choice := range []string{fail, open} {
+		path, _ := agentAnswers(t, errors.New("tables are full"))
+		out, err, _ := plugin(t, "ADD", configFor(path, `, "onAgentDown": "`+choice+`"`))
+		if err == nil || !strings.Contains(out, "tables are full") || !strings.Contains(out, `"code": 11`) {
+			t.Errorf("onAgentDown %s: %v: %s; want \"try again\" with the agent's reason", choice, err, out)
+		}
+	}
+}
+
+func TestWithoutAnAgent(t *testing.T) {
+	hung := filepath.Join(t.TempDir(), "hung.sock")
+	l, err := net.Listen("unix", hung) // accepts nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, path := range map[string]string{"no socket": filepath.Join(t.TempDir(), "none"), "a hanging agent": hung} {
+		t.Run(name, func(t *testing.T) {
+			out, err, took := plugin(t, "ADD", configFor(path, `, "timeout": "300ms"`))
+			if err == nil || !strings.Contains(out, `"code": 11`) || took > 10*time.Second {
+				t.Errorf("by default: %v after %s: %s; want \"try again\" in time", err, took, out)
+			}
+			out, err, _ = plugin(t, "ADD", configFor(path, `, "timeout": "300ms", "onAgentDown": "open"`))
+			if err != nil {
+				t.Fatalf("open: %v: %s", err, out)
+			}
+			sameJSON(t, prevResult, out)
+			for _, command := range []string{"DEL", "VERSION"} {
+				if out, err, _ := plugin(t, command, configFor(path, "")); err != nil {
+					t.Errorf("%s: %v: %s", command, err, out)
+				}
+			}
+			config := strings.Replace(configFor(path, `, "timeout": "300ms"`), "1.0.0", "1.1.0", 1)
+			if out, err, _ := plugin(t, "GC", config); err != nil {
+				t.Errorf("GC: %v: %s", err, out)
+			}
+			if out, err, _ := plugin(t, "STATUS", config); err == nil || !strings.Contains(out, `"code": 50`) {
+				t.Errorf("STATUS: %v: %s; want \"not available\"", err, out)
+			}
+		})
+	}
+}
+
+func TestWrongConfigurationIsRefused(t *testing.T) {
+	for name, config := range map[string]string{
+		"unknown choice":     configFor("/x", `, "onAgentDown": "ignore"`),
+		"no duration":        configFor("/x", `, "timeout": "soon"`),
+		"negative duration":  configFor("/x", `, "timeout": "-1s"`),
+		"first in the chain": `{"cniVersion": "1.0.0", "name": "pods", "type": "palisade-cni"}`,
+		"no JSON":            `{`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if out, err, _ := plugin(t, "ADD", config); err == nil {
+				t.Errorf("accepted: %s", out)
+			}
+		})
+	}
+}
