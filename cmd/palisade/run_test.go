@@ -16,8 +16,9 @@ import (
 )
 
 // fakeBackend is a backend by name that can run here or says why not. Its sessions wait in Apply until their context
-// ends.
+// ends, and nothing else of them is ever called.
 type fakeBackend struct {
+	backend.Session
 	name      string
 	available error
 	applying  func()
@@ -35,9 +36,7 @@ func (b fakeBackend) Apply(ctx context.Context, _ *model.Cluster) error {
 	return ctx.Err()
 }
 
-func (b fakeBackend) Probe(context.Context, []backend.Probe) ([]backend.Observation, error) {
-	return nil, errors.New("not reached")
-}
+func (b fakeBackend) Outside(context.Context, []backend.Host) error { return nil }
 
 func (b fakeBackend) Close() error {
 	*b.closed = true

@@ -29,14 +29,31 @@ type Session interface {
 	// Probe opens one new connection per probe, each from a fresh source port, and returns one Observation per probe
 	// in the same order. An error means that the session is broken, never that a probe was blocked.
 	Probe(ctx context.Context, probes []Probe) ([]Observation, error)
-	// Close removes everything that Open and Apply created.
+	// Outside makes hosts outside the cluster: who they are does not change as long as the session lives. It is called at
+	// most once, before the first Apply.
+	Outside(ctx context.Context, hosts []Host) error
+	// Keep opens one connection as Probe does and, if it is Connected, keeps it under a name until an end goes or the
+	// session is closed.
+	Keep(ctx context.Context, name string, p Probe) (Observation, error)
+	// Exchange sends one message each way over every kept connection named, neither of them in answer to the other, and
+	// returns one Observation per name in the same order: Connected if both arrived within timeout, Blocked if none did,
+	// OneWay if one did, and Refused if the connection was torn down.
+	Exchange(ctx context.Context, names []string, timeout time.Duration) ([]Observation, error)
+	// Close removes everything that the other methods created.
 	Close() error
+}
+
+// Host is a host outside the cluster.
+type Host struct {
+	Name  string // "external/NAME"
+	Addrs []netip.Addr
 }
 
 // Probe is one connection attempt.
 type Probe struct {
-	From     string // "namespace/pod", or "node/NAME" for a process in the node's own network namespace
-	To       netip.AddrPort // address of a pod, a node, or a Service's ClusterIP
+	// From is "namespace/pod", "external/NAME", or "node/NAME" for a process in the node's own network namespace.
+	From     string
+	To       netip.AddrPort // of a pod, a node (a node port too), a Service's ClusterIP or a host outside
 	Protocol flow.Protocol  // TCP, UDP or SCTP
 	// Timeout is how long to wait for an answer before the probe counts as blocked.
 	Timeout time.Duration
@@ -62,7 +79,20 @@ func (o Outcome) String() string {
 // Observation is what became of one probe.
 type Observation struct {
 	Outcome  Outcome
-	Answered string        // "namespace/pod" or "node/NAME" of the listener that answered, if one did
+	Answered string        // "namespace/pod", "node/NAME" or "external/NAME" of the listener that answered, if one did
 	RTT      time.Duration // from the first packet to the answer; 0 where there was none
 	Detail   string        // for people: the error, the ICMP type, …
+}
+
+// Exchanged is the observation of an exchange of which the opener's message arrived, and the other's.
+func Exchanged(there, back bool) Observation {
+	switch {
+	case there && back:
+		return Observation{Outcome: Connected}
+	case there:
+		return Observation{Outcome: OneWay, Detail: "only packets of the end that opened it pass"}
+	case back:
+		return Observation{Outcome: OneWay, Detail: "only packets to the end that opened it pass"}
+	}
+	return Observation{Outcome: Blocked, Detail: "nothing passes any way"}
 }

@@ -11,14 +11,16 @@ import (
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/run/matrix"
+	"github.com/palisade-netpol/palisade/scenarios/spec"
 )
 
 // end is somebody who opens or takes connections.
 type end struct {
 	name     string         // as probes and reports name it
-	endpoint model.Endpoint // unset for a Service, which is known by its addresses
+	endpoint model.Endpoint // unset for a Service and for what is outside, which are known by their addresses
 	addrs    []netip.Addr
 	listener []string // who may answer there, as backend.Observation names them; empty for anybody
+	door     *door    // where connections are led on from its address, nil if they are not
 }
 
 func podEnd(p *corev1.Pod) end {
@@ -90,8 +92,8 @@ func (e end) in(family flow.Family) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// called returns e as the destination of a query about addr.
-func (e end) called(addr netip.Addr) model.Endpoint {
+// as returns e as an end of a query about addr.
+func (e end) as(addr netip.Addr) model.Endpoint {
 	if e.endpoint == (model.Endpoint{}) {
 		return model.Endpoint{Addr: addr}
 	}
@@ -101,8 +103,11 @@ func (e end) called(addr netip.Addr) model.Endpoint {
 // directory finds the ends of a cluster by name.
 type directory map[string]end
 
-func newDirectory(c *model.Cluster) directory {
+func newDirectory(c *model.Cluster, outside []spec.Host) directory {
 	d := directory{}
+	for _, h := range outside {
+		d.add(end{name: h.Name, addrs: h.Addrs, listener: []string{h.Name}})
+	}
 	for _, n := range c.Nodes {
 		d.add(nodeEnd(n, c.Pods))
 	}

@@ -14,8 +14,12 @@ import (
 // plan is everything to observe after one step, and what the oracle says about it.
 type plan struct {
 	oracle   Oracle
+	cluster  *model.Cluster
 	ends     directory
 	checks   []*check
+	held     []*check // connections of earlier steps; their names in kept
+	kept     []string
+	opens    []opening
 	matrices []*planMatrix
 	byKey    map[checkKey]*check
 }
@@ -55,7 +59,9 @@ type planMatrix struct {
 
 // newPlan plans the whole matrix of a stage and its expectations, which stand in file.
 func newPlan(o Oracle, stage spec.Stage, file string) (*plan, error) {
-	p := &plan{oracle: o, ends: newDirectory(stage.Cluster), byKey: map[checkKey]*check{}}
+	p := &plan{
+		oracle: o, cluster: stage.Cluster, ends: newDirectory(stage.Cluster, stage.Outside), byKey: map[checkKey]*check{},
+	}
 	order := matrix.Keys(matrix.Pods(stage.Cluster))
 	for _, port := range stage.Ports {
 		for _, family := range []flow.Family{flow.IPv4, flow.IPv6} {
@@ -65,6 +71,11 @@ func newPlan(o Oracle, stage spec.Stage, file string) (*plan, error) {
 	for _, e := range stage.Expect {
 		if err := p.addExpectation(e, file); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, e.Line, err)
+		}
+	}
+	for _, k := range append(stage.Held, stage.Opens...) {
+		if err := p.addKept(k, file, len(p.held) < len(stage.Held)); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", file, k.Line, err)
 		}
 	}
 	return p, nil
@@ -90,16 +101,11 @@ func (p *plan) addMatrix(order []string, port flow.PortProto, family flow.Family
 
 // addExpectation plans the connection that e speaks about, unless the matrix has it already, and notes what e says.
 func (p *plan) addExpectation(e spec.Expectation, file string) error {
-	from, err := p.ends.find(e.From)
+	from, to, err := p.between(e.From, e.To, e.Service)
 	if err != nil {
 		return err
 	}
-	name := e.To
-	if e.Service != "" {
-		name = "service/" + e.Service
-	}
-	to, err := p.ends.find(name)
-	if err != nil {
+	if to, err = p.through(to, e); err != nil {
 		return err
 	}
 	c := p.add(from, to, e.PortProto, e.Family)
@@ -110,29 +116,55 @@ func (p *plan) addExpectation(e spec.Expectation, file string) error {
 	return nil
 }
 
+// between finds the ends of a connection.
+func (p *plan) between(caller, callee, service string) (from, to end, err error) {
+	if from, err = p.ends.find(caller); err != nil {
+		return from, to, err
+	}
+	if service != "" {
+		callee = "service/" + service
+	}
+	to, err = p.ends.find(callee)
+	return from, to, err
+}
+
 // add plans one connection and returns its check, which is nil where the ends do not share the family.
 func (p *plan) add(from, to end, port flow.PortProto, family flow.Family) *check {
-	_, sends := from.in(family)
+	c := p.check(from, to, port, family)
+	if c == nil {
+		return nil
+	}
+	if known, ok := p.byKey[c.checkKey]; ok {
+		return known
+	}
+	p.byKey[c.checkKey] = c
+	p.checks = append(p.checks, c)
+	return c
+}
+
+// check asks the oracle about one connection.
+func (p *plan) check(from, to end, port flow.PortProto, family flow.Family) *check {
+	src, sends := from.in(family)
 	addr, receives := to.in(family)
 	if !sends || !receives {
 		return nil
 	}
-	key := checkKey{from.name, to.name, netip.AddrPortFrom(addr, port.Port), port.Protocol}
-	if known, ok := p.byKey[key]; ok {
-		return known
+	q := model.Query{From: from.as(src), To: to.as(addr), PortProto: port, Family: family}
+	c := &check{listener: to.listener}
+	c.checkKey = checkKey{from.name, to.name, netip.AddrPortFrom(addr, port.Port), port.Protocol}
+	if to.door == nil {
+		c.decision = p.oracle.Decide(q)
+		return c
 	}
-	c := &check{checkKey: key, listener: to.listener, decision: p.oracle.Decide(model.Query{
-		From: from.endpoint, To: to.called(addr), PortProto: port, Family: family,
-	})}
-	p.byKey[key] = c
-	p.checks = append(p.checks, c)
+	c.to = netip.AddrPortFrom(addr, to.door.port)
+	c.decision = to.door.decide(p.oracle, q)
 	return c
 }
 
 // result judges what was observed.
 func (p *plan) result(name, at string) StepResult {
 	r := StepResult{Name: name, Mismatches: []Mismatch{}, Matrices: []Matrix{}}
-	for _, c := range p.checks {
+	for _, c := range append(p.held, p.checks...) {
 		if c.decision.Verdict == flow.Undefined && len(c.claims) == 0 {
 			r.Undefined++
 		} else {

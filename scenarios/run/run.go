@@ -146,6 +146,9 @@ func (r *runner) steps(ctx context.Context, index int, in Input, result *Scenari
 			err = fmt.Errorf("close %s: %w", r.Backend.Name(), cerr)
 		}
 	}()
+	if err := session.Outside(ctx, outside(stages)); err != nil {
+		return fmt.Errorf("make the hosts outside: %w", err)
+	}
 	for i, stage := range stages {
 		r.report(Progress{
 			Index: index, Scenario: result.Name, Step: i + 1, Steps: len(stages), StepName: stage.Name,
@@ -158,6 +161,14 @@ func (r *runner) steps(ctx context.Context, index int, in Input, result *Scenari
 		result.Steps = append(result.Steps, step)
 	}
 	return nil
+}
+
+func outside(stages []spec.Stage) []backend.Host {
+	var hosts []backend.Host
+	for _, h := range stages[0].Outside {
+		hosts = append(hosts, backend.Host{Name: h.Name, Addrs: h.Addrs})
+	}
+	return hosts
 }
 
 // step brings the cluster to one stage, observes it and judges what it saw.
@@ -174,7 +185,13 @@ func (r *runner) step(
 			return StepResult{}, fmt.Errorf("apply: %w", err)
 		}
 	}
+	if err := p.exchange(ctx, session, r.First, r.Confirm); err != nil {
+		return StepResult{}, err
+	}
 	if err := observe(ctx, session, p.checks, r.First, r.Confirm); err != nil {
+		return StepResult{}, err
+	}
+	if err := p.open(ctx, session, r.Confirm); err != nil {
 		return StepResult{}, err
 	}
 	result := p.result(stage.Name, at)

@@ -54,7 +54,7 @@ func newResolver(s *Scenario, c *model.Cluster) *resolver {
 	for _, p := range c.Pods {
 		name := p.Namespace + "/" + p.Name
 		r.ends[name] = addrs(podIPs(p))
-		if p.Status.Phase != corev1.PodRunning {
+		if !hasNetwork(p) {
 			r.idle[name] = string(p.Status.Phase)
 		}
 	}
@@ -67,6 +67,18 @@ func newResolver(s *Scenario, c *model.Cluster) *resolver {
 		}
 	}
 	return r
+}
+
+// hasNetwork reports whether a pod can send and be called: a pending one can as soon as it has an address, since its init
+// containers run then.
+func hasNetwork(p *corev1.Pod) bool {
+	switch p.Status.Phase {
+	case corev1.PodRunning:
+		return true
+	case corev1.PodPending:
+		return len(podIPs(p)) > 0
+	}
+	return false
 }
 
 func addrs(texts []string) []netip.Addr {

@@ -27,6 +27,7 @@ type compiled struct {
 	name  string
 	start func() (packetJudge, error) // for one node
 	nodes map[string]packetJudge
+	links *links
 	net   *network
 }
 
@@ -35,7 +36,7 @@ func (e *compiled) Name() string { return e.name }
 // Load resolves and compiles the cluster's policies. What the compiler had to close is no error: it is what would be
 // enforced.
 func (e *compiled) Load(_ context.Context, c *model.Cluster) error {
-	net := newNetwork(c)
+	net := newNetwork(c, e.links)
 	endpoints, problems := resolve.All(&resolve.Snapshot{
 		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices, Policies: c.Policies,
 	}, resolve.Options{})
@@ -71,20 +72,27 @@ func (e *compiled) loadNode(name string, in enforce.Input) error {
 
 // Verdict judges a new connection by its first packet.
 func (e *compiled) Verdict(q model.Query) (flow.Verdict, error) {
+	return e.Packet(Packet{Query: q, SrcPort: sourcePort(q.Port), Kind: frame.First})
+}
+
+// Packet sends a packet through the programs of its sender and of its receiver.
+func (e *compiled) Packet(p Packet) (flow.Verdict, error) {
 	if e.net == nil {
 		return flow.Deny, errors.New("no cluster is loaded")
 	}
-	from, to := e.net.place(q.From), e.net.place(q.To)
-	src, dst, ok := commonFamily(from, to, q.Family)
+	from, to := e.net.place(p.From), e.net.place(p.To)
+	src, dst, ok := commonFamily(from, to, p.Family)
 	if !ok {
 		return flow.Undefined, nil
 	}
 	if src == dst {
 		return flow.Allow, nil // does not leave the pod
 	}
-	packet := frame.New(flow.Tuple{
-		Src: src, Dst: dst, Protocol: q.Protocol, SrcPort: sourcePort(q.Port), DstPort: q.Port,
-	}, frame.First)
+	t := flow.Tuple{Src: src, Dst: dst, Protocol: p.Protocol, SrcPort: p.SrcPort, DstPort: p.Port}
+	if p.Answer {
+		from, to, t = to, from, t.Reply()
+	}
+	packet := frame.New(t, p.Kind)
 	verdict, err := e.half(flow.Egress, from, to, packet)
 	if err != nil || verdict == flow.Deny {
 		return flow.Deny, err

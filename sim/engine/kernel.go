@@ -12,7 +12,7 @@ import (
 // NewKernel returns the engine that loads the compiled tables into the kernel and sends packets through the programs
 // there, by BPF_PROG_TEST_RUN. It needs root on Linux.
 func NewKernel() Engine {
-	return &compiled{name: "kernel", start: func() (packetJudge, error) {
+	return &compiled{name: "kernel", links: newLinks(), start: func() (packetJudge, error) {
 		h, err := bpf.NewHarness(bpf.Capacity{}, bpf.Standard)
 		if errors.Is(err, os.ErrPermission) {
 			return nil, fmt.Errorf("engine kernel needs root (CAP_BPF and CAP_NET_ADMIN): %w", err)

@@ -32,6 +32,9 @@ func (e *modelEngine) Verdict(q model.Query) (flow.Verdict, error) {
 	return e.model.Decide(q).Verdict, nil
 }
 
+// Packet answers for the connection as a whole: one that would not be allowed any more ends.
+func (e *modelEngine) Packet(p Packet) (flow.Verdict, error) { return e.Verdict(p.Query) }
+
 func (e *modelEngine) Close() error { return nil }
 
 // Concurrent marks an engine that may be asked from several goroutines at once.

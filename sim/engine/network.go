@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -21,17 +22,36 @@ type place struct {
 	ifindex   uint32 // of the pod's interface; 0 for a process of a node, and for what is outside
 }
 
-// network knows where each pod and node is. It gives each pod an interface of its own.
+// links gives every pod an interface, the same as long as the pod lives.
+type links struct {
+	byPod map[string]uint32 // by namespace, name and UID
+	last  uint32
+}
+
+func newLinks() *links { return &links{byPod: map[string]uint32{}} }
+
+func (l *links) of(p *corev1.Pod) uint32 {
+	key := fmt.Sprintf("%s/%s/%s", p.Namespace, p.Name, p.UID)
+	if l.byPod[key] == 0 {
+		l.last++
+		l.byPod[key] = l.last
+	}
+	return l.byPod[key]
+}
+
+// network knows where each pod and node is.
 type network struct {
+	links *links
 	pods  map[string]place // by "namespace/name"
 	nodes map[string]place
 	byIP  map[netip.Addr]place
 	local map[string][]enforce.Pod // by node
 }
 
-func newNetwork(c *model.Cluster) *network {
+func newNetwork(c *model.Cluster, l *links) *network {
 	n := &network{
-		pods: map[string]place{}, nodes: map[string]place{}, byIP: map[netip.Addr]place{},
+		links: l,
+		pods:  map[string]place{}, nodes: map[string]place{}, byIP: map[netip.Addr]place{},
 		local: map[string][]enforce.Pod{},
 	}
 	for _, node := range c.Nodes {
@@ -59,7 +79,7 @@ func (n *network) addPod(pod *corev1.Pod) {
 		p.addrs = podAddrs(pod)
 	}
 	if len(p.addrs) > 0 && !pod.Spec.HostNetwork {
-		p.ifindex = uint32(len(n.local[p.node]) + 1)
+		p.ifindex = n.links.of(pod)
 		n.local[p.node] = append(n.local[p.node], enforce.Pod{
 			Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID), Addrs: p.addrs, Ifindex: p.ifindex,
 		})

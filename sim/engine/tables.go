@@ -10,7 +10,7 @@ import (
 
 // NewTables returns the engine that interprets the compiled tables in Go. It needs no privileges.
 func NewTables() Engine {
-	return &compiled{name: "tables", start: func() (packetJudge, error) {
+	return &compiled{name: "tables", links: newLinks(), start: func() (packetJudge, error) {
 		return &twin{datapath.New(bpf.Standard, func() time.Duration { return time.Hour })}, nil
 	}}
 }

@@ -80,5 +80,6 @@ func (b *namespaces) Open(context.Context) (backend.Session, error) {
 	return &session{
 		opts: b.opts, fabric: f, pins: pins, prober: prober.New(),
 		nodes: map[string]*node{}, pods: map[string]*pod{}, sources: map[string]string{},
+		outside: map[string]*fabric.Node{},
 	}, nil
 }

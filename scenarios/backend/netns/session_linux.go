@@ -8,9 +8,11 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/palisade-netpol/palisade/controller/resolve"
 	"github.com/palisade-netpol/palisade/model"
+	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
@@ -29,7 +31,8 @@ type session struct {
 	nodes   map[string]*node  // by name
 	pods    map[string]*pod   // by title
 	sources map[string]string // as in layout
-	made    int               // nodes made so far: names their pins
+	outside map[string]*fabric.Node
+	made    int // nodes made so far: names their pins
 }
 
 // Apply compares the cluster with what runs and changes the difference.
@@ -160,7 +163,9 @@ func (s *session) connect() error {
 // serve makes every node translate the Services.
 func (s *session) serve(c *model.Cluster) error {
 	return s.eachNode(func(n *node) error {
-		proxy := service.Proxy{Node: n.spec.name, Services: c.Services, Slices: c.EndpointSlices}
+		proxy := service.Proxy{
+			Node: n.spec.name, Addrs: n.spec.addrs, Pods: c.Pods, Services: c.Services, Slices: c.EndpointSlices,
+		}
 		return n.serve(proxy)
 	})
 }
@@ -176,22 +181,82 @@ func (s *session) podsOf(n *node) []*pod {
 	return out
 }
 
+// Outside hangs hosts beside the nodes. Nothing filters their packets.
+func (s *session) Outside(_ context.Context, hosts []backend.Host) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range hosts {
+		wire, err := s.fabric.AddNode(h.Name, h.Addrs)
+		if err != nil {
+			return err
+		}
+		s.outside[h.Name] = wire
+		s.prober.Add(h.Name, wire.NS(), h.Addrs)
+	}
+	return nil
+}
+
 // Probe translates names and Services for the prober.
 func (s *session) Probe(ctx context.Context, probes []backend.Probe) ([]backend.Observation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]prober.Probe, len(probes))
 	for i, p := range probes {
-		space, ok := s.sources[p.From]
-		if !ok {
-			return nil, fmt.Errorf("probe from %s: there is no such pod or node, or it has no network", p.From)
-		}
-		to := netip.AddrPortFrom(p.To.Addr().Unmap(), p.To.Port())
-		out[i] = prober.Probe{
-			From: space, To: to, Targets: s.nodeOf(space).targets(p.Protocol, to), Protocol: p.Protocol, Timeout: p.Timeout,
+		var err error
+		if out[i], err = s.probe(p); err != nil {
+			return nil, err
 		}
 	}
 	return s.prober.Probe(ctx, out)
+}
+
+// Keep opens a connection that stays.
+func (s *session) Keep(ctx context.Context, name string, p backend.Probe) (backend.Observation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	probe, err := s.probe(p)
+	if err != nil {
+		return backend.Observation{}, err
+	}
+	return s.prober.Keep(ctx, name, probe)
+}
+
+// Exchange sends over connections that stay.
+func (s *session) Exchange(
+	ctx context.Context, names []string, timeout time.Duration,
+) ([]backend.Observation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.prober.Exchange(ctx, names, timeout)
+}
+
+func (s *session) probe(p backend.Probe) (prober.Probe, error) {
+	space, ok := s.sources[p.From]
+	if s.outside[p.From] != nil {
+		space, ok = p.From, true
+	}
+	if !ok {
+		return prober.Probe{}, fmt.Errorf("probe from %s: there is no such pod, node or host, or it has no network", p.From)
+	}
+	to := netip.AddrPortFrom(p.To.Addr().Unmap(), p.To.Port())
+	return prober.Probe{
+		From: space, To: to, Targets: s.targets(space, p.Protocol, to), Protocol: p.Protocol, Timeout: p.Timeout,
+	}, nil
+}
+
+// targets are where a connection arrives: what the client's own node has not translated, the node it is sent to does.
+func (s *session) targets(space string, proto flow.Protocol, to netip.AddrPort) []netip.AddrPort {
+	if n := s.nodeOf(space); n != nil {
+		if found := n.targets(proto, to); !slices.Equal(found, []netip.AddrPort{to}) {
+			return found
+		}
+	}
+	for _, n := range s.nodes {
+		if slices.Contains(n.spec.addrs, to.Addr()) {
+			return n.targets(proto, to)
+		}
+	}
+	return []netip.AddrPort{to}
 }
 
 // nodeOf is the node of a namespace, which is a pod's or a node's own.
@@ -219,6 +284,10 @@ func (s *session) Close() error {
 	for _, name := range sorted(s.nodes) {
 		errs = append(errs, s.nodes[name].close(), s.nodes[name].wire.Release())
 	}
+	for _, name := range sorted(s.outside) {
+		errs = append(errs, s.outside[name].Release())
+	}
+	clear(s.outside)
 	clear(s.pods)
 	clear(s.nodes)
 	clear(s.sources)

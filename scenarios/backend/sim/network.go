@@ -9,11 +9,13 @@ import (
 
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/scenarios/backend"
 )
 
 // network knows who is where and which address leads to whom.
 type network struct {
 	byName   map[string]model.Endpoint // "namespace/pod" or "node/NAME"
+	outside  map[string][]netip.Addr   // "external/NAME"
 	owner    map[netip.Addr]target     // port unset
 	services map[serviceAddr]*service
 }
@@ -23,13 +25,19 @@ type target struct {
 	endpoint model.Endpoint
 	name     string // as backend.Observation names it; empty outside the cluster
 	port     uint16
-	// translated is set where the destination was a ClusterIP.
-	translated bool
+	via      *service // that translated the destination, nil if none did
 }
 
-func newNetwork(c *model.Cluster) *network {
+func newNetwork(c *model.Cluster, outside []backend.Host) *network {
 	n := &network{
-		byName: map[string]model.Endpoint{}, owner: map[netip.Addr]target{}, services: map[serviceAddr]*service{},
+		byName: map[string]model.Endpoint{}, outside: map[string][]netip.Addr{}, owner: map[netip.Addr]target{},
+		services: map[serviceAddr]*service{},
+	}
+	for _, h := range outside {
+		n.outside[h.Name] = h.Addrs
+		for _, addr := range h.Addrs {
+			n.owner[addr] = target{endpoint: model.Endpoint{Addr: addr}, name: h.Name}
+		}
 	}
 	for _, node := range c.Nodes {
 		n.add("node/"+node.Name, model.Endpoint{Node: node}, nodeAddrs(node))
@@ -38,31 +46,35 @@ func newNetwork(c *model.Cluster) *network {
 		n.addPod(pod)
 	}
 	for _, svc := range c.Services {
-		addService(n.services, svc, c.EndpointSlices)
+		n.addService(svc, c)
+	}
+	for _, pod := range c.Pods {
+		n.addHostPorts(pod, c.Nodes)
 	}
 	return n
 }
 
 func (n *network) add(name string, e model.Endpoint, addrs []string) {
 	n.byName[name] = e
-	for _, text := range addrs {
-		if addr, err := netip.ParseAddr(text); err == nil {
-			n.owner[addr.Unmap()] = target{endpoint: e, name: name}
-		}
+	for _, addr := range parseAddrs(addrs) {
+		n.owner[addr] = target{endpoint: e, name: name}
 	}
 }
 
 // addPod adds a pod; one that has ended keeps its name only, and one on the host's network has no address of its own.
 func (n *network) addPod(p *corev1.Pod) {
-	var addrs []string
-	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if !ended && !p.Spec.HostNetwork {
-		addrs = append(addrs, p.Status.PodIP)
-		for _, ip := range p.Status.PodIPs {
-			addrs = append(addrs, ip.IP)
-		}
+	n.add(p.Namespace+"/"+p.Name, model.Endpoint{Pod: p}, podAddrs(p))
+}
+
+func podAddrs(p *corev1.Pod) []string {
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed || p.Spec.HostNetwork {
+		return nil
 	}
-	n.add(p.Namespace+"/"+p.Name, model.Endpoint{Pod: p}, addrs)
+	addrs := []string{p.Status.PodIP}
+	for _, ip := range p.Status.PodIPs {
+		addrs = append(addrs, ip.IP)
+	}
+	return addrs
 }
 
 func nodeAddrs(node *corev1.Node) []string {
@@ -75,13 +87,18 @@ func nodeAddrs(node *corev1.Node) []string {
 	return addrs
 }
 
-// source finds the sender of a probe.
-func (n *network) source(name string) (model.Endpoint, error) {
+// source finds the sender of a probe to an address.
+func (n *network) source(name string, to netip.Addr) (model.Endpoint, error) {
 	if e, ok := n.byName[name]; ok {
 		return e, nil
 	}
+	for _, addr := range n.outside[name] {
+		if flow.FamilyOf(addr) == flow.FamilyOf(to) {
+			return model.Endpoint{Addr: addr}, nil
+		}
+	}
 	if !strings.Contains(name, "/") {
-		return model.Endpoint{}, fmt.Errorf("%q is neither namespace/pod nor node/NAME", name)
+		return model.Endpoint{}, fmt.Errorf("%q is neither namespace/pod nor node/NAME nor external/NAME", name)
 	}
 	return model.Endpoint{}, fmt.Errorf("%s does not exist", name)
 }
@@ -90,17 +107,22 @@ func (n *network) source(name string) (model.Endpoint, error) {
 // answer.
 func (n *network) route(client model.Endpoint, p flow.Protocol, addr netip.AddrPort) (target, bool) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	svc, translated := n.services[serviceAddr{addr, p}]
-	if translated {
+	svc := n.services[serviceAddr{addr, p}]
+	if svc != nil {
 		var ok bool
 		if addr, ok = svc.pick(client); !ok {
 			return target{}, false
 		}
 	}
+	return n.at(addr, svc), true
+}
+
+// at returns who is at an address, to which svc has led.
+func (n *network) at(addr netip.AddrPort, svc *service) target {
 	to, ok := n.owner[addr.Addr()]
 	if !ok {
 		to.endpoint = model.Endpoint{Addr: addr.Addr()}
 	}
-	to.port, to.translated = addr.Port(), translated
-	return to, true
+	to.port, to.via = addr.Port(), svc
+	return to
 }

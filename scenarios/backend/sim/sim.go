@@ -31,20 +31,30 @@ func (simulated) Name() string { return "sim" }
 func (simulated) Available() error { return nil }
 
 func (s simulated) Open(context.Context) (backend.Session, error) {
-	return &session{engine: s.Engine(), network: newNetwork(&model.Cluster{})}, nil
+	return &session{
+		engine: s.Engine(), network: newNetwork(&model.Cluster{}, nil), kept: map[string]*connection{}, port: firstPort,
+	}, nil
 }
 
 // session is one simulated cluster.
 type session struct {
 	engine  engine.Engine
+	outside []backend.Host
 	network *network
+	kept    map[string]*connection
+	port    uint16 // of the next kept connection
+}
+
+func (s *session) Outside(_ context.Context, hosts []backend.Host) error {
+	s.outside = hosts
+	return nil
 }
 
 func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 	if err := s.engine.Load(ctx, c); err != nil {
 		return fmt.Errorf("load engine %s: %w", s.engine.Name(), err)
 	}
-	s.network = newNetwork(c)
+	s.network = newNetwork(c, s.outside)
 	return nil
 }
 
@@ -67,7 +77,7 @@ func (s *session) Close() error { return s.engine.Close() }
 
 // probe follows one connection: translate the destination, ask whether its packets pass, see who answers.
 func (s *session) probe(p backend.Probe) (backend.Observation, error) {
-	from, err := s.network.source(p.From)
+	from, err := s.network.source(p.From, p.To.Addr())
 	if err != nil {
 		return backend.Observation{}, err
 	}
@@ -75,29 +85,32 @@ func (s *session) probe(p backend.Probe) (backend.Observation, error) {
 	if !ok {
 		return backend.Observation{Outcome: backend.Refused, Detail: "the Service has no ready backend"}, nil
 	}
-	hops := []hop{{to.endpoint, to.port}}
-	if to.translated { // what leaves the client still carries the ClusterIP
-		hops = append([]hop{{model.Endpoint{Addr: p.To.Addr()}, p.To.Port()}}, hops...)
-	}
-	for _, h := range hops {
-		if passes, err := s.passes(from, h, p); err != nil || !passes {
+	for _, q := range way(from, to, p) {
+		verdict, err := s.engine.Verdict(q)
+		if err != nil || !passes(verdict) {
 			return backend.Observation{Outcome: backend.Blocked}, err
 		}
 	}
 	return backend.Observation{Outcome: backend.Connected, Answered: to.name}, nil
 }
 
-// hop is the destination of a packet on one part of its way.
-type hop struct {
-	to   model.Endpoint
-	port uint16
-}
+// passes: what an engine leaves open crosses no interface that anything could be enforced at.
+func passes(v flow.Verdict) bool { return v != flow.Deny }
 
-// passes asks the engine. What an engine leaves open crosses no interface that anything could be enforced at.
-func (s *session) passes(from model.Endpoint, h hop, p backend.Probe) (bool, error) {
-	verdict, err := s.engine.Verdict(model.Query{
-		From: from, To: h.to, Family: flow.FamilyOf(p.To.Addr()),
-		PortProto: flow.PortProto{Protocol: p.Protocol, Port: h.port},
-	})
-	return err == nil && verdict != flow.Deny, err
+// way returns what a packet looks like on each part of its way. What leaves a client still carries the address of the
+// Service, and what leaves a node of entry that of the node.
+func way(from model.Endpoint, to target, p backend.Probe) []model.Query {
+	q := model.Query{
+		From: from, To: to.endpoint, Family: flow.FamilyOf(p.To.Addr()),
+		PortProto: flow.PortProto{Protocol: p.Protocol, Port: to.port},
+	}
+	if to.via == nil {
+		return []model.Query{q}
+	}
+	if to.via.masquerade != (model.Endpoint{}) {
+		q.From = to.via.masquerade
+	}
+	before := q
+	before.From, before.To, before.Port = from, model.Endpoint{Addr: p.To.Addr()}, p.To.Port()
+	return []model.Query{before, q}
 }

@@ -48,6 +48,8 @@ func (s *scripted) Verdict(q model.Query) (flow.Verdict, error) {
 	return flow.Allow, s.err
 }
 
+func (s *scripted) Packet(p engine.Packet) (flow.Verdict, error) { return s.Verdict(p.Query) }
+
 func (s *scripted) Close() error {
 	s.closed = true
 	return nil
@@ -246,7 +248,7 @@ func TestProbeErrors(t *testing.T) {
 	}{
 		"unknown source": {&scripted{}, "n/nobody", "n/nobody to TCP/10.0.0.2:80: n/nobody does not exist"},
 		"misspelt source": {&scripted{}, "client",
-			`client to TCP/10.0.0.2:80: "client" is neither namespace/pod nor node/NAME`},
+			`client to TCP/10.0.0.2:80: "client" is neither namespace/pod nor node/NAME nor external/NAME`},
 		"engine that fails": {&scripted{err: broken}, "n/client", "n/client to TCP/10.0.0.2:80: broken"},
 	}
 	for name, test := range tests {

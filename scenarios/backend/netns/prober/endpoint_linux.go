@@ -55,18 +55,44 @@ func (e *endpoint) openPort(port uint16) {
 	e.ports[port] = true
 }
 
-// hear answers an INIT, and hands an answer to the flight that asked.
+// hear answers an INIT, hands an answer to the flight that asked, and notes the numbers of kept associations.
 func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
 	p, err := sctp.Parse(segment)
 	if err != nil {
 		return
 	}
-	if p.Type == sctp.Init {
-		e.host.sky.arrive(flow.SCTP, p.SrcPort, e.host.addrs, p.DstPort)
-		reply := e.answer(p).Marshal()
-		unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
-		return
+	switch p.Type {
+	case sctp.Init:
+		e.hearInit(fd, src, p)
+	case sctp.Data:
+		e.hearData(p)
+	default:
+		e.hearAnswer(src, p)
 	}
+}
+
+func (e *endpoint) hearInit(fd int, src netip.Addr, p sctp.Packet) {
+	e.host.sky.arrive(flow.SCTP, p.SrcPort, e.host.addrs, p.DstPort)
+	if f := e.host.sky.find(flow.SCTP, p.SrcPort); f != nil {
+		e.host.sky.hear(flow.SCTP, p.SrcPort, f.number, func(number uint64) error {
+			return e.send(src, p.Answer(p.InitTag, nil).WithData(question(number)))
+		})
+	}
+	reply := e.answer(p).Marshal()
+	unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
+}
+
+// hearData notes a number at the listener's end, which knows the association by its source port, or at the opener's.
+func (e *endpoint) hearData(p sctp.Packet) {
+	number, ok := asked(p.Data)
+	for _, port := range []uint16{p.SrcPort, p.DstPort} {
+		if f := e.host.sky.find(flow.SCTP, port); ok && f != nil && f.kept != nil {
+			f.kept.heard.note(number)
+		}
+	}
+}
+
+func (e *endpoint) hearAnswer(src netip.Addr, p sctp.Packet) {
 	f := e.host.sky.find(flow.SCTP, p.DstPort)
 	if f == nil || src != f.to.Addr() || !p.Answers(initOf(f)) {
 		return
@@ -76,6 +102,13 @@ func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
 		return
 	}
 	f.reply(answer{name: string(p.Cookie)})
+}
+
+// send sends a packet to a host.
+func (e *endpoint) send(to netip.Addr, p sctp.Packet) error {
+	return withFD(e.raw.file, func(fd int) error {
+		return unix.Sendto(fd, p.Marshal(), unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(to, 0)))
+	})
 }
 
 func (e *endpoint) answer(p sctp.Packet) sctp.Packet {

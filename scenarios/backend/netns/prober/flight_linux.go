@@ -17,6 +17,7 @@ type flight struct {
 	targets []netip.AddrPort // where it may arrive
 	arrived atomic.Bool
 	answers chan answer // of a protocol without sockets; holds one
+	kept    *kept       // nil for a probe
 }
 
 // answer is what came back to a flight.
@@ -48,21 +49,46 @@ func newSky() *sky { return &sky{flights: map[lane]*flight{}, port: lastPort} }
 func (s *sky) nextPort() uint16 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.port == lastPort {
-		s.port = firstPort
-	} else {
-		s.port++
+	s.port = following(s.port)
+	for s.used(s.port) {
+		s.port = following(s.port)
 	}
 	return s.port
 }
 
-// start enters a flight.
-func (s *sky) start(p Probe, port uint16) *flight {
+func following(port uint16) uint16 {
+	if port == lastPort {
+		return firstPort
+	}
+	return port + 1
+}
+
+// used reports whether a flight has the source port. Those under way are far fewer than the ports.
+func (s *sky) used(port uint16) bool {
+	for _, proto := range []flow.Protocol{flow.TCP, flow.UDP, flow.SCTP} {
+		if s.flights[lane{proto, port}] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// nextNumber returns a number for a message, which no other has.
+func (s *sky) nextNumber() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number++
+	return s.number
+}
+
+// start enters a flight; k is where it is kept afterwards, nil if it is not.
+func (s *sky) start(p Probe, port uint16, k *kept) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.number++
 	f := &flight{
 		number: s.number, proto: p.Protocol, port: port, to: p.To, targets: p.Targets, answers: make(chan answer, 1),
+		kept: k,
 	}
 	s.flights[lane{p.Protocol, port}] = f
 	return f
@@ -94,6 +120,16 @@ func (s *sky) arrive(proto flow.Protocol, port uint16, addrs []netip.Addr, at ui
 			}
 		}
 	}
+}
+
+// hear notes that a listener got a number, if it came over a kept connection, and how the listener speaks to its opener.
+func (s *sky) hear(proto flow.Protocol, port uint16, number uint64, say func(number uint64) error) (isKept bool) {
+	f := s.find(proto, port)
+	if f == nil || f.kept == nil {
+		return false
+	}
+	f.kept.heard.hear(number, say)
+	return true
 }
 
 // reply hands a flight what came back; only the first counts.

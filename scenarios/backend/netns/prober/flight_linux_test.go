@@ -38,7 +38,7 @@ func TestOnlyAPacketAtATargetIsAnArrival(t *testing.T) {
 		"another address":  {flow.TCP, 20000, 80, other, false},
 	} {
 		s := newSky()
-		f := s.start(probe, 20000)
+		f := s.start(probe, 20000, nil)
 		s.arrive(c.proto, c.from, []netip.Addr{c.at}, c.port)
 		if got := f.arrived.Load(); got != c.want {
 			t.Errorf("%s: arrived = %v, want %v", name, got, c.want)

@@ -49,25 +49,40 @@ func (p *Prober) attempt(probe Probe) (a attempt, port uint16, err error) {
 
 // fly makes one attempt. What happens to it is an observation; an error is a failure of the machine.
 func (p *Prober) fly(ctx context.Context, probe Probe) (backend.Observation, error) {
+	j, seen, err := p.travel(ctx, probe, nil)
+	if j != nil {
+		p.sky.end(j.flight)
+		j.attempt.close()
+	}
+	return seen, err
+}
+
+// journey is an attempt that has been made, and whose socket is still open.
+type journey struct {
+	attempt attempt
+	flight  *flight
+}
+
+// travel makes one attempt. The journey is nil where nothing was sent.
+func (p *Prober) travel(ctx context.Context, probe Probe, k *kept) (*journey, backend.Observation, error) {
 	a, port, err := p.attempt(probe)
 	if errors.Is(err, errLocal) {
-		return backend.Observation{Outcome: backend.Blocked, Detail: err.Error()}, nil
+		return nil, backend.Observation{Outcome: backend.Blocked, Detail: err.Error()}, nil
 	}
 	if err != nil {
-		return backend.Observation{}, fmt.Errorf("probe from %s: %w", probe.From, err)
+		return nil, backend.Observation{}, fmt.Errorf("probe from %s: %w", probe.From, err)
 	}
-	defer a.close()
-	f := p.sky.start(probe, port)
-	defer p.sky.end(f)
+	j := &journey{a, p.sky.start(probe, port, k)}
 	defer context.AfterFunc(ctx, a.stop)()
 
 	start := time.Now()
-	name, err := p.converse(ctx, a, f, start, probe.Timeout)
+	name, err := p.converse(ctx, a, j.flight, start, probe.Timeout)
 	rtt := time.Since(start)
 	if ctx.Err() != nil {
-		return backend.Observation{}, ctx.Err()
+		return j, backend.Observation{}, ctx.Err()
 	}
-	return p.judge(f, name, err, rtt)
+	seen, err := p.judge(j.flight, name, err, rtt)
+	return j, seen, err
 }
 
 // converse sends and waits. A flight that has arrived in time gets twice the time for its answer: what is late on a busy

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/palisade-netpol/palisade/model/flow"
 )
 
 // patience is how long a listener waits for a client that connected: longer than any probe.
@@ -47,21 +49,29 @@ func (h *host) accept(l net.Listener) error {
 	}
 }
 
-// answerTCP answers one question and leaves it to the client to close, so that no half-closed connection outlives a
-// policy that cuts it, and with it the namespace. Errors are the client's to observe.
+// answerTCP answers questions and leaves it to the client to close, so that no half-closed connection outlives a policy
+// that cuts it, and with it the namespace. Errors are the client's to observe.
 func (h *host) answerTCP(c *net.TCPConn) {
 	if errors.Join(c.SetLinger(0), c.SetDeadline(time.Now().Add(patience))) != nil {
 		return
 	}
-	q := make([]byte, 8)
-	if _, err := io.ReadFull(c, q); err != nil {
-		return
+	say := func(number uint64) error {
+		_, err := c.Write(message(number, h.name))
+		return err
 	}
-	number, _ := asked(q)
-	if _, err := c.Write(message(number, h.name)); err != nil {
-		return
+	from := netip.MustParseAddrPort(c.RemoteAddr().String()).Port()
+	for q := make([]byte, 8); ; {
+		if _, err := io.ReadFull(c, q); err != nil {
+			return
+		}
+		number, _ := asked(q)
+		if h.sky.hear(flow.TCP, from, number, say) && c.SetDeadline(time.Time{}) != nil {
+			return
+		}
+		if say(number) != nil {
+			return
+		}
 	}
-	io.Copy(io.Discard, c)
 }
 
 // listenUDP answers datagrams to an address and port.
@@ -89,8 +99,15 @@ func (h *host) echo(c *net.UDPConn) error {
 		if err != nil {
 			return err
 		}
-		if number, ok := asked(buf[:n]); ok {
-			c.WriteToUDPAddrPort(message(number, h.name), from)
+		number, ok := asked(buf[:n])
+		if !ok {
+			continue
 		}
+		say := func(number uint64) error {
+			_, err := c.WriteToUDPAddrPort(message(number, h.name), from)
+			return err
+		}
+		h.sky.hear(flow.UDP, from.Port(), number, say)
+		say(number)
 	}
 }

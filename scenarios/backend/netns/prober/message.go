@@ -1,6 +1,9 @@
 package prober
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"io"
+)
 
 // headLen is the length in bytes of a message without its name: number, length of the name.
 const headLen = 8 + 2
@@ -29,4 +32,14 @@ func answered(b []byte) (number uint64, name string, ok bool) {
 		return 0, "", false
 	}
 	return binary.BigEndian.Uint64(b), string(b[headLen:]), true
+}
+
+// readMessage reads the next message of a stream.
+func readMessage(r io.Reader) (number uint64, err error) {
+	head := make([]byte, headLen)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return 0, err
+	}
+	_, err = io.CopyN(io.Discard, r, int64(binary.BigEndian.Uint16(head[8:])))
+	return binary.BigEndian.Uint64(head), err
 }

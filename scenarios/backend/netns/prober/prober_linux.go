@@ -22,11 +22,12 @@ type Prober struct {
 	sky    *sky
 	hosts  map[string]*host
 	byAddr map[netip.Addr]*host
+	kept   map[string]*kept
 }
 
 // New returns a Prober without namespaces.
 func New() *Prober {
-	return &Prober{sky: newSky(), hosts: map[string]*host{}, byAddr: map[netip.Addr]*host{}}
+	return &Prober{sky: newSky(), hosts: map[string]*host{}, byAddr: map[netip.Addr]*host{}, kept: map[string]*kept{}}
 }
 
 // Add makes a namespace that owns addrs known under a name. The name is what its listeners answer.
@@ -44,6 +45,7 @@ func (p *Prober) Remove(name string) {
 	if h == nil {
 		return
 	}
+	p.forget(name)
 	h.close()
 	delete(p.hosts, name)
 	for _, a := range h.addrs {

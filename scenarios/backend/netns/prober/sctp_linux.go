@@ -6,8 +6,6 @@ import (
 	"os"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // association is an SCTP attempt through the endpoint of its host.
@@ -47,10 +45,7 @@ func (p *Prober) openSCTP(from *host, to netip.AddrPort) (attempt, uint16, error
 }
 
 func (a *association) send(f *flight) error {
-	return withFD(a.endpoint.raw.file, func(fd int) error {
-		packet, to := initOf(f).Marshal(), sockaddr(netip.AddrPortFrom(f.to.Addr(), 0))
-		return sent(unix.Sendto(fd, packet, unix.MSG_DONTWAIT, to))
-	})
+	return sent(a.endpoint.send(f.to.Addr(), initOf(f)))
 }
 
 func (a *association) await(f *flight, until time.Time) (string, error) {
@@ -81,3 +76,15 @@ func (a *association) last(f *flight) (string, error) {
 
 func (a *association) stop()        { close(a.stopped) }
 func (a *association) close() error { return nil }
+
+// closer is nothing of the association's own: its endpoint listens for all.
+func (a *association) closer() *os.File { return a.endpoint.raw.file }
+
+func (a *association) listen(*ledger) error { return nil }
+
+// say sends a number in a chunk of data. The listener takes the initiate tag of the opener for its own.
+func (a *association) say(f *flight, number uint64) error {
+	init := initOf(f)
+	init.Tag = init.InitTag
+	return a.endpoint.send(f.to.Addr(), init.WithData(question(number)))
+}

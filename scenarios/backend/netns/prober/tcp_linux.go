@@ -89,3 +89,26 @@ func (t *tcp) read(f *flight) (string, error) {
 
 func (t *tcp) stop()        { t.file.SetDeadline(time.Unix(1, 0)) }
 func (t *tcp) close() error { return t.file.Close() }
+
+func (t *tcp) closer() *os.File { return t.file }
+
+func (t *tcp) say(_ *flight, number uint64) error {
+	_, err := t.file.Write(question(number))
+	return err
+}
+
+func (t *tcp) listen(heard *ledger) error {
+	if err := t.file.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	for {
+		number, err := readMessage(t.file)
+		if errors.Is(err, io.EOF) {
+			return errMute
+		}
+		if err != nil {
+			return err
+		}
+		heard.note(number)
+	}
+}

@@ -52,3 +52,26 @@ func (u *udp) await(f *flight, until time.Time) (string, error) {
 
 func (u *udp) stop()        { u.file.SetDeadline(time.Unix(1, 0)) }
 func (u *udp) close() error { return u.file.Close() }
+
+func (u *udp) closer() *os.File { return u.file }
+
+func (u *udp) say(_ *flight, number uint64) error {
+	_, err := u.file.Write(question(number))
+	return err
+}
+
+func (u *udp) listen(heard *ledger) error {
+	if err := u.file.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	buf := make([]byte, 512)
+	for {
+		n, err := u.file.Read(buf)
+		if err != nil {
+			return err
+		}
+		if number, _, ok := answered(buf[:n]); ok {
+			heard.note(number)
+		}
+	}
+}

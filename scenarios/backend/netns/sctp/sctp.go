@@ -1,5 +1,5 @@
 // Package sctp reads and writes the packets of an SCTP association's first round trip (RFC 9260): INIT, and the INIT ACK
-// or ABORT that answers it.
+// or ABORT that answers it; and DATA, as it would follow later.
 //
 // It exists because many kernels have no SCTP sockets: with raw sockets these packets suffice to tell whether a network
 // lets an association begin, and they are what a listening and a closed port would send. Packets carry the checksum that
@@ -16,8 +16,9 @@ import (
 // Type is the type of a chunk.
 type Type uint8
 
-// The chunks of the first round trip.
+// The chunks of the first round trip, and those that carry what people send.
 const (
+	Data    Type = 0
 	Init    Type = 1
 	InitAck Type = 2
 	Abort   Type = 6
@@ -28,6 +29,7 @@ const (
 	headerLen   = 12
 	chunkLen    = 4
 	initLen     = chunkLen + 16
+	dataLen     = chunkLen + 12
 	paramLen    = 4
 	cookieParam = 7
 )
@@ -42,7 +44,7 @@ const (
 var (
 	ErrShort    = errors.New("sctp: packet too short")
 	ErrChecksum = errors.New("sctp: wrong checksum")
-	ErrChunk    = errors.New("sctp: first chunk is none of INIT, INIT ACK, ABORT")
+	ErrChunk    = errors.New("sctp: first chunk is none of DATA, INIT, INIT ACK, ABORT")
 )
 
 // Packet is one packet with one chunk.
@@ -52,6 +54,12 @@ type Packet struct {
 	Type             Type
 	InitTag          uint32 // initiate tag of an INIT or INIT ACK: never zero
 	Cookie           []byte // state cookie of an INIT ACK
+	Data             []byte // of DATA: one message, whole
+}
+
+// WithData returns a packet of the same association, in the same direction and with the same tag, that carries data.
+func (p Packet) WithData(data []byte) Packet {
+	return Packet{SrcPort: p.SrcPort, DstPort: p.DstPort, Tag: p.Tag, Type: Data, Data: data}
 }
 
 // Answer is the packet with which the owner of a port answers an INIT: an INIT ACK with the initiate tag and cookie given,
@@ -84,17 +92,17 @@ func (p Packet) Marshal() []byte {
 }
 
 func (p Packet) appendChunk(b []byte) []byte {
-	length := chunkLen
-	if p.Type != Abort {
-		length = initLen
-	}
-	if p.Type == InitAck {
-		length += paramLen + len(p.Cookie)
-	}
-	b = append(b, byte(p.Type), 0)
-	b = binary.BigEndian.AppendUint16(b, uint16(length))
-	if p.Type == Abort {
-		return b
+	switch p.Type {
+	case Abort:
+		return appendHead(b, p.Type, 0, chunkLen)
+	case Data:
+		b = appendHead(b, p.Type, wholeMessage, dataLen+len(p.Data))
+		b = append(b, make([]byte, dataLen-chunkLen)...) // transmission number, stream and so on: any value
+		return append(b, p.Data...)
+	case InitAck:
+		b = appendHead(b, p.Type, 0, initLen+paramLen+len(p.Cookie))
+	default:
+		b = appendHead(b, p.Type, 0, initLen)
 	}
 	b = binary.BigEndian.AppendUint32(b, p.InitTag)
 	b = binary.BigEndian.AppendUint32(b, window)
@@ -107,6 +115,13 @@ func (p Packet) appendChunk(b []byte) []byte {
 		b = append(b, p.Cookie...)
 	}
 	return b
+}
+
+// wholeMessage are the flags of a DATA chunk that begins and ends a message.
+const wholeMessage = 3
+
+func appendHead(b []byte, t Type, flags byte, length int) []byte {
+	return binary.BigEndian.AppendUint16(append(b, byte(t), flags), uint16(length))
 }
 
 // checksum is CRC32c over the packet with a zero checksum field.
@@ -139,6 +154,12 @@ func Parse(b []byte) (Packet, error) {
 func (p *Packet) parseChunk(c []byte) error {
 	switch p.Type {
 	case Abort:
+		return nil
+	case Data:
+		if len(c) < dataLen {
+			return ErrShort
+		}
+		p.Data = c[dataLen:]
 		return nil
 	case Init, InitAck:
 		if len(c) < initLen {

@@ -21,6 +21,8 @@ func TestParseReadsWhatMarshalWrites(t *testing.T) {
 		"init ack with odd cookie":  initial.Answer(7, []byte("x")),
 		"init ack of ten kilobytes": initial.Answer(7, bytes.Repeat([]byte{1}, 10_000)),
 		"abort":                     initial.Answer(0, nil),
+		"data":                      initial.WithData([]byte("12345678")),
+		"data of odd length":        initial.Answer(7, nil).WithData([]byte("x")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := p.Marshal()
@@ -87,16 +89,16 @@ func TestParseRejects(t *testing.T) {
 	good := initial.Marshal()
 	flipped := bytes.Clone(good)
 	flipped[20] ^= 1
-	data := sctp.Packet{Type: 0, SrcPort: 1, DstPort: 1}.Marshal()
+	heartbeat := sctp.Packet{Type: 4, SrcPort: 1, DstPort: 1}.Marshal()
 	for name, c := range map[string]struct {
 		packet []byte
 		want   error
 	}{
-		"nothing":          {nil, sctp.ErrShort},
-		"header only":      {good[:12], sctp.ErrShort},
-		"flipped bit":      {flipped, sctp.ErrChecksum},
-		"cut chunk":        {good[:20], sctp.ErrChecksum},
-		"DATA chunk first": {data, sctp.ErrChunk},
+		"nothing":         {nil, sctp.ErrShort},
+		"header only":     {good[:12], sctp.ErrShort},
+		"flipped bit":     {flipped, sctp.ErrChecksum},
+		"cut chunk":       {good[:20], sctp.ErrChecksum},
+		"HEARTBEAT first": {heartbeat, sctp.ErrChunk},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := sctp.Parse(c.packet); !errors.Is(err, c.want) {

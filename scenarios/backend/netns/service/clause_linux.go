@@ -85,6 +85,23 @@ func translate(to netip.AddrPort) clause {
 	}
 }
 
+// toBeMasqueraded is the mark of packets whose source is to be replaced once they leave; the first packet of a connection
+// decides for all.
+const toBeMasqueraded = 1
+
+func setMark() clause {
+	return clause{
+		&expr.Immediate{Register: scratch, Data: binaryutil.NativeEndian.PutUint32(toBeMasqueraded)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: scratch},
+	}
+}
+
+func marked() clause {
+	return clause{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: scratch}, is(binaryutil.NativeEndian.PutUint32(toBeMasqueraded)),
+	}
+}
+
 // masquerade replaces the source by an address of the node.
 func masquerade() clause { return clause{&expr.Masq{}} }
 

@@ -16,8 +16,10 @@ import (
 // Frontend is one port of a Service in one address family, as one node serves it.
 type Frontend struct {
 	Protocol  flow.Protocol
-	Addr      netip.AddrPort   // ClusterIP and Service port
+	Addr      netip.AddrPort   // ClusterIP and Service port, or the node's address and a node port or host port
 	Endpoints []netip.AddrPort // sorted, without duplicates; none: connections are refused
+	// Masquerade replaces the source by an address of the node.
+	Masquerade bool
 }
 
 // Compare orders frontends by protocol, then address.
@@ -27,7 +29,9 @@ func (f Frontend) Compare(g Frontend) int {
 
 // Proxy is what kube-proxy of one node knows.
 type Proxy struct {
-	Node     string // name; matters to Services with internalTrafficPolicy Local only
+	Node     string       // name; matters to Services that keep traffic local only
+	Addrs    []netip.Addr // of the node: where its node ports and host ports are
+	Pods     []*corev1.Pod
 	Services []*corev1.Service
 	Slices   []*discoveryv1.EndpointSlice
 }
@@ -46,6 +50,11 @@ func (p Proxy) Frontends() ([]Frontend, error) {
 		}
 		out = append(out, fs...)
 	}
+	more, err := p.hostPorts()
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, more...)
 	slices.SortFunc(out, Frontend.Compare)
 	for i := 1; i < len(out); i++ {
 		if out[i-1].Compare(out[i]) == 0 {
@@ -67,7 +76,11 @@ func (p Proxy) frontendsOf(s *corev1.Service) ([]Frontend, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, f)
+			more, err := p.nodePorts(s, f, port)
+			if err != nil {
+				return nil, err
+			}
+			out = append(append(out, f), more...)
 		}
 	}
 	return out, nil
@@ -89,12 +102,19 @@ func (p Proxy) frontend(s *corev1.Service, addr netip.Addr, port corev1.ServiceP
 		return Frontend{}, err
 	}
 	f := Frontend{Protocol: proto, Addr: netip.AddrPortFrom(addr, uint16(port.Port))}
+	local := ptr.Deref(s.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+	f.Endpoints, err = p.usable(s, f, port.Name, local)
+	return f, err
+}
+
+// usable are the endpoints that a new connection may go to.
+func (p Proxy) usable(s *corev1.Service, f Frontend, port string, local bool) (found []netip.AddrPort, err error) {
 	for _, usable := range []func(discoveryv1.EndpointConditions) bool{ready, draining} {
-		if f.Endpoints, err = p.endpoints(s, f, port.Name, usable); err != nil || len(f.Endpoints) > 0 {
+		if found, err = p.endpoints(s, f, port, local, usable); err != nil || len(found) > 0 {
 			break
 		}
 	}
-	return f, err
+	return found, err
 }
 
 // ready is true for an endpoint that does not say.
@@ -106,9 +126,8 @@ func draining(c discoveryv1.EndpointConditions) bool {
 
 // endpoints are those behind a port of s whose conditions are usable.
 func (p Proxy) endpoints(
-	s *corev1.Service, f Frontend, port string, usable func(discoveryv1.EndpointConditions) bool,
+	s *corev1.Service, f Frontend, port string, local bool, usable func(discoveryv1.EndpointConditions) bool,
 ) ([]netip.AddrPort, error) {
-	local := ptr.Deref(s.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
 	var out []netip.AddrPort
 	for _, slice := range p.Slices {
 		number, ok := targetPort(slice, port, f.Protocol)

@@ -55,6 +55,7 @@ func (t *Table) Set(frontends []Frontend) error {
 	for _, a := range endpointAddrs(frontends) {
 		b.add(b.leave, fromTo(a, a), masquerade())
 	}
+	b.add(b.leave, marked(), masquerade())
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("write nftables: %w", err)
 	}
@@ -62,7 +63,9 @@ func (t *Table) Set(frontends []Frontend) error {
 	return nil
 }
 
-func equal(f, g Frontend) bool { return f.Compare(g) == 0 && slices.Equal(f.Endpoints, g.Endpoints) }
+func equal(f, g Frontend) bool {
+	return f.Compare(g) == 0 && f.Masquerade == g.Masquerade && slices.Equal(f.Endpoints, g.Endpoints)
+}
 
 // endpointAddrs are the addresses of all endpoints, sorted.
 func endpointAddrs(frontends []Frontend) []netip.Addr {
@@ -130,6 +133,10 @@ func (b batch) serve(f Frontend) {
 		return
 	}
 	for i, e := range f.Endpoints {
-		b.add(b.enter, toward(f), oneIn(len(f.Endpoints)-i), translate(e))
+		mark := clause(nil)
+		if f.Masquerade {
+			mark = setMark()
+		}
+		b.add(b.enter, toward(f), oneIn(len(f.Endpoints)-i), mark, translate(e))
 	}
 }
