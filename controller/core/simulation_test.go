@@ -282,6 +282,9 @@ func TestConverges(t *testing.T) {
 			}
 		}
 		s.settle()
+		if s.server.refused > 0 {
+			t.Errorf("%d writes were refused although nobody else writes", s.server.refused)
+		}
 		s.writes = 0
 		s.restart()
 		s.settle()

@@ -131,7 +131,7 @@ func TestWritesNothingWithoutNeed(t *testing.T) {
 	second.idle(2)
 	w.patchPod("shop/pod-1", `{"metadata": {"annotations": {"a": "b"}}}`)
 	w.patchPod("shop/pod-1", `{"metadata": {"labels": {"unknown": "label"}}}`)
-	w.policy("shop/last", `{}`)
+	w.policy("shop/last", `{podSelector: {matchLabels: {app: pod-1}}}`)
 	w.settled() // so that the patches, which came earlier, have been seen too
 	if n := second.writes(); n != 1 {
 		t.Errorf("%v writes, want the one of the new policy", n)
@@ -206,6 +206,8 @@ func TestPublishesInMilliseconds(t *testing.T) {
 		VersionedParams(&metav1.ListOptions{Watch: true}, metav1.ParameterCodec).Watch(t.Context())
 	must(t, err)
 	defer watch.Stop()
+	w.policy("shop/first", `{}`) // the API server holds up the first objects of a new kind for two seconds
+	<-watch.ResultChan()
 	var took []time.Duration
 	for i := range 100 {
 		w.policy(fmt.Sprintf("shop/p-%d", i), `{podSelector: {matchLabels: {app: web}}}`)

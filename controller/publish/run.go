@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 
 	"github.com/palisade-netpol/palisade/controller/core"
 )
@@ -23,6 +25,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	ctx = klog.NewContext(ctx, logr.FromSlogHandler(r.log.Handler())) // what client-go says
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.serve(ctx) })
 	group.Go(func() error { return r.follow(ctx) })
