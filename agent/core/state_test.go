@@ -28,7 +28,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, cfg core.Config) *rig {
-	cfg.NodeAddrs = []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+	cfg.NodeAddrs = nodeAddrs
 	if cfg.LinkPrefixes == nil {
 		cfg.LinkPrefixes = []string{"eni"}
 	}

@@ -3,7 +3,6 @@ package core_test
 import (
 	"fmt"
 	"net/netip"
-	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +14,14 @@ import (
 )
 
 type endpoint = v1alpha1.PolicyEndpoint
+
+var nodeAddrs = []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+
+// failer is a test or a step of a property.
+type failer interface {
+	Helper()
+	Fatal(...any)
+}
 
 // addrOf is the address of pod-N.
 func addrOf(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, byte(n)}) }
@@ -62,7 +69,7 @@ func marked(objects ...*endpoint) []*endpoint {
 }
 
 // programOf returns what a program says of shop/pod-N, by its address.
-func programOf(t testing.TB, in enforce.Input, n int) *enforce.PodProgram {
+func programOf(t failer, in enforce.Input, n int) *enforce.PodProgram {
 	t.Helper()
 	prog := enforce.Compile(in)
 	for i := range prog.Pods {
@@ -73,14 +80,14 @@ func programOf(t testing.TB, in enforce.Input, n int) *enforce.PodProgram {
 	return nil
 }
 
-func isolated(t testing.TB, in enforce.Input, n int) bool {
+func isolated(t failer, in enforce.Input, n int) bool {
 	t.Helper()
 	p := programOf(t, in, n)
 	return p != nil && p.Sets[flow.Ingress] != nil
 }
 
 // allows says whether shop/pod-N accepts a peer.
-func allows(t testing.TB, in enforce.Input, n int, peer string) bool {
+func allows(t failer, in enforce.Input, n int, peer string) bool {
 	t.Helper()
 	p := programOf(t, in, n)
 	if p == nil || p.Sets[flow.Ingress] == nil {
