@@ -35,10 +35,10 @@ type Session interface {
 	// Keep opens one connection as Probe does and, if it is Connected, keeps it under a name until an end goes or the
 	// session is closed.
 	Keep(ctx context.Context, name string, p Probe) (Observation, error)
-	// Exchange sends one message each way over every kept connection named, neither of them in answer to the other, and
-	// returns one Observation per name in the same order: Connected if both arrived within timeout, Blocked if none did,
-	// OneWay if one did, and Refused if the connection was torn down.
-	Exchange(ctx context.Context, names []string, timeout time.Duration) ([]Observation, error)
+	// Exchange asks a question over every kept connection named and tells which way packets pass, in the same order.
+	// timeout is how long each of them may take. Where the question does not arrive, the end that took the connection speaks
+	// up by itself, as it could.
+	Exchange(ctx context.Context, names []string, timeout time.Duration) ([]Passage, error)
 	// Close removes everything that the other methods created.
 	Close() error
 }
@@ -84,15 +84,27 @@ type Observation struct {
 	Detail   string        // for people: the error, the ICMP type, …
 }
 
-// Exchanged is the observation of an exchange of which the opener's message arrived, and the other's.
-func Exchanged(there, back bool) Observation {
+// Passage tells which way packets of a kept connection pass.
+type Passage struct {
+	There bool // from the end that opened it
+	Back  bool // to the end that opened it
+	// Detail is for people: that the connection was torn down, and how.
+	Detail string
+}
+
+// String returns a few words.
+func (p Passage) String() string {
+	text := "nothing passes"
 	switch {
-	case there && back:
-		return Observation{Outcome: Connected}
-	case there:
-		return Observation{Outcome: OneWay, Detail: "only packets of the end that opened it pass"}
-	case back:
-		return Observation{Outcome: OneWay, Detail: "only packets to the end that opened it pass"}
+	case p.There && p.Back:
+		text = "packets pass both ways"
+	case p.There:
+		text = "packets pass there, but not back"
+	case p.Back:
+		text = "packets pass back, but not there"
 	}
-	return Observation{Outcome: Blocked, Detail: "nothing passes any way"}
+	if p.Detail != "" {
+		text += " (" + p.Detail + ")"
+	}
+	return text
 }

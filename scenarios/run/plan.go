@@ -17,8 +17,7 @@ type plan struct {
 	cluster  *model.Cluster
 	ends     directory
 	checks   []*check
-	held     []*check // connections of earlier steps; their names in kept
-	kept     []string
+	held     []*held
 	opens    []opening
 	matrices []*planMatrix
 	byKey    map[checkKey]*check
@@ -164,21 +163,29 @@ func (p *plan) check(from, to end, port flow.PortProto, family flow.Family) *che
 // result judges what was observed.
 func (p *plan) result(name, at string) StepResult {
 	r := StepResult{Name: name, Mismatches: []Mismatch{}, Matrices: []Matrix{}}
-	for _, c := range append(p.held, p.checks...) {
-		if c.decision.Verdict == flow.Undefined && len(c.claims) == 0 {
-			r.Undefined++
-		} else {
-			r.Cells++
-		}
-		if c.confirmed {
-			r.Confirmed++
-		}
-		r.Mismatches = append(r.Mismatches, c.mismatches(at)...)
+	for _, h := range p.held {
+		r.add(h.check, h.mismatches(at, h.agrees, h.passage.String()))
+	}
+	for _, c := range p.checks {
+		r.add(c, c.mismatches(at, c.agrees, c.outcome()))
 	}
 	for _, m := range p.matrices {
 		r.Matrices = append(r.Matrices, m.result())
 	}
 	return r
+}
+
+// add counts a connection and what was found out about it.
+func (r *StepResult) add(c *check, found []Mismatch) {
+	if c.decision.Verdict == flow.Undefined && len(c.claims) == 0 {
+		r.Undefined++
+	} else {
+		r.Cells++
+	}
+	if c.confirmed {
+		r.Confirmed++
+	}
+	r.Mismatches = append(r.Mismatches, found...)
 }
 
 func (m *planMatrix) result() Matrix {

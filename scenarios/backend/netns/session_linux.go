@@ -224,7 +224,7 @@ func (s *session) Keep(ctx context.Context, name string, p backend.Probe) (backe
 // Exchange sends over connections that stay.
 func (s *session) Exchange(
 	ctx context.Context, names []string, timeout time.Duration,
-) ([]backend.Observation, error) {
+) ([]backend.Passage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.prober.Exchange(ctx, names, timeout)

@@ -60,10 +60,8 @@ func first(seen []backend.Observation) backend.Observation {
 }
 
 // Exchange sends a later packet each way.
-func (s *session) Exchange(
-	ctx context.Context, names []string, _ time.Duration,
-) ([]backend.Observation, error) {
-	seen := make([]backend.Observation, len(names))
+func (s *session) Exchange(ctx context.Context, names []string, _ time.Duration) ([]backend.Passage, error) {
+	seen := make([]backend.Passage, len(names))
 	for i, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -73,23 +71,14 @@ func (s *session) Exchange(
 			return nil, fmt.Errorf("there is no connection %s", name)
 		}
 		var err error
-		if seen[i], err = s.exchange(c); err != nil {
+		if seen[i].There, err = s.send(c, frame.Later, false); err == nil {
+			seen[i].Back, err = s.send(c, frame.Later, true)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("connection %s: %w", name, err)
 		}
 	}
 	return seen, nil
-}
-
-func (s *session) exchange(c *connection) (backend.Observation, error) {
-	back, err := s.send(c, frame.Later, true)
-	if err != nil {
-		return backend.Observation{}, err
-	}
-	there, err := s.send(c, frame.Later, false)
-	if err != nil {
-		return backend.Observation{}, err
-	}
-	return backend.Exchanged(there, back), nil
 }
 
 // send reports whether a packet of the connection passes all of its way.

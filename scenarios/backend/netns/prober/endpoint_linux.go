@@ -65,7 +65,7 @@ func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
 	case sctp.Init:
 		e.hearInit(fd, src, p)
 	case sctp.Data:
-		e.hearData(p)
+		e.hearData(src, p)
 	default:
 		e.hearAnswer(src, p)
 	}
@@ -74,21 +74,31 @@ func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
 func (e *endpoint) hearInit(fd int, src netip.Addr, p sctp.Packet) {
 	e.host.sky.arrive(flow.SCTP, p.SrcPort, e.host.addrs, p.DstPort)
 	if f := e.host.sky.find(flow.SCTP, p.SrcPort); f != nil {
-		e.host.sky.hear(flow.SCTP, p.SrcPort, f.number, func(number uint64) error {
-			return e.send(src, p.Answer(p.InitTag, nil).WithData(question(number)))
-		})
+		e.host.sky.hear(flow.SCTP, p.SrcPort, f.number, e.speaker(src, p))
 	}
 	reply := e.answer(p).Marshal()
 	unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
 }
 
-// hearData notes a number at the listener's end, which knows the association by its source port, or at the opener's.
-func (e *endpoint) hearData(p sctp.Packet) {
+// speaker returns how the listener of a packet sends numbers back. Both ends use one initiate tag.
+func (e *endpoint) speaker(src netip.Addr, p sctp.Packet) func(number uint64) error {
+	back := sctp.Packet{SrcPort: p.DstPort, DstPort: p.SrcPort, Tag: max(p.InitTag, p.Tag)} // an INIT itself has no tag
+	return func(number uint64) error { return e.send(src, back.WithData(question(number))) }
+}
+
+// hearData answers a number at the listener's end, which knows the association by its source port, and notes one at the
+// opener's.
+func (e *endpoint) hearData(src netip.Addr, p sctp.Packet) {
 	number, ok := asked(p.Data)
-	for _, port := range []uint16{p.SrcPort, p.DstPort} {
-		if f := e.host.sky.find(flow.SCTP, port); ok && f != nil && f.kept != nil {
-			f.kept.heard.note(number)
-		}
+	if !ok {
+		return
+	}
+	if f := e.host.sky.find(flow.SCTP, p.DstPort); f != nil && f.kept != nil {
+		f.kept.heard.note(number)
+		return
+	}
+	if say := e.speaker(src, p); e.host.sky.hear(flow.SCTP, p.SrcPort, number, say) {
+		say(number) // a loss is the opener's to observe
 	}
 }
 

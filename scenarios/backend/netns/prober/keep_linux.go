@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 )
 
-// kept is a connection that stays open. Its two ends are in this process, so each message can be sent from the one and
-// looked for at the other, and what passes one way is told from what passes the other.
+// kept is a connection that stays open. Its two ends are in this process, so what was sent at
+// the one is looked for at the other, and what passes there is told from what passes back.
 type kept struct {
 	from    string // the namespace of the end that opened it
 	journey *journey
@@ -79,9 +78,9 @@ func (p *Prober) forget(from string) {
 	}
 }
 
-// Exchange sends a number each way over kept connections and returns what became of each, in the same order.
-func (p *Prober) Exchange(ctx context.Context, names []string, timeout time.Duration) ([]backend.Observation, error) {
-	out := make([]backend.Observation, len(names))
+// Exchange asks a question over kept connections and returns which way packets pass, in the same order.
+func (p *Prober) Exchange(ctx context.Context, names []string, timeout time.Duration) ([]backend.Passage, error) {
+	out := make([]backend.Passage, len(names))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, name := range names {
 		k := p.kept[name]
@@ -101,25 +100,36 @@ func (p *Prober) Exchange(ctx context.Context, names []string, timeout time.Dura
 	return out, nil
 }
 
-func (p *Prober) exchange(ctx context.Context, k *kept, timeout time.Duration) (backend.Observation, error) {
-	there, back := p.sky.nextNumber(), p.sky.nextNumber()
-	until := time.Now().Add(timeout)
-	err := errors.Join(sent(k.heard.speak(back)), sent(k.line.say(k.journey.flight, there)))
+// exchange asks and, where nobody heard it, makes the listener speak up.
+func (p *Prober) exchange(ctx context.Context, k *kept, timeout time.Duration) (backend.Passage, error) {
+	number := p.sky.nextNumber()
+	err := sent(k.line.say(k.journey.flight, number))
 	if err == nil {
-		err = k.heard.await(ctx, until, there, back)
+		err = p.wait(ctx, k, number, timeout)
 	}
+	if err == nil && !k.heard.asked(number) {
+		if err = sent(k.heard.speak(number)); err == nil {
+			err = p.wait(ctx, k, number, timeout)
+		}
+	}
+	seen := backend.Passage{There: k.heard.asked(number), Back: k.heard.answered(number)}
 	switch {
 	case ctx.Err() != nil:
-		return backend.Observation{}, ctx.Err()
-	case err != nil && refusal(err):
-		return backend.Observation{Outcome: backend.Refused, Detail: err.Error()}, nil
+		return backend.Passage{}, ctx.Err()
+	case err != nil && !refusal(err):
+		return backend.Passage{}, err
 	case err != nil:
-		return backend.Observation{}, err
+		seen.Detail = err.Error()
 	}
-	if err := p.drainFor(k); err != nil {
-		return backend.Observation{}, err
+	return seen, nil
+}
+
+// wait waits until a number has come back, or for timeout; then everything is noted that was delivered by then.
+func (p *Prober) wait(ctx context.Context, k *kept, number uint64, timeout time.Duration) error {
+	if err := k.heard.await(ctx, timeout, number); err != nil {
+		return err
 	}
-	return backend.Exchanged(k.heard.has(there), k.heard.has(back)), nil
+	return p.drainFor(k)
 }
 
 // drainFor makes sure that what was delivered to either end by now is noted.
@@ -140,29 +150,25 @@ func (p *Prober) drainFor(k *kept) error {
 // ledger holds the numbers that have arrived at either end of a connection.
 type ledger struct {
 	mu      sync.Mutex
-	numbers map[uint64]bool
+	there   map[uint64]bool           // at the listener
+	back    map[uint64]bool           // at the opener
 	say     func(number uint64) error // sends from the listener; known since its first answer
 	ended   error
 	changed chan struct{} // closed by the next change
 }
 
-func newLedger() *ledger { return &ledger{numbers: map[uint64]bool{}, changed: make(chan struct{})} }
-
-func (l *ledger) note(number uint64) {
-	l.change(func() { l.numbers[number] = true })
+func newLedger() *ledger {
+	return &ledger{there: map[uint64]bool{}, back: map[uint64]bool{}, changed: make(chan struct{})}
 }
 
 // hear notes a number that the listener got, and how it speaks to the opener.
 func (l *ledger) hear(number uint64, say func(number uint64) error) {
-	l.change(func() { l.numbers[number], l.say = true, say })
+	l.change(func() { l.there[number], l.say = true, say })
 }
 
-// speak sends a number from the listener.
-func (l *ledger) speak(number uint64) error {
-	l.mu.Lock()
-	say := l.say
-	l.mu.Unlock()
-	return say(number)
+// note notes a number that the opener got.
+func (l *ledger) note(number uint64) {
+	l.change(func() { l.back[number] = true })
 }
 
 // end notes that the connection was torn down, and how.
@@ -178,22 +184,35 @@ func (l *ledger) change(f func()) {
 	l.changed = make(chan struct{})
 }
 
-func (l *ledger) has(number uint64) bool {
+// speak sends a number from the listener.
+func (l *ledger) speak(number uint64) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.numbers[number]
+	say := l.say
+	l.mu.Unlock()
+	return say(number)
 }
 
-// await waits until all numbers have arrived, or a time. An error says that the connection ended.
-func (l *ledger) await(ctx context.Context, until time.Time, numbers ...uint64) error {
-	timer := time.NewTimer(time.Until(until))
+func (l *ledger) asked(number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.there[number]
+}
+
+func (l *ledger) answered(number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.back[number]
+}
+
+// await waits for at most timeout until a number has come back. An error says that the connection ended.
+func (l *ledger) await(ctx context.Context, timeout time.Duration, number uint64) error {
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
 		l.mu.Lock()
-		missing := slices.ContainsFunc(numbers, func(n uint64) bool { return !l.numbers[n] })
-		ended, changed := l.ended, l.changed
+		back, ended, changed := l.back[number], l.ended, l.changed
 		l.mu.Unlock()
-		if !missing || ended != nil {
+		if back || ended != nil {
 			return ended
 		}
 		select {
