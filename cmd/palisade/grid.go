@@ -2,18 +2,20 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // grid draws one or more matrices of the same pods side by side: rows are sources, columns are destinations, both
-// numbered in the same order and grouped by namespace.
+// grouped by namespace. Columns are numbered; where rows are the same pods they carry the same numbers, else a list of
+// the columns stands below.
 type grid struct {
-	order  []string // "namespace/pod", grouped by namespace
-	panels []panel
-	cell   int // columns per cell: 2, or 1 where space is short
-	paint  paint
+	from, to []string // "namespace/pod", grouped by namespace
+	panels   []panel
+	cell     int // columns per cell: 2, or 1 where space is short
+	paint    paint
 }
 
 // panel is one matrix of a grid.
@@ -24,8 +26,8 @@ type panel struct {
 }
 
 // newGrid returns a grid that fits into width columns if it can.
-func newGrid(order []string, p paint, width int, panels ...panel) grid {
-	g := grid{order: order, panels: panels, cell: 2, paint: p}
+func newGrid(from, to []string, p paint, width int, panels ...panel) grid {
+	g := grid{from: from, to: to, panels: panels, cell: 2, paint: p}
 	if g.width() > width {
 		g.cell = 1
 	}
@@ -42,24 +44,29 @@ const (
 func (g grid) width() int { return g.labelWidth() + len(g.panels)*(len(gap)+g.panelWidth()) }
 
 // panelWidth is that of the cells and of the bars between namespaces.
-func (g grid) panelWidth() int { return len(g.order)*g.cell + 2*(len(g.groups())-1) }
+func (g grid) panelWidth() int { return len(g.to)*g.cell + 2*(len(groupsOf(g.to))-1) }
 
 func (g grid) labelWidth() int {
 	widest := utf8.RuneCountInString(corner)
-	for i := range g.order {
+	for i := range g.from {
 		widest = max(widest, utf8.RuneCountInString(g.label(i)))
 	}
 	return widest
 }
 
-// label returns the number and the name of pod i, for example "  7  client-one".
+// label returns the name of row i, with its number where a column has the same: "  7  client-one".
 func (g grid) label(i int) string {
-	_, name, _ := strings.Cut(g.order[i], "/")
+	_, name, _ := strings.Cut(g.from[i], "/")
+	if !g.square() {
+		return "  " + shorten(name, maxLabel)
+	}
 	return fmt.Sprintf("  %*d  %s", g.digits(), i+1, shorten(name, maxLabel))
 }
 
+func (g grid) square() bool { return slices.Equal(g.from, g.to) }
+
 // digits is the number of decimal digits that the highest number has.
-func (g grid) digits() int { return len(strconv.Itoa(len(g.order))) }
+func (g grid) digits() int { return len(strconv.Itoa(len(g.to))) }
 
 // group is a run of pods of one namespace: those numbered first to end-1.
 type group struct {
@@ -67,9 +74,9 @@ type group struct {
 	first, end int
 }
 
-func (g grid) groups() []group {
+func groupsOf(keys []string) []group {
 	var groups []group
-	for i, key := range g.order {
+	for i, key := range keys {
 		namespace, _, _ := strings.Cut(key, "/")
 		if len(groups) == 0 || groups[len(groups)-1].namespace != namespace {
 			groups = append(groups, group{namespace: namespace, first: i})
@@ -82,7 +89,7 @@ func (g grid) groups() []group {
 // String returns the lines of g.
 func (g grid) String() string {
 	var b strings.Builder
-	for _, line := range append(g.header(), g.body()...) {
+	for _, line := range slices.Concat(g.header(), g.body(), g.footer()) {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
@@ -94,7 +101,7 @@ func (g grid) header() []string {
 	if g.panels[0].title != "" {
 		lines = append(lines, g.line("", func(p panel) string { return p.title }))
 	}
-	if len(g.groups()) > 1 {
+	if len(groupsOf(g.to)) > 1 {
 		lines = append(lines, g.line("", func(panel) string { return g.namespaceHeads() }))
 	}
 	for digit := range g.digits() {
@@ -109,11 +116,23 @@ func (g grid) header() []string {
 
 func (g grid) body() []string {
 	var lines []string
-	for _, group := range g.groups() {
+	for _, group := range groupsOf(g.from) {
 		lines = append(lines, g.paint.bold(group.namespace))
 		for i := group.first; i < group.end; i++ {
 			lines = append(lines, g.line(g.label(i), func(p panel) string { return g.cells(p, i) }))
 		}
+	}
+	return lines
+}
+
+// footer lists the columns where the rows do not.
+func (g grid) footer() []string {
+	if g.square() {
+		return nil
+	}
+	lines := []string{"", g.paint.bold("to")}
+	for j, key := range g.to {
+		lines = append(lines, fmt.Sprintf("  %*d  %s", g.digits(), j+1, key))
 	}
 	return lines
 }
@@ -130,7 +149,7 @@ func (g grid) line(label string, text func(panel) string) string {
 // columns builds a line of a panel from one text per group, with a bar between namespaces.
 func (g grid) columns(text func(group) string) string {
 	var parts []string
-	for _, group := range g.groups() {
+	for _, group := range groupsOf(g.to) {
 		parts = append(parts, text(group))
 	}
 	return strings.Join(parts, g.paint.dim("│")+" ")

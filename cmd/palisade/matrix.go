@@ -2,52 +2,66 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-netpol/palisade/model"
-	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/run/matrix"
-	"github.com/palisade-netpol/palisade/sim/engine"
 )
 
 // matrixFlags are those of palisade matrix.
 type matrixFlags struct {
 	input
-	probes []string
-	engine string
+	probes   []string
+	from, to []string
+	changed  []string
+	engine   string
 }
 
 func newMatrix(w *world) *cobra.Command {
 	var flags matrixFlags
 	c := &cobra.Command{
-		Use:   "matrix -f PATH...",
+		Use:   "matrix (-f PATH... | --context NAME)",
 		Short: "Print who may connect to whom",
-		Long: `Print the connectivity matrix of all pods in the manifests, one for each probe.
+		Long: `Print the connectivity matrix of all pods in manifests or in a running cluster, one for each probe.
 
 Rows are sources, columns destinations: . allowed, X denied, ? undefined (the Kubernetes API leaves it open, or one end
 has no network: completed pods keep their row and column). A pod always reaches itself.
 
+--from and --to select rows and columns by PATTERN; given several times, one match is enough:
+  shop/web-*    pods by namespace and name, * and ? standing for any characters and for one
+  shop          all pods of a namespace
+  app=web       pods by their labels: a label selector, as kubectl takes it
+
+--changed OTHER reads other manifests, those of before, and prints only what differs, as it was and as it is now. The
+exit code is 0 all the same.
+
 The engine "model" asks the reference model, "tables" interprets the compiled tables, and "kernel" sends packets
-through the eBPF program (needs root).`,
+through the eBPF program (needs root). Outputs: table for terminals, json and csv for programs; html, svg, md and dot
+(Graphviz) are for others to look at, and each is one file that needs nothing else.`,
 		Example: `  palisade matrix -f app.yaml -f policies/
+  palisade matrix --context prod --from shop --to 'kube-system/coredns-*' --probe UDP/53
+  palisade matrix -f new/ --changed old/
+  palisade matrix -f app.yaml -o html > matrix.html
   kubectl get ns,po,svc,no,netpol -A -o yaml | palisade matrix -f - --probe TCP/80,UDP/53 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return printMatrix(c.Context(), w, flags) },
 	}
-	flags.register(c, "table", "json", "csv")
+	flags.register(c, "table", "json", "csv", "html", "svg", "md", "dot")
 	c.Flags().StringSliceVar(&flags.probes, "probe", nil,
 		"`PROTOCOL/PORT` to probe, for example TCP/80,UDP/53 (default: every declared container port, else TCP/80)")
+	c.Flags().StringArrayVar(&flags.from, "from", nil, "only rows of pods that `PATTERN` matches; may be repeated")
+	c.Flags().StringArrayVar(&flags.to, "to", nil, "only columns of pods that `PATTERN` matches; may be repeated")
+	c.Flags().StringSliceVar(&flags.changed, "changed", nil,
+		"only what differs from the manifests in `OTHER`, as was and is; may be repeated")
 	choice(c, &flags.engine, "engine", "", "model", "tables", "kernel")
 	return c
 }
 
 func printMatrix(ctx context.Context, w *world, flags matrixFlags) error {
-	probes, err := parseProbes(flags.probes)
+	ask, err := flags.question()
 	if err != nil {
 		return err
 	}
@@ -55,66 +69,41 @@ func printMatrix(ctx context.Context, w *world, flags matrixFlags) error {
 	if err != nil {
 		return err
 	}
-	if len(cluster.Pods) == 0 {
-		return errors.New("there are no pods in the input, so there is no matrix")
+	ask.family = family
+	if flags.changed != nil {
+		return printChanges(ctx, w, flags, ask, cluster)
 	}
-	if probes == nil {
-		probes = matrix.DefaultProbes(cluster)
+	if ask.probes == nil {
+		ask.probes = matrix.DefaultProbes(cluster)
 	}
-	matrices, err := computeMatrix(ctx, w, flags.engine, cluster, probes, family)
+	matrices, err := ask.answer(ctx, w, cluster)
 	if err != nil {
 		return err
 	}
-	return matrixWriterOf(flags.output)(w.out, flags.engine, matrices)
+	return writeMatrices(w.out, flags.output, flags.engine, matrices)
 }
 
-// parseProbes reads --probe; each probe once, in the order given.
-func parseProbes(texts []string) ([]flow.PortProto, error) {
-	var probes []flow.PortProto
-	for _, text := range texts {
-		probe, err := flow.ParsePortProto(text)
-		if err != nil {
-			return nil, fmt.Errorf("--probe: %w", err)
-		}
-		if !slices.Contains(probes, probe) {
-			probes = append(probes, probe)
-		}
-	}
-	return probes, nil
-}
-
-func computeMatrix(ctx context.Context, w *world, name string, c *model.Cluster, probes []flow.PortProto,
-	family flow.Family,
-) (_ []matrix.Matrix, err error) {
-	if name == "model" {
-		return matrix.Compute(ctx, c, probes, family, matrix.Oracle(c)...)
-	}
-	e := w.engines[name]()
-	defer func() {
-		if cerr := e.Close(); err == nil && cerr != nil {
-			err = failf("engine %s: close: %w", name, cerr)
-		}
-	}()
-	err = e.Load(ctx, c)
-	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("engine %s cannot run here: %w", name, err)
-	}
+// printChanges compares with the manifests of before. Without --probe, the ports of both are probed.
+func printChanges(ctx context.Context, w *world, flags matrixFlags, ask question, now *model.Cluster) error {
+	before, err := loadManifests(w, flags.changed)
 	if err != nil {
-		return nil, failf("engine %s: load: %w", name, err)
+		return err
 	}
-	matrices, err := matrix.Compute(ctx, c, probes, family, judges(e)...)
+	if ask.probes == nil {
+		both := &model.Cluster{Pods: slices.Concat(before.Pods, now.Pods)}
+		ask.probes = matrix.DefaultProbes(both)
+	}
+	was, err := ask.answer(ctx, w, before)
 	if err != nil {
-		return nil, failf("engine %s: %w", name, err)
+		return fmt.Errorf("--changed: %w", err)
 	}
-	return matrices, nil
-}
-
-// judges returns e once for every goroutine that may ask it at the same time.
-func judges(e engine.Engine) []matrix.Judge {
-	workers := engine.Askers(e)
-	all := make([]matrix.Judge, workers)
-	for i := range all {
-		all[i] = e
+	is, err := ask.answer(ctx, w, now)
+	if err != nil {
+		return err
 	}
-	return all
+	comparisons := make([]matrix.Comparison, 0, len(is))
+	for i := range is {
+		comparisons = append(comparisons, matrix.Compare(was[i], is[i]))
+	}
+	return writeChanges(w.out, flags.output, flags.engine, comparisons)
 }

@@ -124,12 +124,12 @@ func (s summary) sideBySide(m run.Matrix, mismatches []run.Mismatch) string {
 	marked := func(from, to int) bool { return m.Mismatch(from, to, mismatches) != nil }
 	expected := panel{"expected", expectedRows(m, mismatches), marked}
 	observed := panel{"observed", m.Observed, marked}
-	both := grid{m.Order, []panel{expected, observed}, 2, paint(s.color)}
+	both := grid{m.Order, m.Order, []panel{expected, observed}, 2, paint(s.color)}
 	if both.width() <= s.width {
 		return both.String()
 	}
-	return newGrid(m.Order, paint(s.color), s.width, expected).String() + "\n" +
-		newGrid(m.Order, paint(s.color), s.width, observed).String()
+	return newGrid(m.Order, m.Order, paint(s.color), s.width, expected).String() + "\n" +
+		newGrid(m.Order, m.Order, paint(s.color), s.width, observed).String()
 }
 
 // expectedRows are those of the model, except where a hand-written expectation says otherwise.

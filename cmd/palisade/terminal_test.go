@@ -64,7 +64,7 @@ func widest(text string) int {
 
 func TestGridOfNinePodsFitsSideBySideOn80Columns(t *testing.T) {
 	order, rows := nine()
-	one := newGrid(order, false, 100, panel{rows: rows})
+	one := newGrid(order, order, false, 100, panel{rows: rows})
 	if got := widest(one.String()); one.cell != 2 || got > 60 {
 		t.Errorf("one matrix takes %d columns with cells of %d", got, one.cell)
 	}
@@ -88,7 +88,7 @@ func TestGridNumbersReadFromTopToBottom(t *testing.T) {
 		order = append(order, "n/"+string(rune('a'+i)))
 		rows = append(rows, strings.Repeat(".", 12))
 	}
-	lines := strings.Split(newGrid(order, false, 100, panel{rows: rows}).String(), "\n")
+	lines := strings.Split(newGrid(order, order, false, 100, panel{rows: rows}).String(), "\n")
 	want := []string{
 		"                                 1 1 1",
 		"from ↓  to →   1 2 3 4 5 6 7 8 9 0 1 2",
@@ -102,7 +102,7 @@ func TestGridNumbersReadFromTopToBottom(t *testing.T) {
 
 func TestGridSavesSpaceWhereItIsShort(t *testing.T) {
 	order, rows := nine()
-	if g := newGrid(order, false, 50, panel{rows: rows}); g.cell != 1 || widest(g.String()) > 50 {
+	if g := newGrid(order, order, false, 50, panel{rows: rows}); g.cell != 1 || widest(g.String()) > 50 {
 		t.Errorf("%d columns with cells of %d", widest(g.String()), g.cell)
 	}
 }
@@ -111,8 +111,8 @@ func TestGridColoursDoNotMoveAnything(t *testing.T) {
 	order, rows := nine()
 	rows[3] = "X?-.~!..."
 	marked := func(from, to int) bool { return from == 3 && to == 4 }
-	plain := newGrid(order, false, 100, panel{"t", rows, marked}).String()
-	colored := newGrid(order, true, 100, panel{"t", rows, marked}).String()
+	plain := newGrid(order, order, false, 100, panel{"t", rows, marked}).String()
+	colored := newGrid(order, order, true, 100, panel{"t", rows, marked}).String()
 	if !strings.Contains(plain, "~*") {
 		t.Errorf("the marked cell has no star:\n%s", plain)
 	}

@@ -21,11 +21,23 @@ type Judge interface {
 	Verdict(q model.Query) (flow.Verdict, error)
 }
 
-// Matrix is the answer to one probe: Rows[i][j] is the cell (flow.Verdict.Cell) from Order[i] to Order[j].
+// Matrix is the answer to one probe: Rows[i][j] is the cell (flow.Verdict.Cell) from From[i] to To[j].
 type Matrix struct {
-	Probe flow.PortProto
-	Order []string // "namespace/pod", sorted by namespace, then name
-	Rows  []string
+	Probe    flow.PortProto
+	From, To []string // "namespace/pod", sorted by namespace, then name
+	Rows     []string
+}
+
+// Square reports whether rows and columns are the same pods.
+func (m *Matrix) Square() bool { return slices.Equal(m.From, m.To) }
+
+// Axes are the pods that a matrix is about, each list in the order of Pods.
+type Axes struct{ From, To []*corev1.Pod }
+
+// All are the axes of the matrix of all pods.
+func All(c *model.Cluster) Axes {
+	pods := Pods(c)
+	return Axes{From: pods, To: pods}
 }
 
 // Pods returns the pods of c in the order of a matrix: by namespace, then by name.
@@ -94,37 +106,38 @@ func declaredPorts(containers []corev1.Container) []flow.PortProto {
 	return ports
 }
 
-// Compute asks every judge in parallel, each for its share of the sources, for the verdict of every pod on every pod
-// and probe. A judge is used by one goroutine only; all must judge c and agree. A zero family leaves the choice to the
+// Compute asks every judge in parallel, each for its share of the sources, for the verdict of every source on every
+// destination and probe. A judge is used by one goroutine only; all must agree. A zero family leaves the choice to the
 // judge. The cell of a pod to itself is allowed: a pod cannot block access to itself.
 //
 // Pods without a network (completed, or without an address yet) keep their row and column, which are undefined.
-func Compute(ctx context.Context, c *model.Cluster, probes []flow.PortProto, family flow.Family,
+func Compute(ctx context.Context, axes Axes, probes []flow.PortProto, family flow.Family,
 	judges ...Judge,
 ) ([]Matrix, error) {
-	pods := Pods(c)
-	order := Keys(pods)
+	from, to := Keys(axes.From), Keys(axes.To)
 	matrices := make([]Matrix, len(probes))
 	for i, probe := range probes {
-		matrices[i] = Matrix{Probe: probe, Order: order, Rows: make([]string, len(pods))}
+		matrices[i] = Matrix{Probe: probe, From: from, To: to, Rows: make([]string, len(from))}
 	}
-	err := share(ctx, len(probes)*len(pods), len(judges), func(judge, n int) error {
-		m, from := &matrices[n/len(pods)], n%len(pods)
-		row, err := computeRow(judges[judge], pods, from, m.Probe, family)
-		m.Rows[from] = row
+	err := share(ctx, len(probes)*len(from), len(judges), func(judge, n int) error {
+		m, i := &matrices[n/len(from)], n%len(from)
+		row, err := computeRow(judges[judge], axes.From[i], axes.To, m.Probe, family)
+		m.Rows[i] = row
 		return err
 	})
 	return matrices, err
 }
 
-func computeRow(j Judge, pods []*corev1.Pod, from int, probe flow.PortProto, family flow.Family) (string, error) {
-	row := make([]byte, len(pods))
-	for to := range pods {
-		v, err := verdict(j, pods[from], pods[to], probe, family)
+func computeRow(
+	j Judge, from *corev1.Pod, to []*corev1.Pod, probe flow.PortProto, family flow.Family,
+) (string, error) {
+	row := make([]byte, len(to))
+	for i, pod := range to {
+		v, err := verdict(j, from, pod, probe, family)
 		if err != nil {
-			return "", fmt.Errorf("judge %s from %s to %s: %w", probe, Key(pods[from]), Key(pods[to]), err)
+			return "", fmt.Errorf("judge %s from %s to %s: %w", probe, Key(from), Key(pod), err)
 		}
-		row[to] = v.Cell()
+		row[i] = v.Cell()
 	}
 	return string(row), nil
 }

@@ -49,9 +49,10 @@ func TestComputeSortsByNamespaceThenName(t *testing.T) {
 		pod("b/a", "10.0.0.1"), pod("a/z", "10.0.0.2"), pod("a-b/c", "10.0.0.3"), pod("a/b", "10.0.0.4"),
 	}}
 	probe := flow.PortProto{Protocol: flow.UDP, Port: 53}
-	got, err := matrix.Compute(t.Context(), c, []flow.PortProto{probe}, 0, &denyTo{name: "z"})
+	got, err := matrix.Compute(t.Context(), matrix.All(c), []flow.PortProto{probe}, 0, &denyTo{name: "z"})
 	want := []matrix.Matrix{{
-		Probe: probe, Order: []string{"a/b", "a/z", "a-b/c", "b/a"}, Rows: []string{".X..", "....", ".X..", ".X.."},
+		Probe: probe, From: []string{"a/b", "a/z", "a-b/c", "b/a"}, To: []string{"a/b", "a/z", "a-b/c", "b/a"},
+		Rows: []string{".X..", "....", ".X..", ".X.."},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v, matrices (-want +got):\n%s", err, diff)
@@ -62,7 +63,7 @@ func TestComputePassesProbeAndFamilyOn(t *testing.T) {
 	c := &model.Cluster{Pods: []*corev1.Pod{pod("n/a", "10.0.0.1"), pod("n/b", "10.0.0.2")}}
 	judge := &denyTo{}
 	probe := flow.PortProto{Protocol: flow.TCP, Port: 443}
-	if _, err := matrix.Compute(t.Context(), c, []flow.PortProto{probe}, flow.IPv6, judge); err != nil {
+	if _, err := matrix.Compute(t.Context(), matrix.All(c), []flow.PortProto{probe}, flow.IPv6, judge); err != nil {
 		t.Fatal(err)
 	}
 	if len(judge.asked) != 2 {
@@ -80,7 +81,7 @@ func TestComputeLeavesPodsWithoutNetworkUndefined(t *testing.T) {
 	ended.Status.Phase = corev1.PodSucceeded
 	failed.Status.Phase = corev1.PodFailed
 	c := &model.Cluster{Pods: []*corev1.Pod{pod("n/a", "10.0.0.1"), ended, failed, pending}}
-	got, err := matrix.Compute(t.Context(), c, matrix.DefaultProbes(c), 0, &denyTo{})
+	got, err := matrix.Compute(t.Context(), matrix.All(c), matrix.DefaultProbes(c), 0, &denyTo{})
 	if want := []string{".???", "????", "????", "????"}; err != nil || !cmp.Equal(want, got[0].Rows) {
 		t.Errorf("error %v, rows %q, want %q", err, got[0].Rows, want)
 	}
@@ -93,11 +94,11 @@ func TestComputeIsTheSameForAnyNumberOfJudges(t *testing.T) {
 	}
 	probes := []flow.PortProto{{Protocol: flow.TCP, Port: 1}, {Protocol: flow.TCP, Port: 2}}
 	judge := &denyTo{name: "c"}
-	one, err := matrix.Compute(t.Context(), c, probes, 0, judge)
+	one, err := matrix.Compute(t.Context(), matrix.All(c), probes, 0, judge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	many, err := matrix.Compute(t.Context(), c, probes, 0, judge, judge, judge, judge)
+	many, err := matrix.Compute(t.Context(), matrix.All(c), probes, 0, judge, judge, judge, judge)
 	if diff := cmp.Diff(one, many); diff != "" || err != nil {
 		t.Errorf("error %v, matrices of one and of four judges differ:\n%s", err, diff)
 	}
@@ -106,7 +107,7 @@ func TestComputeIsTheSameForAnyNumberOfJudges(t *testing.T) {
 func TestComputeReportsTheJudgesError(t *testing.T) {
 	c := &model.Cluster{Pods: []*corev1.Pod{pod("n/a", "10.0.0.1"), pod("n/b", "10.0.0.2")}}
 	broken := errors.New("no verdict")
-	_, err := matrix.Compute(t.Context(), c, matrix.DefaultProbes(c), 0, &denyTo{name: "b", err: broken})
+	_, err := matrix.Compute(t.Context(), matrix.All(c), matrix.DefaultProbes(c), 0, &denyTo{name: "b", err: broken})
 	if !errors.Is(err, broken) || err.Error() != "judge TCP/80 from n/a to n/b: no verdict" {
 		t.Errorf("error %v", err)
 	}
@@ -116,7 +117,7 @@ func TestComputeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := &model.Cluster{Pods: []*corev1.Pod{pod("n/a", "10.0.0.1")}}
-	if _, err := matrix.Compute(ctx, c, matrix.DefaultProbes(c), 0, &denyTo{}); !errors.Is(err, context.Canceled) {
+	if _, err := matrix.Compute(ctx, matrix.All(c), matrix.DefaultProbes(c), 0, &denyTo{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
