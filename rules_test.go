@@ -51,6 +51,20 @@ var rules = []struct {
 		because:  "what runs on every node carries no test code and no oracle",
 	},
 	{
+		packages: []string{module + "controller/core"},
+		not: []string{module + "model", module + "enforce", module + "bpf", module + "sim", module + "scenarios",
+			"k8s.io/client-go", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
+		but:     []string{module + "model/flow"},
+		because: "it decides and does nothing, so that a simulation can own time, delivery and faults",
+	},
+	{
+		packages: []string{module + "controller/publish", module + "cmd/palisade-controller"},
+		not: []string{module + "model", module + "enforce", module + "bpf", module + "sim", module + "scenarios",
+			module + "hack", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
+		but:     []string{module + "model/flow"},
+		because: "what runs in every cluster carries no test code and no oracle",
+	},
+	{
 		packages: []string{module + "sim/datapath"},
 		not:      []string{module + "enforce", module + "controller", "k8s.io/"},
 		because:  "it reads the tables as the kernel does, whoever made them",
