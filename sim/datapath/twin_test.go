@@ -81,7 +81,9 @@ func image(t *rapid.T, instance uint32) *bpf.Image {
 		}
 		in.Pods = append(in.Pods, pod)
 	}
-	built, err := enforce.Build(in, bpf.Capacity{})
+	// Where pages are few, IPv4 networks lie among the prefixes.
+	pages := rapid.SampledFrom([]int{0, bpf.Fanout, bpf.Fanout + 1, bpf.Fanout + 2}).Draw(t, "pages")
+	built, err := enforce.Build(in, bpf.Capacity{Peers4: pages})
 	if err != nil {
 		t.Fatal(err)
 	}
