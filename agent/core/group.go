@@ -13,9 +13,6 @@ import (
 // endpoint shortens the type's name.
 type endpoint = v1alpha1.PolicyEndpoint
 
-// smallestChunk is the least number of entries at which a known controller of this API begins a second object.
-const smallestChunk = 200
-
 // maxSettles bounds how long an entry that disappeared stays in force while its policy keeps changing, in settle times.
 const maxSettles = 10
 
@@ -109,7 +106,7 @@ func (g *group) keep(objects []*endpoint, now time.Time, t timing) {
 		g.keptTo = earlier(now.Add(t.settle), g.keptAt.Add(maxSettles*t.settle))
 		return
 	}
-	if g.fitsInOne(objects) || !loses(g.inForce, objects) {
+	if !loses(g.inForce, objects) {
 		return
 	}
 	for _, o := range g.inForce {
@@ -118,16 +115,6 @@ func (g *group) keep(objects []*endpoint, now time.Time, t timing) {
 		g.kept = append(g.kept, &kept)
 	}
 	g.keptAt, g.keptTo = now, now.Add(t.settle)
-}
-
-// fitsInOne says that the policy had and has one object, which is so small that no entry of it can have gone elsewhere.
-func (g *group) fitsInOne(objects []*endpoint) bool {
-	return len(g.inForce) == 1 && len(objects) == 1 && small(g.inForce[0]) && small(objects[0])
-}
-
-func small(o *endpoint) bool {
-	s := &o.Spec
-	return max(len(s.PodSelectorEndpoints), len(s.Ingress), len(s.Egress)) < smallestChunk
 }
 
 // due lets time pass, and returns whether what is in force may have changed.

@@ -22,7 +22,7 @@ type Config struct {
 	// LinkPrefixes begin the names of interfaces that are pods' from the moment they exist; default: none.
 	LinkPrefixes []string
 	// Settle is how long an entry that disappeared from an object of another controller stays in force while it may be
-	// about to appear in another object; default: one second.
+	// about to appear in another object; default: half a second.
 	Settle time.Duration
 	// Grace is how long a policy may be incomplete before the pods that it selects are closed for want of anything to
 	// fall back on; default: ten seconds.
@@ -32,7 +32,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Settle, c.Grace = cmp.Or(c.Settle, time.Second), cmp.Or(c.Grace, 10*time.Second)
+	c.Settle, c.Grace = cmp.Or(c.Settle, time.Second/2), cmp.Or(c.Grace, 10*time.Second)
 	c.RetryFirst, c.RetryMax = cmp.Or(c.RetryFirst, 50*time.Millisecond), cmp.Or(c.RetryMax, 30*time.Second)
 	if c.Finder == nil {
 		c.Finder = FirstOf{ByName{c.LinkPrefixes}, ByRoute{}}

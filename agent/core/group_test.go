@@ -1,0 +1,111 @@
+package core_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// settled ends programs and lets time pass until nothing changes any more, and returns what is in force.
+func (r *rig) inForce() *core.Program {
+	r.Helper()
+	last := r.program
+	for r.program != nil {
+		last = r.program
+		r.step(core.Programmed{})
+	}
+	return last
+}
+
+func TestObjectsWithoutMarksApplyAtOnceAndLoseLater(t *testing.T) {
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	if p := r.inForce(); !allows(r, p.Input, 1, "10.9.0.1") || allows(r, p.Input, 1, "10.9.0.2") {
+		t.Fatal("a new object is not in force")
+	}
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.2")})
+	if p := r.inForce(); !allows(r, p.Input, 1, "10.9.0.1") || !allows(r, p.Input, 1, "10.9.0.2") {
+		t.Fatal("right after the change both must be allowed: the one may be about to appear elsewhere")
+	}
+	r.pass(time.Second)
+	if p := r.inForce(); allows(r, p.Input, 1, "10.9.0.1") || !allows(r, p.Input, 1, "10.9.0.2") {
+		t.Fatal("when nothing came for a while, only the new one must be allowed")
+	}
+	r.step(core.Deleted{Name: core.Name{Namespace: "shop", Name: "web-0"}})
+	if p := r.inForce(); !isolated(r, p.Input, 1) {
+		t.Fatal("the pod opened at once when the object went")
+	}
+	r.pass(time.Second)
+	if p := r.inForce(); isolated(r, p.Input, 1) {
+		t.Fatal("the pod stays isolated by a policy that is gone")
+	}
+}
+
+func TestWhatDisappearedIsNotKeptForeverWhilePoliciesKeepChanging(t *testing.T) {
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	r.inForce()
+	for i := range 30 {
+		r.now = r.now.Add(time.Second / 2)
+		r.step(core.Changed{Object: object("web", pods(1), "10.9.0.2", peer(3+i%2))})
+		r.inForce()
+	}
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.2")})
+	if p := r.inForce(); allows(r, p.Input, 1, "10.9.0.1") {
+		t.Error("still allowed after fifteen seconds")
+	}
+}
+
+func TestVariantsOfAPolicyAreNotMixed(t *testing.T) {
+	a, b := object(v1alpha1.VariantName("web", "x=1"), pods(1), "10.9.0.1"), object(v1alpha1.VariantName("web", "x=2"), pods(2), "10.9.0.2")
+	a.Name, b.Name = "web-a", "web-b"
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)), veth(8, linkOf(2)))
+	r.step(core.Listed{Objects: []*endpoint{a, b}})
+	r.inForce()
+	empty := *b
+	empty.Spec.Ingress = nil
+	r.step(core.Changed{Object: &empty})
+	p := r.inForce()
+	if allows(r, p.Input, 1, "10.9.0.2") || allows(r, p.Input, 2, "10.9.0.1") {
+		t.Error("a pod of one variant is allowed what the other one says")
+	}
+	if !allows(r, p.Input, 2, "10.9.0.2") {
+		t.Error("what disappeared is not kept")
+	}
+}
+
+func TestAnObjectThatChangesItsPolicyLeavesTheOldOne(t *testing.T) {
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	moved := object("shop", pods(1), "10.9.0.2")
+	moved.Name = "web-0"
+	r.step(core.Programmed{}, core.Changed{Object: moved})
+	r.inForce()
+	r.pass(time.Second)
+	if p := r.inForce(); allows(r, p.Input, 1, "10.9.0.1") || !allows(r, p.Input, 1, "10.9.0.2") {
+		t.Error("the object still speaks for its former policy")
+	}
+}
+
+func TestWhatWasSeenBeforeIsNoChange(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up(veth(7, linkOf(1)))
+	o := object("web", pods(1), "10.9.0.1")
+	o.ResourceVersion = "5"
+	r.step(core.Changed{Object: o})
+	r.inForce()
+	before := r.programs
+	again := *o
+	r.step(core.Changed{Object: &again}, core.Listed{Objects: []*endpoint{&again}})
+	other := object("other", nil, "10.9.0.2") // selects no pod of this node
+	r.step(core.Changed{Object: other})
+	if r.programs != before {
+		t.Errorf("%d programs for what changes nothing here", r.programs-before)
+	}
+}
