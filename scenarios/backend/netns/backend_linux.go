@@ -17,10 +17,11 @@ import (
 // namespaces is the backend.
 type namespaces struct {
 	opts Options
+	idle idle
 }
 
 // New returns the backend.
-func New(opts Options) backend.Backend { return &namespaces{opts.withDefaults()} }
+func New(opts Options) backend.Backend { return &namespaces{opts: opts.withDefaults()} }
 
 // Name returns "netns".
 func (*namespaces) Name() string { return "netns" }
@@ -67,8 +68,22 @@ func tryBPF() error {
 	return m.Close()
 }
 
-// Open starts a cluster without nodes.
+// Open starts a cluster without nodes, or takes one that nobody uses any more.
 func (b *namespaces) Open(context.Context) (backend.Session, error) {
+	s := b.idle.take()
+	if s == nil {
+		var err error
+		if s, err = b.start(); err != nil {
+			return nil, err
+		}
+	}
+	if b.opts.Idle == 0 {
+		return s, nil
+	}
+	return &lease{session: s, idle: &b.idle, most: b.opts.Idle}, nil
+}
+
+func (b *namespaces) start() (*session, error) {
 	f, err := fabric.New()
 	if err != nil {
 		return nil, err

@@ -10,8 +10,10 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 )
 
-// Options change how clusters are run. There is nothing to change here.
-type Options struct{}
+// Options change how clusters are run. Nothing runs here.
+type Options struct {
+	Idle int
+}
 
 // elsewhere is the backend on systems that have no network namespaces.
 type elsewhere struct{}

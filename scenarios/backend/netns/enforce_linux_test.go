@@ -2,6 +2,7 @@ package netns_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -92,4 +93,43 @@ func TestAPolicyHoldsForPodsThatComeLater(t *testing.T) {
 		b.lost(t, "default/c", fmt.Sprintf("[fd0a::9:%d]:80", i))
 		b.answers(t, "default/late", "10.0.1.2:80", "default/b")
 	}
+}
+
+// A cluster that was used before must be as empty as a new one: no pod, no policy, no kept connection, no host outside.
+func TestAnIdleClusterIsAsGoodAsNew(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to create network namespaces")
+	}
+	b := netns.New(netns.Options{Idle: 1})
+	host := backend.Host{Name: "external/office", Addrs: addrs("203.0.113.10", "fdcb::10")}
+	for _, isolated := range []bool{true, false, true} {
+		s, err := b.Open(t.Context())
+		check(t, err)
+		check(t, s.Outside(t.Context(), []backend.Host{host}))
+		c := withService(cluster(), "b")
+		c.Pods[1].Labels = map[string]string{"pod": "b"}
+		if isolated {
+			c.Policies = []*networkingv1.NetworkPolicy{isolate("b", networkingv1.PolicyTypeIngress)}
+		}
+		check(t, s.Apply(t.Context(), c))
+		bench := &bench{Session: s}
+		if isolated {
+			bench.lost(t, "default/a", "10.0.1.2:80")
+			bench.lost(t, "external/office", "[fd0a::1:2]:80")
+		} else {
+			bench.answers(t, "default/a", "10.96.0.1:80", "default/b")
+			bench.answers(t, "external/office", "[fd0a::1:2]:80", "default/b")
+		}
+		_, err = s.Keep(t.Context(), "kept", to("default/a", "10.0.2.1:80", protocols[0], long))
+		check(t, err)
+		check(t, s.Close())
+	}
+}
+
+func addrs(texts ...string) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range texts {
+		all = append(all, netip.MustParseAddr(text))
+	}
+	return all
 }

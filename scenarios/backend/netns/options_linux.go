@@ -22,6 +22,8 @@ type OpenAgent func(context.Context, agent.Config) (NodeAgent, error)
 type Options struct {
 	// OpenAgent replaces the agent of every node; default: agent.Open.
 	OpenAgent OpenAgent
+	// Idle is how many clusters may wait for the next Open, with their nodes and agents, until the process ends; 0: none.
+	Idle int
 	// Agent is the configuration of every agent, but for what depends on the node: pins, addresses and a log attribute.
 	Agent agent.Config
 }

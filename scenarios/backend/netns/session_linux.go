@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/palisade-netpol/palisade/controller/resolve"
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -32,7 +34,8 @@ type session struct {
 	pods    map[string]*pod   // by title
 	sources map[string]string // as in layout
 	outside map[string]*fabric.Node
-	made    int // nodes made so far: names their pins
+	last    []*corev1.Node // of the last cluster
+	made    int            // nodes made so far: names their pins
 }
 
 // Apply compares the cluster with what runs and changes the difference.
@@ -46,7 +49,7 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 	if err := s.remove(l); err != nil {
 		return err
 	}
-	s.sources = l.sources
+	s.sources, s.last = l.sources, c.Nodes
 	if err := s.add(l); err != nil {
 		return err
 	}
@@ -270,6 +273,22 @@ func (s *session) nodeOf(space string) *node {
 		}
 	}
 	return nil
+}
+
+// clear takes everything away but the nodes.
+func (s *session) clear(ctx context.Context) error {
+	if err := s.Apply(ctx, &model.Cluster{Nodes: s.last}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range sorted(s.outside) {
+		s.prober.Remove(name)
+		errs = append(errs, s.outside[name].Remove())
+	}
+	clear(s.outside)
+	return errors.Join(errs...)
 }
 
 // Close lets go of everything. The kernel removes it in moments, faster than if it were taken apart.
