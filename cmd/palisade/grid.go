@@ -16,6 +16,11 @@ type grid struct {
 	panels   []panel
 	cell     int // columns per cell: 2, or 1 where space is short
 	paint    paint
+
+	square     bool     // rows and columns are the same pods
+	rows, cols []group  // from and to by namespace
+	labels     []string // of the rows
+	labelWidth int      // columns
 }
 
 // panel is one matrix of a grid.
@@ -28,6 +33,13 @@ type panel struct {
 // newGrid returns a grid that fits into width columns if it can.
 func newGrid(from, to []string, p paint, width int, panels ...panel) grid {
 	g := grid{from: from, to: to, panels: panels, cell: 2, paint: p}
+	g.square = slices.Equal(from, to)
+	g.rows, g.cols = groupsOf(from), groupsOf(to)
+	g.labelWidth = utf8.RuneCountInString(corner)
+	for i := range from {
+		g.labels = append(g.labels, g.label(i))
+		g.labelWidth = max(g.labelWidth, utf8.RuneCountInString(g.labels[i]))
+	}
 	if g.width() > width {
 		g.cell = 1
 	}
@@ -41,29 +53,19 @@ const (
 )
 
 // width returns the columns that the widest line of g takes.
-func (g grid) width() int { return g.labelWidth() + len(g.panels)*(len(gap)+g.panelWidth()) }
+func (g grid) width() int { return g.labelWidth + len(g.panels)*(len(gap)+g.panelWidth()) }
 
 // panelWidth is that of the cells and of the bars between namespaces.
-func (g grid) panelWidth() int { return len(g.to)*g.cell + 2*(len(groupsOf(g.to))-1) }
-
-func (g grid) labelWidth() int {
-	widest := utf8.RuneCountInString(corner)
-	for i := range g.from {
-		widest = max(widest, utf8.RuneCountInString(g.label(i)))
-	}
-	return widest
-}
+func (g grid) panelWidth() int { return len(g.to)*g.cell + 2*(len(g.cols)-1) }
 
 // label returns the name of row i, with its number where a column has the same: "  7  client-one".
 func (g grid) label(i int) string {
 	_, name, _ := strings.Cut(g.from[i], "/")
-	if !g.square() {
+	if !g.square {
 		return "  " + shorten(name, maxLabel)
 	}
 	return fmt.Sprintf("  %*d  %s", g.digits(), i+1, shorten(name, maxLabel))
 }
-
-func (g grid) square() bool { return slices.Equal(g.from, g.to) }
 
 // digits is the number of decimal digits that the highest number has.
 func (g grid) digits() int { return len(strconv.Itoa(len(g.to))) }
@@ -101,7 +103,7 @@ func (g grid) header() []string {
 	if g.panels[0].title != "" {
 		lines = append(lines, g.line("", func(p panel) string { return p.title }))
 	}
-	if len(groupsOf(g.to)) > 1 {
+	if len(g.cols) > 1 {
 		lines = append(lines, g.line("", func(panel) string { return g.namespaceHeads() }))
 	}
 	for digit := range g.digits() {
@@ -116,10 +118,10 @@ func (g grid) header() []string {
 
 func (g grid) body() []string {
 	var lines []string
-	for _, group := range groupsOf(g.from) {
+	for _, group := range g.rows {
 		lines = append(lines, g.paint.bold(group.namespace))
 		for i := group.first; i < group.end; i++ {
-			lines = append(lines, g.line(g.label(i), func(p panel) string { return g.cells(p, i) }))
+			lines = append(lines, g.line(g.labels[i], func(p panel) string { return g.cells(p, i) }))
 		}
 	}
 	return lines
@@ -127,7 +129,7 @@ func (g grid) body() []string {
 
 // footer lists the columns where the rows do not.
 func (g grid) footer() []string {
-	if g.square() {
+	if g.square {
 		return nil
 	}
 	lines := []string{"", g.paint.bold("to")}
@@ -139,7 +141,7 @@ func (g grid) footer() []string {
 
 // line joins a label and one text per panel, each padded to its column.
 func (g grid) line(label string, text func(panel) string) string {
-	line := pad(label, g.labelWidth())
+	line := pad(label, g.labelWidth)
 	for _, p := range g.panels {
 		line += gap + pad(text(p), g.panelWidth())
 	}
@@ -149,7 +151,7 @@ func (g grid) line(label string, text func(panel) string) string {
 // columns builds a line of a panel from one text per group, with a bar between namespaces.
 func (g grid) columns(text func(group) string) string {
 	var parts []string
-	for _, group := range groupsOf(g.to) {
+	for _, group := range g.cols {
 		parts = append(parts, text(group))
 	}
 	return strings.Join(parts, g.paint.dim("│")+" ")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -124,7 +125,7 @@ func (s summary) sideBySide(m run.Matrix, mismatches []run.Mismatch) string {
 	marked := func(from, to int) bool { return m.Mismatch(from, to, mismatches) != nil }
 	expected := panel{"expected", expectedRows(m, mismatches), marked}
 	observed := panel{"observed", m.Observed, marked}
-	both := grid{m.Order, m.Order, []panel{expected, observed}, 2, paint(s.color)}
+	both := newGrid(m.Order, m.Order, paint(s.color), math.MaxInt, expected, observed)
 	if both.width() <= s.width {
 		return both.String()
 	}
