@@ -152,9 +152,8 @@ func (b *testbed) addPod(name string, addr netip.Addr) {
 	b.pods[name] = p
 	b.prober.Add(name, p.NS(), []netip.Addr{addr})
 	b.Cleanup(func() {
-		b.prober.Remove(name)
-		if err := b.node.RemovePods([]*fabric.Pod{p}); err != nil {
-			b.Error(err)
+		if b.pods[name] == p {
+			b.removePod(name)
 		}
 	})
 }
