@@ -6,7 +6,8 @@ import "github.com/palisade-netpol/palisade/model/flow"
 type connection struct {
 	from, to end
 	flow.PortProto
-	viaService bool // its destination address has been translated
+	viaService bool   // its destination address has been translated
+	quick      *Model // what knows the answers of all rules together, nil to ask them one by one
 }
 
 // Decide judges a new connection. Where To is the ClusterIP of a Service, it judges what becomes of the connection
@@ -16,20 +17,21 @@ func (m *Model) Decide(q Query) Decision {
 		_, decisions := m.Service(q.From, svc, q.PortProto, q.Family)
 		return summarize(q, svc, decisions)
 	}
-	return m.decide(q, false, listRules)
+	c, reason := m.connect(q, false)
+	return c.decide(reason)
 }
 
-func (m *Model) decide(q Query, viaService bool, rules matcher) Decision {
-	c, reason := m.connect(q, viaService)
+// decide judges c, unless there is a reason why there is no connection.
+func (c *connection) decide(reason Reason) Decision {
 	d := Decision{From: c.from.name, To: c.to.name}
-	d.Tuple = flow.Tuple{Src: c.from.addr, Dst: c.to.addr, Protocol: q.Protocol, DstPort: q.Port}
+	d.Tuple = flow.Tuple{Src: c.from.addr, Dst: c.to.addr, Protocol: c.Protocol, DstPort: c.Port}
 	switch {
 	case reason != "":
 		return d.whole(flow.Undefined, reason)
-	case c.from.pod != nil && c.from.pod == c.to.pod && !viaService:
+	case c.from.pod != nil && c.from.pod == c.to.pod && !c.viaService:
 		return d.whole(flow.Allow, Self)
 	}
-	d.Egress, d.Ingress = c.judge(flow.Egress, rules), c.judge(flow.Ingress, rules)
+	d.Egress, d.Ingress = c.judge(flow.Egress), c.judge(flow.Ingress)
 	d.Verdict = both(d.Egress.Verdict, d.Ingress.Verdict)
 	return d
 }
@@ -66,7 +68,7 @@ func both(egress, ingress flow.Verdict) flow.Verdict {
 
 // judge asks the policies of one end. Traffic is allowed if no policy isolates the pod in this direction, OR if it
 // comes from the pod's own node, OR if a rule of any of the isolating policies matches.
-func (c *connection) judge(dir flow.Direction, rules matcher) Half {
+func (c *connection) judge(dir flow.Direction) Half {
 	subject, peer := c.roles(dir)
 	if subject.pod == nil {
 		return Half{Verdict: flow.Allow, Reason: NotAPod}
@@ -78,7 +80,7 @@ func (c *connection) judge(dir flow.Direction, rules matcher) Half {
 	case dir == flow.Ingress && peer.isNode() && peer.host == subject.host:
 		h.Verdict, h.Reason = flow.Allow, LocalNode
 	default:
-		best := rules(c, dir, subject.pod, peer, &h)
+		best := c.matchRules(dir, subject.pod, peer, &h)
 		h.Verdict, h.Reason = c.outcome(dir, subject, peer, best)
 	}
 	return h
@@ -92,8 +94,16 @@ func (c *connection) roles(dir flow.Direction) (subject, peer *end) {
 	return &c.from, &c.to
 }
 
+// matchRules says how well the rules of the isolating policies match.
+func (c *connection) matchRules(dir flow.Direction, subject *pod, peer *end, h *Half) match {
+	if c.quick != nil && c.quick.knows(peer) {
+		return c.quick.lookUp(c.PortProto, dir, subject, peer)
+	}
+	return c.listRules(dir, subject, peer, h)
+}
+
 // listRules asks every rule of every isolating policy, and lists in h those that match: for certain, if there are any.
-func listRules(c *connection, dir flow.Direction, subject *pod, peer *end, h *Half) match {
+func (c *connection) listRules(dir flow.Direction, subject *pod, peer *end, h *Half) match {
 	best := no
 	for _, policy := range subject.isolating[dir] {
 		for _, r := range policy.rules[dir] {

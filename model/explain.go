@@ -51,11 +51,11 @@ func (m *Model) Explain(q Query) Explanation {
 }
 
 func (m *Model) explain(q Query, viaService bool) Explanation {
-	e := Explanation{Decision: m.decide(q, viaService, listRules)}
+	c, reason := m.connect(q, viaService)
+	e := Explanation{Decision: c.decide(reason)}
 	if e.Reason != "" {
 		return e
 	}
-	c, _ := m.connect(q, viaService)
 	e.Halves[flow.Egress] = c.explain(flow.Egress, e.Egress)
 	e.Halves[flow.Ingress] = c.explain(flow.Ingress, e.Ingress)
 	return e

@@ -9,19 +9,21 @@ func (m *Model) Verdict(q Query) flow.Verdict {
 	if m.serviceOf(&q) != nil {
 		return m.Decide(q).Verdict
 	}
-	return m.decide(q, false, m.lookUp).Verdict
+	c, reason := m.connect(q, false)
+	c.quick = m
+	return c.decide(reason).Verdict
 }
 
-// matcher returns how well the rules of subject's policies match peer, and may list those that do in h.
-type matcher func(c *connection, dir flow.Direction, subject *pod, peer *end, h *Half) match
+// knows reports whether peer is a pod of the cluster, as opposed to one that is only asked about, at its first address
+// of the family.
+func (m *Model) knows(peer *end) bool {
+	p := peer.pod
+	return p != nil && p.index < len(m.order) && m.order[p.index] == p && p.addr(flow.FamilyOf(peer.addr)) == peer.addr
+}
 
-// lookUp gives the answer of listRules without the list.
-func (m *Model) lookUp(c *connection, dir flow.Direction, subject *pod, peer *end, h *Half) match {
-	family := flow.FamilyOf(peer.addr)
-	if peer.pod == nil || !m.has(peer.pod) || peer.pod.addr(family) != peer.addr {
-		return listRules(c, dir, subject, peer, h)
-	}
-	key := reachKey{c.PortProto, family}
+// lookUp gives the answer of listRules for a peer that m knows, without the list.
+func (m *Model) lookUp(port flow.PortProto, dir flow.Direction, subject *pod, peer *end) match {
+	key := reachKey{port, flow.FamilyOf(peer.addr)}
 	cached := subject.reach[dir].Load()
 	if cached == nil || cached.reachKey != key {
 		cached = &reach{key, m.reachOf(subject, dir, key)}
@@ -29,9 +31,6 @@ func (m *Model) lookUp(c *connection, dir flow.Direction, subject *pod, peer *en
 	}
 	return cached.pods.match(peer.pod.index)
 }
-
-// has reports whether p is a pod of the cluster, as opposed to one that is only asked about.
-func (m *Model) has(p *pod) bool { return p.index < len(m.order) && m.order[p.index] == p }
 
 // reach is the set of pods that rules match.
 type reach struct {

@@ -83,7 +83,8 @@ func (m *Model) Service(
 	}
 	decisions := make([]Decision, 0, len(queries))
 	for _, q := range queries {
-		decisions = append(decisions, m.decide(q, true, listRules))
+		c, reason := m.connect(q, true)
+		decisions = append(decisions, c.decide(reason))
 	}
 	return agreed(decisions), decisions
 }
