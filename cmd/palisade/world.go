@@ -61,6 +61,6 @@ func osWorld() *world {
 		engines: map[string]func() engine.Engine{
 			"model": engine.NewModel, "tables": engine.NewTables, "kernel": engine.NewKernel,
 		},
-		backends: []backend.Backend{netns.New(netns.Options{Idle: 8}), sim.New(sim.Options{Engine: engine.NewTables})},
+		backends: []backend.Backend{netns.New(netns.Options{Idle: 12}), sim.New(sim.Options{Engine: engine.NewTables})},
 	}
 }

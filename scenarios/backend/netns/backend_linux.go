@@ -68,19 +68,12 @@ func tryBPF() error {
 	return m.Close()
 }
 
-// Open starts a cluster without nodes, or takes one that nobody uses any more.
+// Open starts a cluster without nodes, or where clusters may wait promises one, which the first Apply chooses.
 func (b *namespaces) Open(context.Context) (backend.Session, error) {
-	s := b.idle.take()
-	if s == nil {
-		var err error
-		if s, err = b.start(); err != nil {
-			return nil, err
-		}
-	}
 	if b.opts.Idle == 0 {
-		return s, nil
+		return b.start()
 	}
-	return &lease{session: s, idle: &b.idle, most: b.opts.Idle}, nil
+	return &lease{backend: b}, nil
 }
 
 func (b *namespaces) start() (*session, error) {

@@ -2,6 +2,8 @@ package netns
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,69 +19,117 @@ type idle struct {
 	sessions []*session
 }
 
-// take returns a cluster, nil if there is none.
-func (i *idle) take() *session {
+// take returns a cluster with these nodes and no others, nil if there is none.
+func (i *idle) take(nodes []nodeSpec) *session {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.sessions) == 0 {
+	fits := func(s *session) bool { return len(s.nodes) == len(nodes) && !slices.ContainsFunc(nodes, s.lacks) }
+	at := slices.IndexFunc(i.sessions, fits)
+	if at < 0 {
 		return nil
 	}
-	s := i.sessions[len(i.sessions)-1]
-	i.sessions = i.sessions[:len(i.sessions)-1]
+	s := i.sessions[at]
+	i.sessions = slices.Delete(i.sessions, at, at+1)
 	return s
 }
 
-// put keeps a cluster unless there are enough, which it reports.
-func (i *idle) put(s *session, most int) bool {
+// put keeps a cluster and returns the one that has waited longest, if there are more than most now.
+func (i *idle) put(s *session, most int) *session {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.sessions) >= most {
-		return false
-	}
 	i.sessions = append(i.sessions, s)
-	return true
+	if len(i.sessions) <= most {
+		return nil
+	}
+	oldest := i.sessions[0]
+	i.sessions = slices.Delete(i.sessions, 0, 1)
+	return oldest
 }
 
-// lease is the use of a cluster. One that had an error is not used again.
+// lacks reports whether there is no node of exactly this kind.
+func (s *session) lacks(n nodeSpec) bool {
+	known := s.nodes[n.name]
+	return known == nil || !known.spec.equal(n)
+}
+
+// lease is the use of a cluster that may have been used before. One that had an error is not used again.
 type lease struct {
-	*session
-	idle   *idle
-	most   int
-	broken bool
+	backend *namespaces
+	session *session // nil until the first Apply
+	hosts   []backend.Host
+	broken  bool
 }
 
-func (l *lease) Outside(ctx context.Context, hosts []backend.Host) error {
-	return l.note(l.session.Outside(ctx, hosts))
+// Outside waits for the cluster to be chosen.
+func (l *lease) Outside(_ context.Context, hosts []backend.Host) error {
+	l.hosts = hosts
+	return nil
 }
 
 func (l *lease) Apply(ctx context.Context, c *model.Cluster) error {
+	if l.session == nil {
+		if err := l.begin(ctx, c); err != nil {
+			return err
+		}
+	}
 	return l.note(l.session.Apply(ctx, c))
 }
 
+// begin takes a cluster with the nodes of c, or starts one.
+func (l *lease) begin(ctx context.Context, c *model.Cluster) error {
+	wanted, err := newLayout(c)
+	if err != nil {
+		return err
+	}
+	if l.session = l.backend.idle.take(wanted.nodes); l.session == nil {
+		if l.session, err = l.backend.start(); err != nil {
+			return err
+		}
+	}
+	return l.note(l.session.Outside(ctx, l.hosts))
+}
+
 func (l *lease) Probe(ctx context.Context, probes []backend.Probe) ([]backend.Observation, error) {
+	if l.session == nil {
+		return nil, errNoCluster
+	}
 	seen, err := l.session.Probe(ctx, probes)
 	return seen, l.note(err)
 }
 
 func (l *lease) Keep(ctx context.Context, name string, p backend.Probe) (backend.Observation, error) {
+	if l.session == nil {
+		return backend.Observation{}, errNoCluster
+	}
 	seen, err := l.session.Keep(ctx, name, p)
 	return seen, l.note(err)
 }
 
 func (l *lease) Exchange(ctx context.Context, names []string, timeout time.Duration) ([]backend.Passage, error) {
+	if l.session == nil {
+		return nil, errNoCluster
+	}
 	seen, err := l.session.Exchange(ctx, names, timeout)
 	return seen, l.note(err)
 }
+
+var errNoCluster = errors.New("no cluster was applied")
 
 func (l *lease) note(err error) error {
 	l.broken = l.broken || err != nil
 	return err
 }
 
-// Close empties the cluster and hands it back.
+// Close empties the cluster and hands it back. A cluster that cannot be emptied is taken down.
 func (l *lease) Close() error {
-	if l.broken || l.session.clear(context.Background()) != nil || !l.idle.put(l.session, l.most) {
+	switch {
+	case l.session == nil:
+		return nil
+	case l.broken || l.session.clear(context.Background()) != nil:
 		return l.session.Close()
+	}
+	if oldest := l.backend.idle.put(l.session, l.backend.opts.Idle); oldest != nil {
+		return oldest.Close()
 	}
 	return nil
 }
