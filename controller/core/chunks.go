@@ -72,6 +72,21 @@ func (s *chunkStore) bury(o *v1alpha1.PolicyEndpoint) {
 	}
 }
 
+// review forgets what the watch should know by now but does not.
+func (s *chunkStore) review(r Reviewed) []types.NamespacedName {
+	touched := map[types.NamespacedName]bool{}
+	for key, o := range s.byName {
+		order, err := resourceversion.CompareResourceVersion(o.ResourceVersion, r.UpTo)
+		if r.Chunks[key] || err != nil || order > 0 {
+			continue
+		}
+		for _, policy := range s.remove(o) {
+			touched[policy] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(touched), compareKeys)
+}
+
 // remove forgets what is known under the name of o, which may be nil.
 func (s *chunkStore) remove(o *v1alpha1.PolicyEndpoint) []types.NamespacedName {
 	if o == nil {

@@ -51,6 +51,8 @@ func (c *Core) Step(in Input) []Effect {
 		return c.seen(in.Object)
 	case Gone:
 		return c.queue(c.gone(in.Object))
+	case Reviewed:
+		return c.queue(c.chunks.review(in))
 	case Start:
 		c.active = true
 		return c.queue(c.all())

@@ -161,6 +161,24 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	check(t, "after that", c.Step(Due{web}), "create web")
 }
 
+// TestReview: what was created and deleted without any news is noticed, but not what the watch cannot know yet.
+func TestReview(t *testing.T) {
+	s, c := newServer(), started(newPolicy(t, "web", `{}`))
+	publish(c, s)
+	known := map[types.NamespacedName]bool{keyOf(s.watch[0].(Seen).Object.(*v1alpha1.PolicyEndpoint)): true}
+	for name, r := range map[string]Reviewed{
+		"the watch knows it": {UpTo: "7", Chunks: known}, "the watch is late": {UpTo: "0"}, "no version": {},
+	} {
+		if effects := c.Step(r); len(effects) > 0 {
+			t.Errorf("%s: %v", name, effects)
+		}
+	}
+	if got := c.Step(Reviewed{UpTo: "1"}); !slices.Equal(got, []Effect{Queue{Policy: web}}) {
+		t.Errorf("the watch should know it: %v, want a turn", got)
+	}
+	check(t, "after the review", c.Step(Due{web}), "create web")
+}
+
 // TestPolicyBeingDeleted: the garbage collector deletes what it owns first; that must not be created again.
 func TestPolicyBeingDeleted(t *testing.T) {
 	np := newPolicy(t, "web", `{}`)

@@ -6,7 +6,7 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// Input is something that happened: Seen, Gone, Start, Stop, Due, Wrote or Told.
+// Input is something that happened: Seen, Gone, Reviewed, Start, Stop, Due, Wrote or Told.
 type Input interface{ input() }
 
 // Seen is an object that was added or changed: a pointer to a Namespace, Pod, Service, EndpointSlice, NetworkPolicy or
@@ -15,6 +15,14 @@ type Seen struct{ Object any }
 
 // Gone is an object that was deleted, as it was last known.
 type Gone struct{ Object any }
+
+// Reviewed is all PolicyEndpoints that the watch knows, at a moment when it knows everything up to a resourceVersion. It
+// may come from time to time: of an object that this process created and somebody deleted while the watch was cut, no
+// watch ever tells.
+type Reviewed struct {
+	UpTo   string
+	Chunks map[types.NamespacedName]bool
+}
 
 // Start makes the Core ask for writes: every object there is has been Seen, and nobody else publishes.
 type Start struct{}
@@ -38,13 +46,14 @@ type Told struct {
 	OK   bool
 }
 
-func (Seen) input()  {}
-func (Gone) input()  {}
-func (Start) input() {}
-func (Stop) input()  {}
-func (Due) input()   {}
-func (Wrote) input() {}
-func (Told) input()  {}
+func (Seen) input()     {}
+func (Gone) input()     {}
+func (Reviewed) input() {}
+func (Start) input()    {}
+func (Stop) input()     {}
+func (Due) input()      {}
+func (Wrote) input()    {}
+func (Told) input()     {}
 
 // Outcome is what came of a Write.
 type Outcome uint8

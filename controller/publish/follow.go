@@ -3,6 +3,8 @@ package publish
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -10,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
@@ -49,6 +52,9 @@ func (r *runner) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("informer of %s: %w", s.resource, err)
 		}
+		if s.resource == v1alpha1.Resource {
+			running = append(running, inBackground(func() { r.review(ctx, informer.GetStore()) }))
+		}
 		seen = append(seen, handler.HasSyncedChecker())
 		running = append(running, inBackground(func() { informer.RunWithContext(ctx) }))
 	}
@@ -60,6 +66,33 @@ func (r *runner) follow(ctx context.Context) error {
 		<-done
 	}
 	return nil
+}
+
+// reviewPeriod is how long an object of ours can be missing without anybody noticing, at worst. See core.Reviewed.
+const reviewPeriod = 30 * time.Second
+
+// review compares from time to time what the core believes with what the watch knows.
+func (r *runner) review(ctx context.Context, store cache.Store) {
+	ticker := time.NewTicker(reviewPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			r.feed(reviewed(store))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reviewed reads the version first: what is in the store by then and is not listed has been deleted since.
+func reviewed(store cache.Store) core.Reviewed {
+	in := core.Reviewed{UpTo: store.LastStoreSyncResourceVersion(), Chunks: map[types.NamespacedName]bool{}}
+	for _, key := range store.ListKeys() {
+		namespace, name, _ := strings.Cut(key, "/")
+		in.Chunks[types.NamespacedName{Namespace: namespace, Name: name}] = true
+	}
+	return in
 }
 
 // inBackground runs f and returns a channel that is closed when it has returned.
