@@ -45,7 +45,7 @@ var rules = []struct {
 		because:  "the kernel knows nothing of Kubernetes",
 	},
 	{
-		packages: []string{module + "agent"},
+		packages: []string{module + "agent", module + "agent/metrics", module + "agent/hostnet", module + "cmd/palisade-agent"},
 		not:      []string{module + "model", module + "sim", module + "scenarios", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
 		but:      []string{module + "model/flow"},
 		because:  "what runs on every node carries no test code and no oracle",
@@ -63,6 +63,18 @@ var rules = []struct {
 			module + "hack", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
 		but:     []string{module + "model/flow"},
 		because: "what runs in every cluster carries no test code and no oracle",
+	},
+	{
+		packages: []string{module + "agent/core"},
+		not: []string{module + "model", module + "sim", module + "scenarios", "k8s.io/client-go", "github.com/vishvananda/",
+			"github.com/prometheus/"},
+		but:     []string{module + "model/flow"},
+		because: "it decides and does nothing: tests play any order of events to it",
+	},
+	{
+		packages: []string{module + "agent/socket", module + "cmd/palisade-cni"},
+		not:      []string{"k8s.io/", "github.com/cilium/", "github.com/vishvananda/netlink", "github.com/prometheus/"},
+		because:  "the CNI plugin is started for every pod, so it is small and quick",
 	},
 	{
 		packages: []string{module + "sim/datapath"},

@@ -72,9 +72,10 @@ func (c *compiler) pod(pod Pod) PodProgram {
 	return p
 }
 
-// selecting returns the policies that select the pod by any of its addresses, in the order of all policies.
+// selecting returns the policies that select the pod by any of its addresses, or by one that cannot be read, in the order
+// of all policies.
 func (c *compiler) selecting(pod Pod) []*policy {
-	var found []*policy
+	found := slices.Clone(c.selects[podAddr{pod.Namespace, pod.Name, netip.Addr{}}])
 	for _, a := range pod.Addrs {
 		found = append(found, c.selects[podAddr{pod.Namespace, pod.Name, a.Unmap()}]...)
 	}
@@ -95,7 +96,7 @@ func (c *compiler) set(pod Pod, dir flow.Direction, selected []*policy) *Set {
 		}
 		isolated = true
 		rules = append(rules, p.rules[dir]...)
-		if p.broken[dir] != nil {
+		if p.broken[dir] != nil || p.selected[podAddr{pod.Namespace, pod.Name, netip.Addr{}}] {
 			closed = true
 			c.closedBy[p] = append(c.closedBy[p], fmt.Sprintf("%s of pod %s/%s", dir, pod.Namespace, pod.Name))
 		}

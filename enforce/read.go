@@ -117,18 +117,19 @@ func (p *policy) isolate(types []networkingv1.PolicyType) error {
 	return nil
 }
 
-// selectPods notes the pods by namespace, name and address. Those of another namespace, which no policy can select, and
-// those on the host network are none.
+// selectPods notes the pods by namespace, name and address, and by no address where that cannot be read: such a pod is
+// closed. Those of another namespace, which no policy can select, and those on the host network are none.
 func (p *policy) selectPods(pods []v1alpha1.PodEndpoint) error {
 	var errs []error
 	for _, pod := range pods {
 		a, err := netip.ParseAddr(string(pod.PodIP))
 		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("podSelectorEndpoints: pod %s/%s: %w", pod.Namespace, pod.Name, err))
 		case pod.Namespace != p.namespace:
 			errs = append(errs, fmt.Errorf("podSelectorEndpoints: pod %s/%s is not in the policy's namespace %s",
 				pod.Namespace, pod.Name, p.namespace))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("podSelectorEndpoints: pod %s/%s: %w", pod.Namespace, pod.Name, err))
+			p.selected[podAddr{pod.Namespace, pod.Name, netip.Addr{}}] = true
 		case pod.PodIP != pod.HostIP:
 			p.selected[podAddr{pod.Namespace, pod.Name, a.Unmap()}] = true
 		}

@@ -23,9 +23,12 @@ func (s *State) readClaims(endpoints []*endpoint) claims {
 	all := claims{}
 	for _, o := range endpoints {
 		for _, p := range o.Spec.PodSelectorEndpoints {
+			if p.PodIP == p.HostIP {
+				continue // on the host network
+			}
 			addr, err := netip.ParseAddr(string(p.PodIP))
-			if err != nil || p.PodIP == p.HostIP {
-				continue // package enforce reports the one, and the other is on the host network
+			if err != nil {
+				addr = netip.Addr{} // package enforce reports it, and closes the pod if its name tells which it is
 			}
 			pod := Name{p.Namespace, p.Name}
 			if ifindex, ok := s.find(pod, addr.Unmap()); ok {
@@ -42,7 +45,7 @@ func (c claims) add(ifindex uint32, pod Name, addr netip.Addr) {
 		i = len(c[ifindex])
 		c[ifindex] = append(c[ifindex], &claim{pod: pod})
 	}
-	if !slices.Contains(c[ifindex][i].addrs, addr) {
+	if addr.IsValid() && !slices.Contains(c[ifindex][i].addrs, addr) {
 		c[ifindex][i].addrs = append(c[ifindex][i].addrs, addr)
 	}
 }
@@ -55,15 +58,20 @@ func (s *State) find(pod Name, addr netip.Addr) (uint32, bool) {
 		ifindex, ok = s.findKnown(pod, addr)
 	}
 	if i := s.ifaces[ifindex]; ok && i != nil && i.pod != nil {
-		return ifindex, i.pod.Namespace == pod.Namespace && i.pod.Name == pod.Name && slices.Contains(i.pod.Addrs, addr)
+		return ifindex, i.pod.is(pod, addr)
 	}
 	return ifindex, ok
+}
+
+// is says whether p is the pod of that name with that address, or, where the address could not be read, of that name.
+func (p *Pod) is(pod Name, addr netip.Addr) bool {
+	return p.Namespace == pod.Namespace && p.Name == pod.Name && (!addr.IsValid() || slices.Contains(p.Addrs, addr))
 }
 
 // findKnown looks among the pods that the CNI plugin named, and among the entries that an earlier agent left.
 func (s *State) findKnown(pod Name, addr netip.Addr) (uint32, bool) {
 	for _, i := range s.sortedIfaces() {
-		if i.pod != nil && i.pod.Namespace == pod.Namespace && i.pod.Name == pod.Name && slices.Contains(i.pod.Addrs, addr) {
+		if i.pod != nil && i.pod.is(pod, addr) {
 			return i.ifindex, true
 		}
 	}
@@ -114,7 +122,7 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 		pod.Addrs = chooseAddrs(claimedAddrs, routed, i.addrs)
 	}
 	pod.MayRoute = len(pod.Addrs) == 0
-	pod.Unknown = !pod.Closed && (pod.MayRoute || s.cfg.Strict && len(claimed) == 0)
+	pod.Unknown = !pod.Closed && (pod.MayRoute || s.cfg.Strict) && len(claimed) == 0
 	return pod, problem
 }
 
