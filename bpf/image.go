@@ -54,19 +54,40 @@ type Pod struct {
 
 // Capacity is how many entries the tables of a node have. Zero fields mean the default.
 type Capacity struct {
-	Peers4, Sets, Rows, PortSets, PortPages, PortLeaves int // entries of a bank
+	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
+	Peers4, Sets, Rows, PortSets, PortPages, PortLeaves int
 	Hosts, Nets                                         int // entries of both banks
 	Flows                                               int // per address family
 }
 
 // DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the tables of fixed size take 14 MiB of kernel memory in all.
+// handful occur in policies; the arrays take 16 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
+	var t *kernelTables
 	return Capacity{
-		Peers4: 4096, Sets: 512, Rows: 1024, PortSets: 4096, PortPages: 512, PortLeaves: 8192,
+		Peers4: len(t.Peers4[0]), Sets: len(t.Sets[0]), Rows: len(t.Rows[0]), PortSets: len(t.PortSets[0]),
+		PortPages: len(t.PortPages[0]), PortLeaves: len(t.PortLeaves[0]),
 		Hosts: 2 << 20, Nets: 256 << 10,
 		Flows: 64 << 10,
 	}
+}
+
+// check refuses arrays that are larger than the compiled ones.
+func (c Capacity) check() error {
+	d := DefaultCapacity()
+	for _, t := range []struct {
+		name       string
+		have, want int
+	}{
+		{"peers4", d.Peers4, c.Peers4}, {"sets", d.Sets, c.Sets}, {"rows", d.Rows, c.Rows},
+		{"port_sets", d.PortSets, c.PortSets}, {"port_pages", d.PortPages, c.PortPages},
+		{"port_leaves", d.PortLeaves, c.PortLeaves},
+	} {
+		if t.want > t.have {
+			return fmt.Errorf("capacity: %s has %d entries in this build, %d are wanted", t.name, t.have, t.want)
+		}
+	}
+	return nil
 }
 
 // OrDefault replaces zero fields by the default.

@@ -48,15 +48,15 @@ func (n *Node) Usage() []Usage {
 	live, c, t := n.Epoch()&1, n.opts.Capacity, n.tables
 	b := &n.banks[live]
 	return []Usage{
-		{"peers4", used(t.peers4[live]), c.Peers4},
-		{"sets", used(t.sets[live]), c.Sets},
-		{"rows", used(t.rows[live]), c.Rows},
-		{"port_sets", used(t.portSets[live]), c.PortSets},
-		{"port_pages", used(t.portPages[live]), c.PortPages},
-		{"port_leaves", used(t.portLeaves[live]), c.PortLeaves},
+		{"peers4", used(t.Peers4[live][:]), c.Peers4},
+		{"sets", used(t.Sets[live][:]), c.Sets},
+		{"rows", used(t.Rows[live][:]), c.Rows},
+		{"port_sets", used(t.PortSets[live][:]), c.PortSets},
+		{"port_pages", used(t.PortPages[live][:]), c.PortPages},
+		{"port_leaves", used(t.PortLeaves[live][:]), c.PortLeaves},
 		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
 		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
-		{"pods", len(n.pods), podArray + int(n.maps[kernelMapPodsFar].MaxEntries())},
+		{"pods", len(n.pods), podsSize + int(n.maps[kernelMapPodsFar].MaxEntries())},
 	}
 }
 

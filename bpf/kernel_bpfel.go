@@ -201,6 +201,32 @@ const (
 	kernelSetSET_FIRST   kernelSet = 3
 )
 
+type kernelTableSize uint32
+
+const (
+	kernelTableSizePEERS4SIZE       kernelTableSize = 4096
+	kernelTableSizeSETS_SIZE        kernelTableSize = 512
+	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
+	kernelTableSizePORT_SETS_SIZE   kernelTableSize = 4096
+	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 512
+	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
+	kernelTableSizePODS_SIZE        kernelTableSize = 65536
+)
+
+type kernelTables struct {
+	_          structs.HostLayout
+	Control    kernelControl
+	Unused     [48]uint8
+	Peers4     [2][4096]kernelPage
+	Sets       [2][512]kernelPage
+	Rows       [2][1024]kernelPage
+	PortSets   [2][4096]kernelPortSet
+	PortPages  [2][512]kernelPage
+	PortLeaves [2][8192]kernelPortLeaf
+	Pods       [65536]kernelPod
+	Healing    [65536]kernelHealing
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -217,36 +243,16 @@ const (
 	kernelProgPodEgress      = "pod_egress"
 	kernelProgPodIngress     = "pod_ingress"
 	kernelVarHarness         = "harness"
-	kernelVarHealingAt       = "healing_at"
-	kernelVarHealingMask     = "healing_mask"
 	kernelVarHz              = "hz"
-	kernelVarPeers4At        = "peers4_at"
-	kernelVarPeers4Mask      = "peers4_mask"
-	kernelVarPodsAt          = "pods_at"
-	kernelVarPodsMask        = "pods_mask"
-	kernelVarPortLeavesAt    = "port_leaves_at"
-	kernelVarPortLeavesMask  = "port_leaves_mask"
-	kernelVarPortPagesAt     = "port_pages_at"
-	kernelVarPortPagesMask   = "port_pages_mask"
-	kernelVarPortSetsAt      = "port_sets_at"
-	kernelVarPortSetsMask    = "port_sets_mask"
-	kernelVarRowsAt          = "rows_at"
-	kernelVarRowsMask        = "rows_mask"
-	kernelVarSetsAt          = "sets_at"
-	kernelVarSetsMask        = "sets_mask"
 	kernelVarTrackAll        = "track_all"
-	kernelVarUnusedControl   = "unused_control"
 	kernelVarUnusedDirection = "unused_direction"
 	kernelVarUnusedEvent     = "unused_event"
-	kernelVarUnusedHealing   = "unused_healing"
 	kernelVarUnusedMode      = "unused_mode"
-	kernelVarUnusedPage      = "unused_page"
 	kernelVarUnusedPeerSlot  = "unused_peer_slot"
-	kernelVarUnusedPortLeaf  = "unused_port_leaf"
-	kernelVarUnusedPortSet   = "unused_port_set"
 	kernelVarUnusedPorts     = "unused_ports"
 	kernelVarUnusedReason    = "unused_reason"
 	kernelVarUnusedSet       = "unused_set"
+	kernelVarUnusedTableSize = "unused_table_size"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -315,36 +321,16 @@ type kernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
 	Harness         *ebpf.VariableSpec `ebpf:"harness"`
-	HealingAt       *ebpf.VariableSpec `ebpf:"healing_at"`
-	HealingMask     *ebpf.VariableSpec `ebpf:"healing_mask"`
 	Hz              *ebpf.VariableSpec `ebpf:"hz"`
-	Peers4At        *ebpf.VariableSpec `ebpf:"peers4_at"`
-	Peers4Mask      *ebpf.VariableSpec `ebpf:"peers4_mask"`
-	PodsAt          *ebpf.VariableSpec `ebpf:"pods_at"`
-	PodsMask        *ebpf.VariableSpec `ebpf:"pods_mask"`
-	PortLeavesAt    *ebpf.VariableSpec `ebpf:"port_leaves_at"`
-	PortLeavesMask  *ebpf.VariableSpec `ebpf:"port_leaves_mask"`
-	PortPagesAt     *ebpf.VariableSpec `ebpf:"port_pages_at"`
-	PortPagesMask   *ebpf.VariableSpec `ebpf:"port_pages_mask"`
-	PortSetsAt      *ebpf.VariableSpec `ebpf:"port_sets_at"`
-	PortSetsMask    *ebpf.VariableSpec `ebpf:"port_sets_mask"`
-	RowsAt          *ebpf.VariableSpec `ebpf:"rows_at"`
-	RowsMask        *ebpf.VariableSpec `ebpf:"rows_mask"`
-	SetsAt          *ebpf.VariableSpec `ebpf:"sets_at"`
-	SetsMask        *ebpf.VariableSpec `ebpf:"sets_mask"`
 	TrackAll        *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedControl   *ebpf.VariableSpec `ebpf:"unused_control"`
 	UnusedDirection *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedHealing   *ebpf.VariableSpec `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedPage      *ebpf.VariableSpec `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPortLeaf  *ebpf.VariableSpec `ebpf:"unused_port_leaf"`
-	UnusedPortSet   *ebpf.VariableSpec `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.VariableSpec `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // kernelObjects contains all objects after they have been loaded into the kernel.
@@ -397,36 +383,16 @@ func (m *kernelMaps) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
 	Harness         *ebpf.Variable `ebpf:"harness"`
-	HealingAt       *ebpf.Variable `ebpf:"healing_at"`
-	HealingMask     *ebpf.Variable `ebpf:"healing_mask"`
 	Hz              *ebpf.Variable `ebpf:"hz"`
-	Peers4At        *ebpf.Variable `ebpf:"peers4_at"`
-	Peers4Mask      *ebpf.Variable `ebpf:"peers4_mask"`
-	PodsAt          *ebpf.Variable `ebpf:"pods_at"`
-	PodsMask        *ebpf.Variable `ebpf:"pods_mask"`
-	PortLeavesAt    *ebpf.Variable `ebpf:"port_leaves_at"`
-	PortLeavesMask  *ebpf.Variable `ebpf:"port_leaves_mask"`
-	PortPagesAt     *ebpf.Variable `ebpf:"port_pages_at"`
-	PortPagesMask   *ebpf.Variable `ebpf:"port_pages_mask"`
-	PortSetsAt      *ebpf.Variable `ebpf:"port_sets_at"`
-	PortSetsMask    *ebpf.Variable `ebpf:"port_sets_mask"`
-	RowsAt          *ebpf.Variable `ebpf:"rows_at"`
-	RowsMask        *ebpf.Variable `ebpf:"rows_mask"`
-	SetsAt          *ebpf.Variable `ebpf:"sets_at"`
-	SetsMask        *ebpf.Variable `ebpf:"sets_mask"`
 	TrackAll        *ebpf.Variable `ebpf:"track_all"`
-	UnusedControl   *ebpf.Variable `ebpf:"unused_control"`
 	UnusedDirection *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
-	UnusedHealing   *ebpf.Variable `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedPage      *ebpf.Variable `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPortLeaf  *ebpf.Variable `ebpf:"unused_port_leaf"`
-	UnusedPortSet   *ebpf.Variable `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.Variable `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // kernelPrograms contains all programs after they have been loaded into the kernel.

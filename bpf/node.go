@@ -54,6 +54,9 @@ type Node struct {
 // Open finds the node's tables and programs at their pins, and loads what is missing. Attached filters go on as they are.
 func Open(opts Options) (*Node, error) {
 	opts.Capacity = opts.Capacity.OrDefault()
+	if err := opts.Capacity.check(); err != nil {
+		return nil, err
+	}
 	n := &Node{opts: opts, maps: map[string]*ebpf.Map{}, pins: map[string]bool{}}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), n.Close())
@@ -79,13 +82,13 @@ func (n *Node) open() error {
 	if err := n.openPrograms(spec); err != nil {
 		return err
 	}
-	if n.tables, err = openTables(n.maps[kernelMapTables], newPlacement(n.opts.Capacity)); err != nil {
+	if n.tables, err = openTables(n.maps[kernelMapTables]); err != nil {
 		return err
 	}
 	if n.barrier, err = newBarrier(); err != nil {
 		return err
 	}
-	atomic.StoreUint32(&n.tables.control.Mode, uint32(n.opts.Mode))
+	atomic.StoreUint32(&n.tables.Control.Mode, uint32(n.opts.Mode))
 	return n.readBack()
 }
 
@@ -120,9 +123,6 @@ func (n *Node) spec() (*ebpf.CollectionSpec, error) {
 // Configure gives the tables and constants of an object file made of the node's C the values of this node.
 func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	c := n.opts.Capacity
-	if err := newPlacement(c).configure(spec); err != nil {
-		return err
-	}
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
 	spec.Maps[kernelMapFlows4].MaxEntries = uint32(c.Flows)
@@ -244,7 +244,7 @@ func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
 func (n *Node) Dir() string { return n.opts.Dir }
 
 // Epoch counts the switches between the banks; its low bit is the live one.
-func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.tables.control.Epoch) }
+func (n *Node) Epoch() uint32 { return atomic.LoadUint32(&n.tables.Control.Epoch) }
 
 func shortHash(b []byte) string {
 	sum := sha256.Sum256(b)

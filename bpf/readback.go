@@ -30,7 +30,7 @@ func (n *Node) readPeers() error {
 
 func (n *Node) readPods() error {
 	n.pods = map[uint32]kernelPod{}
-	for ifindex, p := range n.tables.pods {
+	for ifindex, p := range n.tables.Pods {
 		if p != (kernelPod{}) {
 			n.pods[uint32(ifindex)] = p
 		}

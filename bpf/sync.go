@@ -56,7 +56,7 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 	if err := n.writePods(pods, next, &s); err != nil {
 		return s, err
 	}
-	atomic.AddUint32(&n.tables.control.Epoch, 1)
+	atomic.AddUint32(&n.tables.Control.Epoch, 1)
 	s.Switched = true
 	n.barrier.restart()
 	return s, n.removePods(pods, &s)
@@ -64,8 +64,8 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 	t := n.tables
-	s.TableWrites += store(t.peers4[b], img.Peers4) + store(t.sets[b], img.Sets) + store(t.rows[b], img.Rows) +
-		store(t.portSets[b], img.PortSets) + store(t.portPages[b], img.PortPages) + store(t.portLeaves[b], img.PortLeaves)
+	s.TableWrites += store(t.Peers4[b][:], img.Peers4) + store(t.Sets[b][:], img.Sets) + store(t.Rows[b][:], img.Rows) +
+		store(t.PortSets[b][:], img.PortSets) + store(t.PortPages[b][:], img.PortPages) + store(t.PortLeaves[b][:], img.PortLeaves)
 	return errors.Join(
 		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(),
 			func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: b, Addr: a} }, s),
@@ -78,8 +78,8 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 // holds says whether a bank holds exactly img.
 func (n *Node) holds(b uint32, img *Image) bool {
 	t := n.tables
-	return same(t.peers4[b], img.Peers4) && same(t.sets[b], img.Sets) && same(t.rows[b], img.Rows) &&
-		same(t.portSets[b], img.PortSets) && same(t.portPages[b], img.PortPages) && same(t.portLeaves[b], img.PortLeaves) &&
+	return same(t.Peers4[b][:], img.Peers4) && same(t.Sets[b][:], img.Sets) && same(t.Rows[b][:], img.Rows) &&
+		same(t.PortSets[b][:], img.PortSets) && same(t.PortPages[b][:], img.PortPages) && same(t.PortLeaves[b][:], img.PortLeaves) &&
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 
@@ -176,7 +176,7 @@ func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error
 }
 
 func (n *Node) putPod(ifindex uint32, p kernelPod) error {
-	if ifindex < podArray {
+	if int(ifindex) < podsSize {
 		n.tables.storePod(ifindex, p)
 	} else if err := n.maps[kernelMapPodsFar].Put(ifindex, p); err != nil {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
@@ -191,7 +191,7 @@ func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 		if _, ok := want[ifindex]; ok {
 			continue
 		}
-		if ifindex < podArray {
+		if int(ifindex) < podsSize {
 			n.tables.storePod(ifindex, kernelPod{})
 		} else if err := n.maps[kernelMapPodsFar].Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("remove pod on interface %d: %w", ifindex, err)

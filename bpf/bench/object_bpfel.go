@@ -32,38 +32,18 @@ const (
 	objectProgPodIngress     = "pod_ingress"
 	objectVarFlowMask        = "flow_mask"
 	objectVarHarness         = "harness"
-	objectVarHealingAt       = "healing_at"
-	objectVarHealingMask     = "healing_mask"
 	objectVarHz              = "hz"
 	objectVarPeerMask        = "peer_mask"
-	objectVarPeers4At        = "peers4_at"
-	objectVarPeers4Mask      = "peers4_mask"
-	objectVarPodsAt          = "pods_at"
-	objectVarPodsMask        = "pods_mask"
-	objectVarPortLeavesAt    = "port_leaves_at"
-	objectVarPortLeavesMask  = "port_leaves_mask"
-	objectVarPortPagesAt     = "port_pages_at"
-	objectVarPortPagesMask   = "port_pages_mask"
-	objectVarPortSetsAt      = "port_sets_at"
-	objectVarPortSetsMask    = "port_sets_mask"
-	objectVarRowsAt          = "rows_at"
-	objectVarRowsMask        = "rows_mask"
 	objectVarRuns            = "runs"
-	objectVarSetsAt          = "sets_at"
-	objectVarSetsMask        = "sets_mask"
 	objectVarTrackAll        = "track_all"
-	objectVarUnusedControl   = "unused_control"
 	objectVarUnusedDirection = "unused_direction"
 	objectVarUnusedEvent     = "unused_event"
-	objectVarUnusedHealing   = "unused_healing"
 	objectVarUnusedMode      = "unused_mode"
-	objectVarUnusedPage      = "unused_page"
 	objectVarUnusedPeerSlot  = "unused_peer_slot"
-	objectVarUnusedPortLeaf  = "unused_port_leaf"
-	objectVarUnusedPortSet   = "unused_port_set"
 	objectVarUnusedPorts     = "unused_ports"
 	objectVarUnusedReason    = "unused_reason"
 	objectVarUnusedSet       = "unused_set"
+	objectVarUnusedTableSize = "unused_table_size"
 )
 
 // loadObject returns the embedded CollectionSpec for object.
@@ -136,38 +116,18 @@ type objectMapSpecs struct {
 type objectVariableSpecs struct {
 	FlowMask        *ebpf.VariableSpec `ebpf:"flow_mask"`
 	Harness         *ebpf.VariableSpec `ebpf:"harness"`
-	HealingAt       *ebpf.VariableSpec `ebpf:"healing_at"`
-	HealingMask     *ebpf.VariableSpec `ebpf:"healing_mask"`
 	Hz              *ebpf.VariableSpec `ebpf:"hz"`
 	PeerMask        *ebpf.VariableSpec `ebpf:"peer_mask"`
-	Peers4At        *ebpf.VariableSpec `ebpf:"peers4_at"`
-	Peers4Mask      *ebpf.VariableSpec `ebpf:"peers4_mask"`
-	PodsAt          *ebpf.VariableSpec `ebpf:"pods_at"`
-	PodsMask        *ebpf.VariableSpec `ebpf:"pods_mask"`
-	PortLeavesAt    *ebpf.VariableSpec `ebpf:"port_leaves_at"`
-	PortLeavesMask  *ebpf.VariableSpec `ebpf:"port_leaves_mask"`
-	PortPagesAt     *ebpf.VariableSpec `ebpf:"port_pages_at"`
-	PortPagesMask   *ebpf.VariableSpec `ebpf:"port_pages_mask"`
-	PortSetsAt      *ebpf.VariableSpec `ebpf:"port_sets_at"`
-	PortSetsMask    *ebpf.VariableSpec `ebpf:"port_sets_mask"`
-	RowsAt          *ebpf.VariableSpec `ebpf:"rows_at"`
-	RowsMask        *ebpf.VariableSpec `ebpf:"rows_mask"`
 	Runs            *ebpf.VariableSpec `ebpf:"runs"`
-	SetsAt          *ebpf.VariableSpec `ebpf:"sets_at"`
-	SetsMask        *ebpf.VariableSpec `ebpf:"sets_mask"`
 	TrackAll        *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedControl   *ebpf.VariableSpec `ebpf:"unused_control"`
 	UnusedDirection *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedHealing   *ebpf.VariableSpec `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedPage      *ebpf.VariableSpec `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPortLeaf  *ebpf.VariableSpec `ebpf:"unused_port_leaf"`
-	UnusedPortSet   *ebpf.VariableSpec `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.VariableSpec `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // objectObjects contains all objects after they have been loaded into the kernel.
@@ -221,38 +181,18 @@ func (m *objectMaps) Close() error {
 type objectVariables struct {
 	FlowMask        *ebpf.Variable `ebpf:"flow_mask"`
 	Harness         *ebpf.Variable `ebpf:"harness"`
-	HealingAt       *ebpf.Variable `ebpf:"healing_at"`
-	HealingMask     *ebpf.Variable `ebpf:"healing_mask"`
 	Hz              *ebpf.Variable `ebpf:"hz"`
 	PeerMask        *ebpf.Variable `ebpf:"peer_mask"`
-	Peers4At        *ebpf.Variable `ebpf:"peers4_at"`
-	Peers4Mask      *ebpf.Variable `ebpf:"peers4_mask"`
-	PodsAt          *ebpf.Variable `ebpf:"pods_at"`
-	PodsMask        *ebpf.Variable `ebpf:"pods_mask"`
-	PortLeavesAt    *ebpf.Variable `ebpf:"port_leaves_at"`
-	PortLeavesMask  *ebpf.Variable `ebpf:"port_leaves_mask"`
-	PortPagesAt     *ebpf.Variable `ebpf:"port_pages_at"`
-	PortPagesMask   *ebpf.Variable `ebpf:"port_pages_mask"`
-	PortSetsAt      *ebpf.Variable `ebpf:"port_sets_at"`
-	PortSetsMask    *ebpf.Variable `ebpf:"port_sets_mask"`
-	RowsAt          *ebpf.Variable `ebpf:"rows_at"`
-	RowsMask        *ebpf.Variable `ebpf:"rows_mask"`
 	Runs            *ebpf.Variable `ebpf:"runs"`
-	SetsAt          *ebpf.Variable `ebpf:"sets_at"`
-	SetsMask        *ebpf.Variable `ebpf:"sets_mask"`
 	TrackAll        *ebpf.Variable `ebpf:"track_all"`
-	UnusedControl   *ebpf.Variable `ebpf:"unused_control"`
 	UnusedDirection *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
-	UnusedHealing   *ebpf.Variable `ebpf:"unused_healing"`
 	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedPage      *ebpf.Variable `ebpf:"unused_page"`
 	UnusedPeerSlot  *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPortLeaf  *ebpf.Variable `ebpf:"unused_port_leaf"`
-	UnusedPortSet   *ebpf.Variable `ebpf:"unused_port_set"`
 	UnusedPorts     *ebpf.Variable `ebpf:"unused_ports"`
 	UnusedReason    *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedSet       *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // objectPrograms contains all programs after they have been loaded into the kernel.

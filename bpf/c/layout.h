@@ -8,10 +8,19 @@
 #pragma once
 
 enum {
-	FANOUT = 256,       /* slots of a page: one byte of an address, class or port selects one */
+	FANOUT = 256, /* slots of a page: one byte of an address, class or port selects one */
 	BANKS = 2,
-	POD_ARRAY = 65536,  /* interfaces with a smaller index are found in an array, the others in a hash (and do not heal) */
-	CONTROL_SIZE = 64,  /* what the map "tables" begins with: a cache line of its own */
+};
+
+/* Entries of a table, of one bank where it has banks; powers of two, so that cutting an index to the table is an AND. */
+enum table_size {
+	PEERS4_SIZE = 4096,
+	SETS_SIZE = 512,
+	ROWS_SIZE = 1024,
+	PORT_SETS_SIZE = 4096,
+	PORT_PAGES_SIZE = 512,
+	PORT_LEAVES_SIZE = 8192,
+	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash, and share the entries of healing */
 };
 
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
@@ -188,4 +197,18 @@ struct event {
 	__be16 dst_port;
 	__u8 src[16]; /* IPv4 as IPv4-mapped */
 	__u8 dst[16];
+};
+
+/* The one value of the map "tables". */
+struct tables {
+	struct control control;
+	__u8 unused[48]; /* the rest of the cache line */
+	struct page peers4[BANKS][PEERS4_SIZE];
+	struct page sets[BANKS][SETS_SIZE];
+	struct page rows[BANKS][ROWS_SIZE];
+	struct port_set port_sets[BANKS][PORT_SETS_SIZE];
+	struct page port_pages[BANKS][PORT_PAGES_SIZE];
+	struct port_leaf port_leaves[BANKS][PORT_LEAVES_SIZE];
+	struct pod pods[PODS_SIZE];
+	struct healing healing[PODS_SIZE];
 };

@@ -28,16 +28,12 @@
 #include "fragments.h"
 
 /* The types that appear in no map are named here for the generator. */
-const struct control *unused_control __attribute__((unused));
-const struct page *unused_page __attribute__((unused));
-const struct port_set *unused_port_set __attribute__((unused));
-const struct port_leaf *unused_port_leaf __attribute__((unused));
-const struct healing *unused_healing __attribute__((unused));
 const struct event *unused_event __attribute__((unused));
 const enum reason *unused_reason __attribute__((unused));
 const enum set *unused_set __attribute__((unused));
 const enum ports *unused_ports __attribute__((unused));
 const enum peer_slot *unused_peer_slot __attribute__((unused));
+const enum table_size *unused_table_size __attribute__((unused));
 const enum mode *unused_mode __attribute__((unused));
 const enum direction *unused_direction __attribute__((unused));
 
@@ -46,8 +42,8 @@ static __always_inline struct pod *find_pod(const struct env *e, struct pod *nob
 {
 	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
 
-	if (ifindex < POD_ARRAY)
-		return ENTRY1(e->tables, struct pod, pods, ifindex);
+	if (ifindex < PODS_SIZE)
+		return &e->tables->pods[ifindex];
 	return bpf_map_lookup_elem(&pods_far, &ifindex) ?: nobody;
 }
 
@@ -62,6 +58,8 @@ static __always_inline bool from_node(struct __sk_buff *skb)
 	sk = skb->sk;
 	return sk && sk->family != 0 /* AF_UNSPEC */;
 }
+
+#include "fast.h"
 
 static __always_inline bool source_is_own(const struct packet *p, const struct pod *pod)
 {
@@ -147,16 +145,25 @@ static __always_inline void report(const struct packet *p, const struct decision
 	bpf_ringbuf_submit(ev, 0);
 }
 
+/* The long way, for every packet. Where user space listens, denials are reported. */
+static __always_inline void judge_and_report(struct __sk_buff *skb, const struct env *e, struct decision *d, bool events)
+{
+	struct packet p = {};
+
+	d->reason = judge(skb, e, &p, d);
+	if (d->reason >= REASON_FIRST_DROP && events)
+		report(&p, d, e);
+}
+
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
 	__u32 zero = 0;
 	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = skb->ifindex, .dir = dir};
-	struct control *control = e.tables;
+	struct control *control = &e.tables->control;
 	struct decision d = {};
-	struct packet p = {};
 	struct pod nobody;
 
-	if (!control)
+	if (!e.tables)
 		return TC_ACT_SHOT;
 	if (harness)
 		e.ifindex = skb->mark;
@@ -164,7 +171,9 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	e.mode = control->mode;
 	nobody.instance = 0;
 	e.pod = find_pod(&e, &nobody);
-	d.reason = judge(skb, &e, &p, &d);
+	d.reason = control->events ? REASON_NONE : fast(skb, &e, &d);
+	if (d.reason == REASON_NONE)
+		judge_and_report(skb, &e, &d, control->events);
 
 	__u32 slot = dir * REASON_COUNT + d.reason;
 	__u64 *count = bpf_map_lookup_elem(&counters, &slot);
@@ -175,11 +184,8 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 		skb->cb[2] = d.set;
 		skb->cb[3] = d.class;
 	}
-	if (d.reason < REASON_FIRST_DROP)
-		return TC_ACT_UNSPEC; /* others on this interface may still have a say */
-	if (control->events)
-		report(&p, &d, &e);
-	return TC_ACT_SHOT;
+	/* TC_ACT_UNSPEC: others on this interface may still have a say. */
+	return d.reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 SEC("tc")

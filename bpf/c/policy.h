@@ -25,12 +25,11 @@ static __always_inline void map_to_ip6(__be32 ip4, __u8 *addr)
 	__builtin_memcpy(addr + 12, &ip4, 4);
 }
 
-#define PAGE_SLOT(e, table, index, n) (ENTRY(e, struct page, table, index)->slot[(n) & (FANOUT - 1)])
+#define PAGE_SLOT(e, table, index, n) (ENTRY(e, table, index)->slot[(n) & (FANOUT - 1)])
 
 /* The first FANOUT pages of a bank of peers4 are selected by the first byte of the address, their slots by the second. */
-static __always_inline __u32 class_of_ip4(const struct env *e, __be32 ip4)
+static __always_inline __u32 slot_of_ip4(const struct env *e, __u32 addr)
 {
-	__u32 addr = bpf_ntohl(ip4);
 	__u32 slot = PAGE_SLOT(e, peers4, addr >> 24, addr >> 16);
 
 	if (slot & PEER_PAGE) {
@@ -38,6 +37,13 @@ static __always_inline __u32 class_of_ip4(const struct env *e, __be32 ip4)
 		if (slot & PEER_PAGE)
 			slot = PAGE_SLOT(e, peers4, slot & PEER_INDEX_MASK, addr);
 	}
+	return slot;
+}
+
+static __always_inline __u32 class_of_ip4(const struct env *e, __be32 ip4)
+{
+	__u32 slot = slot_of_ip4(e, bpf_ntohl(ip4));
+
 	if (slot & PEER_SPARSE) {
 		__u8 mapped[16];
 		map_to_ip6(ip4, mapped);
@@ -48,7 +54,7 @@ static __always_inline __u32 class_of_ip4(const struct env *e, __be32 ip4)
 
 static __always_inline bool port_allowed(const struct env *e, __u32 ports, const struct packet *p, __be16 be_port)
 {
-	struct port_set *ps = ENTRY(e, struct port_set, port_sets, ports);
+	struct port_set *ps = ENTRY(e, port_sets, ports);
 	__u32 port = bpf_ntohs(be_port), word;
 
 	if (p->protocol == IPPROTO_TCP)
@@ -64,7 +70,7 @@ static __always_inline bool port_allowed(const struct env *e, __u32 ports, const
 	word = PAGE_SLOT(e, port_pages, word, port >> 8);
 	if (word < PORTS_FIRST)
 		return word == PORTS_ALL;
-	return ENTRY(e, struct port_leaf, port_leaves, word)->bits[(port >> 6) & 3] >> (port & 63) & 1;
+	return ENTRY(e, port_leaves, word)->bits[(port >> 6) & 3] >> (port & 63) & 1;
 }
 
 /* What a decision was made on; travels into the event, where user space turns it into policies and rules. */

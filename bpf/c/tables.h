@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The maps. All arrays lie in one, the map "tables", which has a single value: a program looks it up once and then only adds
- * offsets, and user space maps it into its memory and writes with plain stores. The sizes and places in it are constants
- * that user space sets before loading, so that a node that needs more gets larger tables from the same object file, and
- * the verifier still knows every bound. */
+ * offsets whose bounds the verifier knows, and user space maps it into its memory and writes with plain stores. */
 #pragma once
 
-/* A table of the map: where it begins, in bytes, and its entries (of one bank) minus one; their number is a power of two. */
-#define TABLE(name)                                                                                                    \
-	const volatile __u64 name##_at = CONTROL_SIZE;                                                                 \
-	const volatile __u64 name##_mask = 0
-
-TABLE(peers4);
-TABLE(sets);
-TABLE(rows);
-TABLE(port_sets);
-TABLE(port_pages);
-TABLE(port_leaves);
-TABLE(pods);
-TABLE(healing);
-
-/* The entry of a table of the live bank. The index is cut to the table's size: what user space writes never reaches beyond. */
-#define ENTRY(e, type, name, index)                                                                                    \
-	((type *)((e)->tables + name##_at +                                                                            \
-		  (((e)->epoch & 1) * (name##_mask + 1) + ((index) & name##_mask)) * sizeof(type)))
-
-/* The entry of a table without banks. */
-#define ENTRY1(t, type, name, index) ((type *)((t) + name##_at + ((index) & name##_mask) * sizeof(type)))
+/* An entry of a table of the live bank. The index is cut to the table's size: what user space writes never leads beyond. */
+#define ENTRY(e, table, index)                                                                                         \
+	(&(e)->tables->table[(e)->epoch & (BANKS - 1)][(index) & (sizeof((e)->tables->table[0]) / sizeof((e)->tables->table[0][0]) - 1)])
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
 const volatile __u32 hz = 250;
@@ -45,7 +25,7 @@ const volatile __u8 harness = 0;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
-	__uint(value_size, CONTROL_SIZE);
+	__type(value, struct tables);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 } tables SEC(".maps");
@@ -109,7 +89,7 @@ struct {
 
 /* What a verdict is about besides the packet. */
 struct env {
-	void *tables;
+	struct tables *tables;
 	struct pod *pod;
 	__u32 ifindex;
 	__u32 epoch;
