@@ -146,10 +146,13 @@ func TestVerdictsFollowFromTheirHalves(t *testing.T) {
 
 func TestVerdictIsThatOfTheDecision(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		c := anyTown(rt)
+		c := with(anyTown(rt), pod("z/c app=c", at("10.3.0.3", "fd00:3::3"), on("n1"), initPort("http TCP/80")),
+			pod("y/c app=c", at("10.2.0.3", "10.1.0.77"), on("n2")))
 		m := model.New(c)
 		elsewhere := pod("x/new app=a", at("10.1.0.99"), on("n1"))
-		ends := []model.Endpoint{{Pod: elsewhere}, endpoint(t, c, "8.8.8.8"), endpoint(t, c, "node/n2")}
+		ends := []model.Endpoint{
+			{Pod: elsewhere}, endpoint(t, c, "8.8.8.8"), endpoint(t, c, "node/n2"), endpoint(t, c, "10.1.0.77"),
+		}
 		for _, p := range c.Pods {
 			ends = append(ends, model.Endpoint{Pod: p})
 		}

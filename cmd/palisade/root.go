@@ -29,8 +29,13 @@ func newRoot(w *world, calledAs string) *cobra.Command {
 		Short: "What NetworkPolicies mean, and proof that they are enforced",
 		Long: `Palisade enforces Kubernetes NetworkPolicies with eBPF and proves that it does.
 
-This command reads manifests and never changes a cluster. Exit codes: 0 all is well, 1 something differs or failed,
-2 the input or the command line is wrong (nothing was applied), 130 interrupted.`,
+This command reads manifests or a running cluster, and never changes one. Start with:
+
+  palisade matrix -f app.yaml                          who may connect to whom
+  palisade why -f app.yaml shop/web shop/db TCP/5432   and why
+
+Exit codes: 0 all is well, 1 something differs or failed, 2 the input or the command line is wrong (nothing was
+applied), 130 interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
