@@ -15,8 +15,8 @@ import (
 	"github.com/palisade-netpol/palisade/controller/resolve"
 )
 
-// Core is the state. Everything in it can be rebuilt by Seen of all objects. It must not be used from several goroutines
-// at once.
+// Core is the state. Everything in it can be rebuilt by Seen of all objects. It must not be used from several
+// goroutines at once.
 type Core struct {
 	options resolve.Options
 	index   *resolve.Index

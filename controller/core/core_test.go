@@ -23,7 +23,8 @@ import (
 
 func newPolicy(t *testing.T, name, spec string) *networkingv1.NetworkPolicy {
 	t.Helper()
-	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("uid-" + name)}}
+	p := &networkingv1.NetworkPolicy{}
+	p.Namespace, p.Name, p.UID = "shop", name, types.UID("uid-"+name)
 	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
 		t.Fatal(err)
 	}
@@ -222,10 +223,11 @@ func TestReplacedPolicy(t *testing.T) {
 // TestForeignObjects: what another controller published for a policy is warned of once, and never touched.
 func TestForeignObjects(t *testing.T) {
 	np := newPolicy(t, "web", `{}`)
+	owner := metav1.NewControllerRef(np, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"))
 	foreign := &v1alpha1.PolicyEndpoint{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-x7k2p", UID: "f", OwnerReferences: []metav1.OwnerReference{
-			*metav1.NewControllerRef(np, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy")),
-		}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "web-x7k2p", UID: "f", OwnerReferences: []metav1.OwnerReference{*owner},
+		},
 		Spec: v1alpha1.PolicyEndpointSpec{PolicyRef: v1alpha1.PolicyReference{Namespace: "shop", Name: "web"}},
 	}
 	s, c := newServer(), started(np, foreign)
@@ -253,8 +255,11 @@ func TestMetadataOfOthersStays(t *testing.T) {
 	c.Step(s.watch[1])
 	check(t, "edited", publish(c, s), "update web")
 	after := s.objects["shop/"+o.Name]
-	if after.Labels["team"] != "a" || after.Annotations["note"] != "b" || after.Annotations[v1alpha1.ChunkHashAnnotation] == "wrong" {
-		t.Errorf("metadata %v %v", after.Labels, after.Annotations)
+	if after.Labels["team"] != "a" || after.Annotations["note"] != "b" {
+		t.Errorf("metadata of others: %v %v", after.Labels, after.Annotations)
+	}
+	if hash := after.Annotations[v1alpha1.ChunkHashAnnotation]; hash == "wrong" {
+		t.Errorf("the hash is still %q", hash)
 	}
 	check(t, "repaired", publish(c, s))
 }

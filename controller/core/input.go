@@ -16,9 +16,9 @@ type Seen struct{ Object any }
 // Gone is an object that was deleted, as it was last known.
 type Gone struct{ Object any }
 
-// Reviewed is all PolicyEndpoints that the watch knows, at a moment when it knows everything up to a resourceVersion. It
-// may come from time to time: of an object that this process created and somebody deleted while the watch was cut, no
-// watch ever tells.
+// Reviewed is all PolicyEndpoints that the watch knows, at a moment when it knows everything up to a resourceVersion.
+// It may come from time to time: of an object that this process created and somebody deleted while the watch was cut,
+// no watch ever tells.
 type Reviewed struct {
 	UpTo   string
 	Chunks map[types.NamespacedName]bool

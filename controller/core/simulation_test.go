@@ -91,14 +91,13 @@ type simulation struct {
 	core    *Core
 	server  *server
 	cluster *resolve.Snapshot // as the API server has it
-	seen    map[string]any    // as the core has seen it
 	news    map[string]Input  // that the core is still to see, by object
 	due     map[types.NamespacedName]bool
 	writes  int
 }
 
 func newSimulation(t *rapid.T) *simulation {
-	s := &simulation{T: t, server: newServer(), cluster: &resolve.Snapshot{}, seen: map[string]any{}, news: map[string]Input{}}
+	s := &simulation{T: t, server: newServer(), cluster: &resolve.Snapshot{}}
 	s.restart()
 	return s
 }
@@ -107,9 +106,9 @@ func newSimulation(t *rapid.T) *simulation {
 func (s *simulation) restart() {
 	s.core, s.due = New(small), map[types.NamespacedName]bool{}
 	s.server.watch, s.news = nil, map[string]Input{}
-	s.seen = objectsOf(s.cluster)
-	for _, key := range slices.Sorted(maps.Keys(s.seen)) {
-		s.step(Seen{s.seen[key]})
+	there := objectsOf(s.cluster)
+	for _, key := range slices.Sorted(maps.Keys(there)) {
+		s.step(Seen{there[key]})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.server.objects)) {
 		s.step(Seen{s.server.objects[name]})
@@ -128,7 +127,7 @@ func (s *simulation) step(in Input) {
 			s.writes++
 			switch {
 			case failed: // later phases are not tried
-			case s.T != nil && rapid.IntRange(0, 9).Draw(s.T, "write fails") == 0:
+			case rapid.IntRange(0, 9).Draw(s.T, "write fails") == 0:
 				failed = true
 				s.step(Wrote{Write: e, Outcome: Failed})
 			default:
@@ -237,7 +236,8 @@ func drawService(t *rapid.T) ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	if rapid.Bool().Draw(t, "no service") {
 		return nil, nil
 	}
-	meta := metav1.ObjectMeta{Namespace: "ns0", Name: "web", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}
+	labels := map[string]string{discoveryv1.LabelServiceName: "web"}
+	meta := metav1.ObjectMeta{Namespace: "ns0", Name: "web", Labels: labels}
 	service := &corev1.Service{ObjectMeta: meta}
 	service.Spec.ClusterIP = "10.1.0.200"
 	service.Spec.Ports = []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}

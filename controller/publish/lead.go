@@ -12,7 +12,8 @@ import (
 	"github.com/palisade-netpol/palisade/controller/core"
 )
 
-// lead waits to be elected and publishes until ctx is done. The Lease is released only when nothing is written any more.
+// lead waits to be elected and publishes until ctx is done. The Lease is released only when nothing is written any
+// more.
 func (r *runner) lead(ctx context.Context) error {
 	select {
 	case <-r.synced:

@@ -18,8 +18,8 @@ import (
 	"github.com/palisade-netpol/palisade/hack/cluster"
 )
 
-// TestFollowsTheCluster changes a cluster in every way that policies depend on. After each change what is published must
-// be what resolve.All says of the objects that the API server has, chunked small so that sets change shape.
+// TestFollowsTheCluster changes a cluster in every way that policies depend on. After each change what is published
+// must be what resolve.All says of the objects that the API server has, chunked small so that sets change shape.
 func TestFollowsTheCluster(t *testing.T) {
 	w := newWorld(t)
 	w.options.ChunkSize = 2
@@ -107,7 +107,8 @@ func TestFollowsTheCluster(t *testing.T) {
 func (w *world) patchPod(key, patch string) {
 	w.Helper()
 	namespace, name, _ := strings.Cut(key, "/")
-	_, err := w.kube.CoreV1().Pods(namespace).Patch(w.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	pods := w.kube.CoreV1().Pods(namespace)
+	_, err := pods.Patch(w.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	must(w.T, err)
 }
 
@@ -136,7 +137,8 @@ func TestWritesNothingWithoutNeed(t *testing.T) {
 	if n := second.writes(); n != 1 {
 		t.Errorf("%v writes, want the one of the new policy", n)
 	}
-	after := slices.DeleteFunc(w.published(), func(o v1alpha1.PolicyEndpoint) bool { return o.Spec.PolicyRef.Name == "last" })
+	isLast := func(o v1alpha1.PolicyEndpoint) bool { return o.Spec.PolicyRef.Name == "last" }
+	after := slices.DeleteFunc(w.published(), isLast)
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("objects after the restart (-before +after):\n%s", diff)
 	}

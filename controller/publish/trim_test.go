@@ -91,7 +91,8 @@ func TestTrimDrops(t *testing.T) {
 // TestReviewed: what the informer's store says of itself is what the core is told.
 func TestReviewed(t *testing.T) {
 	store := cache.NewStore(cache.MetaNamespaceKeyFunc)
-	must(t, store.Add(&v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "a", ResourceVersion: "5"}}))
+	meta := metav1.ObjectMeta{Namespace: "x", Name: "a", ResourceVersion: "5"}
+	must(t, store.Add(&v1alpha1.PolicyEndpoint{ObjectMeta: meta}))
 	want := core.Reviewed{UpTo: "5", Chunks: map[types.NamespacedName]bool{{Namespace: "x", Name: "a"}: true}}
 	if diff := cmp.Diff(want, reviewed(store)); diff != "" {
 		t.Errorf("reviewed (-want +got):\n%s", diff)

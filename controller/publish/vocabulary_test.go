@@ -250,7 +250,8 @@ func (r *replica) get(path string) string {
 func (r *replica) idle(n float64) {
 	r.Helper()
 	eventually(r.T, func() error {
-		leading, done := r.metric("palisade_controller_leading"), r.metric("palisade_controller_reconcile_duration_seconds_count")
+		leading := r.metric("palisade_controller_leading")
+		done := r.metric("palisade_controller_reconcile_duration_seconds_count")
 		if leading != 1 || done < n || r.metric("palisade_controller_queue_depth") != 0 {
 			return fmt.Errorf("leading %v, %v policies done, want 1 and %v", leading, done, n)
 		}
@@ -274,7 +275,8 @@ func (l *log) Write(p []byte) (int, error) {
 func (l *log) lines(text string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(strings.Split(l.text.String(), "\n"), func(s string) bool { return !strings.Contains(s, text) })
+	lacks := func(line string) bool { return !strings.Contains(line, text) }
+	return slices.DeleteFunc(strings.Split(l.text.String(), "\n"), lacks)
 }
 
 // eventually repeats check until it succeeds, for half a minute at most.

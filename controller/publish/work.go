@@ -18,7 +18,7 @@ type queue = workqueue.TypedRateLimitingInterface[types.NamespacedName]
 // Pauses between attempts at a policy that cannot be written double from the first to the last.
 const (
 	firstRetry = 5 * time.Millisecond
-	lastRetry  = 30 * time.Second
+	lastRetry  = 5 * time.Second
 )
 
 func newQueue(m *metrics) queue {

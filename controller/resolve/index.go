@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Index knows the objects that PolicyEndpoints depend on, and keeps up with them one by one. Each Set and Delete returns
-// the policies that are to be resolved anew because of it, sorted, and costs what the object matches and not how many
-// policies there are. What an Index says depends on the objects it has, never on the order in which they came.
+// Index knows the objects that PolicyEndpoints depend on, and keeps up with them one by one. Each Set and Delete
+// returns the policies that are to be resolved anew because of it, sorted, and costs what the object matches and not
+// how many policies there are. What an Index says depends on the objects it has, never on the order in which they came.
 //
 // Objects are never modified, but must not be modified by the caller afterwards either. An Index must not be used from
 // several goroutines at once.

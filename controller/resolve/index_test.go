@@ -239,7 +239,8 @@ func TestHints(t *testing.T) {
 		"name unknown to the peers": {`{egress: [{to: [{podSelector: {}}], ports: [{port: dns}, {port: http}]}]}`,
 			[]Hint{{UnknownPortName, `spec.egress[0].ports: no pod that this rule selects declares a TCP port named "dns"`}}},
 		"host bits": {`{egress: [{to: [{ipBlock: {cidr: 10.1.2.3/8, except: [10.1.2.3/16]}}]}]}`, []Hint{
-			{HostBitsSet, `spec.egress[0].to[0].ipBlock.cidr: "10.1.2.3/8" has bits set outside of its prefix and means 10.0.0.0/8`},
+			{HostBitsSet,
+				`spec.egress[0].to[0].ipBlock.cidr: "10.1.2.3/8" has bits set outside of its prefix and means 10.0.0.0/8`},
 			{HostBitsSet,
 				`spec.egress[0].to[0].ipBlock.except[0]: "10.1.2.3/16" has bits set outside of its prefix and means 10.1.0.0/16`},
 		}},

@@ -23,8 +23,11 @@ type pod struct {
 	selections      []*selection // that it is in, in no order
 }
 
-// sameAs reports whether p and o mean the same to every policy that selects both.
+// sameAs reports whether p and o, either of which may be nil, mean the same to every policy that selects both.
 func (p *pod) sameAs(o *pod) bool {
+	if p == nil || o == nil {
+		return p == o
+	}
 	return slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
 		maps.EqualFunc(p.ports, o.ports, slices.Equal[[]uint16])
 }

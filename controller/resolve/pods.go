@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// SetPod takes in a new pod or a changed one, also one that took the name of another, and returns the policies that this
-// touches. The error names addresses that are ignored.
+// SetPod takes in a new pod or a changed one, also one that took the name of another, and returns the policies that
+// this touches. The error names addresses that are ignored.
 func (x *Index) SetPod(o *corev1.Pod) ([]types.NamespacedName, error) {
 	known, err := newPod(o)
 	if err != nil {
@@ -28,11 +28,11 @@ func (x *Index) DeletePod(key types.NamespacedName) []types.NamespacedName {
 // replacePod puts now, which is nil for a pod that policies do not see, in the place of the pod called key.
 func (x *Index) replacePod(key types.NamespacedName, now *pod) []types.NamespacedName {
 	before := x.pods[key]
-	if before == nil && now == nil || before != nil && now != nil && before.sameAs(now) && maps.Equal(before.labels, now.labels) {
+	moved := !before.sameAs(now)
+	if !moved && (now == nil || maps.Equal(before.labels, now.labels)) {
 		return nil
 	}
 	touched := touchedSet{}
-	moved := before == nil || now == nil || !before.sameAs(now)
 	var left, joined []*selection
 	if before != nil {
 		left = before.selections

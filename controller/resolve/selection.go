@@ -49,7 +49,8 @@ func (s *selection) join(n *namespace) bool {
 	for _, p := range found {
 		p.selections = append(p.selections, s)
 	}
-	at, _ := slices.BinarySearchFunc(s.pods, n.name, func(p *pod, name string) int { return cmp.Compare(p.namespace, name) })
+	byNamespace := func(p *pod, name string) int { return cmp.Compare(p.namespace, name) }
+	at, _ := slices.BinarySearchFunc(s.pods, n.name, byNamespace)
 	s.pods = slices.Insert(s.pods, at, found...)
 	return len(found) > 0
 }
