@@ -61,7 +61,7 @@ type Capacity struct {
 }
 
 // DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the arrays take 16 MiB of kernel memory in all.
+// handful occur in policies; the arrays take less than 16 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
 	var t *kernelTables
 	return Capacity{

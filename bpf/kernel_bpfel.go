@@ -208,7 +208,7 @@ const (
 	kernelTableSizeSETS_SIZE        kernelTableSize = 512
 	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
 	kernelTableSizePORT_SETS_SIZE   kernelTableSize = 4096
-	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 512
+	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 256
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
 )
@@ -221,7 +221,7 @@ type kernelTables struct {
 	Sets       [2][512]kernelPage
 	Rows       [2][1024]kernelPage
 	PortSets   [2][4096]kernelPortSet
-	PortPages  [2][512]kernelPage
+	PortPages  [2][256]kernelPage
 	PortLeaves [2][8192]kernelPortLeaf
 	Pods       [65536]kernelPod
 	Healing    [65536]kernelHealing

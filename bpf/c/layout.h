@@ -18,7 +18,7 @@ enum table_size {
 	SETS_SIZE = 512,
 	ROWS_SIZE = 1024,
 	PORT_SETS_SIZE = 4096,
-	PORT_PAGES_SIZE = 512,
+	PORT_PAGES_SIZE = 256,
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash, and share the entries of healing */
 };
