@@ -67,6 +67,11 @@ func TestNearestMiss(t *testing.T) {
 				"labelled app=c in namespace x, and x/b is labelled app=b."},
 		{"the rule that needs least", rules(ingress("pods app=c", "TCP/80"), ingress("pods app=c,a=b"), ingress("TCP/1")),
 			"x/b x/a TCP/81", "Ingress rule 3 of x/p would match but for port 81: it allows TCP/1."},
+		{"protocol and port are two differences", rules(ingress("UDP/53"), ingress("TCP/53")), "x/b x/a TCP/80",
+			"Ingress rule 2 of x/p would match but for port 80: it allows TCP/53."},
+		{"a block is nearer to an address than pods are", rules(ingress("pods"), ingress("cidr 10.0.0.0/16")),
+			"8.8.8.8 x/a TCP/80",
+			"Ingress rule 2 of x/p would match but for the peer: it allows 10.0.0.0/16, and 8.8.8.8 is not in it."},
 		{"the first of rules that need as much", rules(ingress("TCP/1"), ingress("TCP/2")), "x/b x/a TCP/81",
 			"Ingress rule 1 of x/p would match but for port 81: it allows TCP/1."},
 		{"the peer that needs least", rules(ingress("ns team=z pods app=c", "pods app=c", "cidr ::1/128")), "x/b x/a TCP/80",
@@ -93,7 +98,8 @@ func TestExplanationOfEgress(t *testing.T) {
 	c := with(town(policy("x/p app=a", types(out), egress("TCP/http"))),
 		pod("y/b app=b", at("10.2.0.2"), on("n2"), port("http TCP/8080"), sidecarPort("http TCP/8081")))
 	for ask, want := range map[string]string{
-		"x/a y/b TCP/80": "Egress rule 1 of x/p would match but for port 80: it allows TCP port http (TCP/8080 and TCP/8081 on y/b).",
+		"x/a y/b TCP/80": "Egress rule 1 of x/p would match but for port 80: it allows TCP port http " +
+			"(TCP/8080 and TCP/8081 on y/b).",
 		"x/a 8.8.8.8 TCP/80": "Egress rule 1 of x/p would match but for port 80: it allows TCP port http " +
 			"(8.8.8.8 is no pod that could name its ports).",
 	} {
@@ -169,8 +175,8 @@ func TestExplanationsAgreeWithDecisions(t *testing.T) {
 		m := model.New(c)
 		pod := rapid.IntRange(0, len(c.Pods)-1)
 		for range 50 {
-			q := model.Query{From: model.Endpoint{Pod: c.Pods[pod.Draw(rt, "from")]}, To: model.Endpoint{Pod: c.Pods[pod.Draw(rt, "to")]}}
-			q.PortProto = flow.PortProto{Protocol: flow.TCP, Port: 80}
+			q := model.Query{PortProto: flow.PortProto{Protocol: flow.TCP, Port: 80}}
+			q.From.Pod, q.To.Pod = c.Pods[pod.Draw(rt, "from")], c.Pods[pod.Draw(rt, "to")]
 			e := m.Explain(q)
 			same(rt, []model.Decision{m.Decide(q)}, []model.Decision{e.Decision})
 			for dir, h := range []model.Half{e.Egress, e.Ingress} {

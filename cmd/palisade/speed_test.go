@@ -30,7 +30,8 @@ func (m metropolis) objects() []any {
 	var objects []any
 	for i := range m.namespaces {
 		meta := metav1.ObjectMeta{Name: fmt.Sprint("ns", i), Labels: map[string]string{"team": fmt.Sprint(i % 5)}}
-		objects = append(objects, &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta})
+		kind := metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}
+		objects = append(objects, &corev1.Namespace{TypeMeta: kind, ObjectMeta: meta})
 	}
 	for i := range m.pods {
 		objects = append(objects, m.pod(i))
@@ -49,7 +50,8 @@ func (m metropolis) pod(i int) *corev1.Pod {
 	p := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: m.meta("pod", i)}
 	p.Labels = map[string]string{"app": fmt.Sprint(i % 50), "tier": fmt.Sprint(i % 8)}
 	p.Spec.NodeName = fmt.Sprint("node", i%50)
-	p.Spec.Containers = []corev1.Container{{Name: "c", Image: "i", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}}}
+	ports := []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}
+	p.Spec.Containers = []corev1.Container{{Name: "c", Image: "i", Ports: ports}}
 	p.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.0.%d.%d", i/250, i%250+1)}
 	return p
 }

@@ -194,7 +194,8 @@ items:
 	for _, person := range []bool{true, false} {
 		w, out, stderr := testWorld()
 		w.out.wrap = person
-		if code := execute(t.Context(), w, []string{"palisade", "why", "-f", file, "default/a", "default/b", "TCP/80"}); code != 0 {
+		args := []string{"palisade", "why", "-f", file, "default/a", "default/b", "TCP/80"}
+		if code := execute(t.Context(), w, args); code != 0 {
 			t.Fatal(stderr)
 		}
 		if fits := widest(out.String()) <= 80; fits != person || strings.Count(out.String(), "Ingress of default/b") != 1 {

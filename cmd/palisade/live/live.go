@@ -1,6 +1,6 @@
 // Package live reads from a running cluster what connectivity depends on: Namespaces, Nodes, Pods, Services,
-// EndpointSlices and NetworkPolicies. It lists them and does nothing else, so the ClusterRole view suffices: what it does
-// not show, Nodes, is learnt from their pods then.
+// EndpointSlices and NetworkPolicies. It lists them and does nothing else, so the ClusterRole view suffices: what that
+// does not show, Nodes, is learnt from their pods then.
 //
 // The lists are taken one after the other, so a cluster that changes meanwhile may be seen between two states.
 package live

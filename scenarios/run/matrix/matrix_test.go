@@ -117,7 +117,8 @@ func TestComputeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := &model.Cluster{Pods: []*corev1.Pod{pod("n/a", "10.0.0.1")}}
-	if _, err := matrix.Compute(ctx, matrix.All(c), matrix.DefaultProbes(c), 0, &denyTo{}); !errors.Is(err, context.Canceled) {
+	_, err := matrix.Compute(ctx, matrix.All(c), matrix.DefaultProbes(c), 0, &denyTo{})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -31,7 +31,8 @@ func ParsePattern(text string) (Pattern, error) {
 	}
 	for _, glob := range []string{namespace, name} {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" || strings.Contains(glob, "/") {
-			return Pattern{}, fmt.Errorf("%q is neither NAMESPACE/POD, with * and ? for any characters, nor a label selector", text)
+			return Pattern{}, fmt.Errorf(
+				"%q is neither NAMESPACE/POD, with * and ? for any characters, nor a label selector", text)
 		}
 	}
 	return Pattern{namespace: namespace, name: name}, nil

@@ -1,7 +1,7 @@
 // Package render draws connectivity matrices for people: as a page, a picture, a table in a README or a graph.
 //
-// Everything it writes stands by itself: no script, no font, no picture from elsewhere. Colour never says anything alone;
-// every verdict has a sign of its own too.
+// Everything it writes stands by itself: no script, no font, no picture from elsewhere. Colour never says anything
+// alone; every verdict has a sign of its own too.
 package render
 
 import (

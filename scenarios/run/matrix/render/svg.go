@@ -28,9 +28,8 @@ func SVG(w io.Writer, p Page) error {
 	var body strings.Builder
 	top, width := margin+line, minWidth
 	fmt.Fprintf(&body, "<text class=\"h\" x=\"%d\" y=\"%d\">%s</text>\n", margin, top, html.EscapeString(p.Heading))
-	notes := append([]string{"Rows are sources, columns destinations: ✓ allowed, ✕ denied, ? undefined. Engine: " + p.Engine + "."},
-		p.Notes...)
-	for _, note := range notes {
+	legend := "Rows are sources, columns destinations: ✓ allowed, ✕ denied, ? undefined. Engine: " + p.Engine + "."
+	for _, note := range append([]string{legend}, p.Notes...) {
 		top += line
 		fmt.Fprintf(&body, "<text class=\"s\" x=\"%d\" y=\"%d\">%s</text>\n", margin, top, html.EscapeString(note))
 		width = max(width, 2*margin+letter*utf8.RuneCountInString(note))
@@ -42,8 +41,8 @@ func SVG(w io.Writer, p Page) error {
 		top, width = d.bottom(), max(width, d.right()+margin)
 	}
 	_, err = fmt.Fprintf(w, "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-labelledby=\"t d\" "+
-		"viewBox=\"0 0 %[1]d %[2]d\" width=\"%[1]d\" height=\"%[2]d\">\n<title id=\"t\">%[3]s</title>\n<desc id=\"d\">%[4]s</desc>\n"+
-		"<style>%[5]s</style>\n<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n%[6]s</svg>\n",
+		"viewBox=\"0 0 %[1]d %[2]d\" width=\"%[1]d\" height=\"%[2]d\">\n"+
+		"<title id=\"t\">%[3]s</title>\n<desc id=\"d\">%[4]s</desc>\n<style>%[5]s</style>\n<rect class=\"page\" width=\"100%%\" height=\"100%%\"/>\n%[6]s</svg>\n",
 		width, top+margin, html.EscapeString(p.Heading), html.EscapeString(p.describe()), style, body.String())
 	return err
 }
