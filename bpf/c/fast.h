@@ -4,27 +4,13 @@
  * way in judge() would decide otherwise; when in doubt it returns REASON_NONE. */
 #pragma once
 
-static __always_inline bool fast_port_allowed(const struct env *e, __u32 ports, __u32 port)
-{
-	__u32 word;
-
-	if (ports < PORTS_FIRST)
-		return ports == PORTS_ALL;
-	word = ENTRY(e, port_sets, ports)->tcp;
-	if (word < PORTS_FIRST)
-		return word == PORTS_ALL;
-	word = PAGE_SLOT(e, port_pages, word, port >> 8);
-	if (word < PORTS_FIRST)
-		return word == PORTS_ALL;
-	return ENTRY(e, port_leaves, word)->bits[(port >> 6) & 3] >> (port & 63) & 1;
-}
-
 static __always_inline enum reason fast(struct __sk_buff *skb, const struct env *e, struct decision *d)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
 	__u8 *l4 = (void *)(ip + 1);
-	__u32 set = e->pod->bank[e->epoch & 1].set[e->dir], slot;
+	__u32 bank = e->epoch & 1, set = e->pod->bank[bank].set[e->dir], slot;
+	struct tables *t = e->tables;
 	__be32 peer;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || set < SET_FIRST || !e->pod->instance)
@@ -43,15 +29,17 @@ static __always_inline enum reason fast(struct __sk_buff *skb, const struct env 
 			return REASON_NONE;
 		peer = ip->saddr;
 	}
-	slot = slot_of_ip4(e, bpf_ntohl(peer));
+	slot = slot_of_ip4(t, bank, bpf_ntohl(peer));
 	if (slot & PEER_SPARSE)
 		return REASON_NONE;
 	d->set = set;
 	d->class = slot & PEER_CLASS_MASK;
-	slot = PAGE_SLOT(e, sets, set, d->class >> 8);
-	slot = PAGE_SLOT(e, rows, slot, d->class);
+	slot = PAGE_SLOT(t, bank, sets, set, d->class >> 8);
+	slot = PAGE_SLOT(t, bank, rows, slot, d->class);
 	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	bool allowed = fast_port_allowed(e, slot, bpf_ntohs(*(__be16 *)(l4 + 2)));
+	bool allowed = slot < PORTS_FIRST ? slot == PORTS_ALL
+					  : word_allows(t, bank, ENTRY(t, bank, port_sets, slot)->tcp,
+							bpf_ntohs(*(__be16 *)(l4 + 2)));
 	if (allowed == opens || (allowed && is_healing(e)))
 		return REASON_NONE;
 	return allowed ? REASON_POLICY : REASON_NO_RULE;

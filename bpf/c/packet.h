@@ -28,10 +28,10 @@ struct packet {
 	__be16 dst_port;
 	__be32 src4;
 	__be32 dst4;
-	struct in6_addr src6;
-	struct in6_addr dst6;
+	struct in6_addr src6 __attribute__((aligned(8)));
+	struct in6_addr dst6 __attribute__((aligned(8)));
 	__u32 fragment_id;
-	__u32 inner;     /* offset in the frame */
+	__u32 inner; /* offset in the frame */
 };
 
 enum {

@@ -3,9 +3,10 @@
  * offsets whose bounds the verifier knows, and user space maps it into its memory and writes with plain stores. */
 #pragma once
 
-/* An entry of a table of the live bank. The index is cut to the table's size: what user space writes never leads beyond. */
-#define ENTRY(e, table, index)                                                                                         \
-	(&(e)->tables->table[(e)->epoch & (BANKS - 1)][(index) & (sizeof((e)->tables->table[0]) / sizeof((e)->tables->table[0][0]) - 1)])
+/* An entry of a table. The index is cut to the table's size: what user space writes never leads beyond. */
+#define ENTRY(t, bank, table, index)                                                                                   \
+	(&(t)->table[(bank) & (BANKS - 1)][(index) & (sizeof((t)->table[0]) / sizeof((t)->table[0][0]) - 1)])
+#define PAGE_SLOT(t, bank, table, index, n) (ENTRY(t, bank, table, index)->slot[(n) & (FANOUT - 1)])
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
 const volatile __u32 hz = 250;
