@@ -29,7 +29,7 @@ func (e *modelEngine) Verdict(q model.Query) (flow.Verdict, error) {
 	if e.model == nil {
 		return flow.Deny, errors.New("no cluster is loaded")
 	}
-	return e.model.Decide(q).Verdict, nil
+	return e.model.Verdict(q), nil
 }
 
 // Packet answers for the connection as a whole: one that would not be allowed any more ends.
