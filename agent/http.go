@@ -18,13 +18,14 @@ const (
 	stuckAfter = 30 * time.Second
 )
 
-// handler serves /healthz, /readyz, /metrics and, if asked for, /debug/pprof/.
+// handler serves /healthz, /readyz, /in-force, /metrics and, if asked for, /debug/pprof/.
 func (l *loop) handler(withPprof bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", answer("the agent hangs", func() bool {
 		return time.Since(time.Unix(0, l.beat.Load())) < stuckAfter
 	}))
 	mux.HandleFunc("GET /readyz", answer("policies are not in force yet", l.ready.Load))
+	mux.HandleFunc("GET /in-force", l.tellInForce)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(l.metrics.Registry, promhttp.HandlerOpts{}))
 	if withPprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -32,6 +33,12 @@ func (l *loop) handler(withPprof bool) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// tellInForce answers with the resourceVersion up to which PolicyEndpoints are in force, for those who wait for a change.
+func (l *loop) tellInForce(w http.ResponseWriter, _ *http.Request) {
+	version, _ := l.inForce.Load().(string)
+	fmt.Fprintln(w, version)
 }
 
 func answer(problem string, ok func() bool) http.HandlerFunc {

@@ -30,6 +30,7 @@ type loop struct {
 	last    time.Time // of the last event: time does not go back
 	timer   *time.Timer
 	ready   atomic.Bool
+	inForce atomic.Value // string: see core.State.InForce
 	beat    atomic.Int64 // when the last event was done, in nanoseconds since 1970
 	known   map[enforce.Condition]bool
 	mu      sync.Mutex
@@ -75,6 +76,7 @@ func (l *loop) step(e event) {
 		l.start(effect)
 	}
 	l.ready.Store(l.state.Ready())
+	l.inForce.Store(l.state.InForce())
 	l.beat.Store(time.Now().UnixNano())
 }
 

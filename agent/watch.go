@@ -18,8 +18,8 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// newReflector returns what lists and watches the PolicyEndpoints of all namespaces, again and again when the connection
-// breaks, and gives them to a sink.
+// newReflector returns what lists and watches the PolicyEndpoints of all namespaces, again and again when the
+// connection breaks, and gives them to a sink.
 func newReflector(cfg *rest.Config, s *sink, log *slog.Logger) (*cache.Reflector, error) {
 	client, err := endpointClient(cfg)
 	if err != nil {
@@ -81,14 +81,14 @@ func (s *sink) Update(obj any) error {
 func (s *sink) Delete(obj any) error {
 	pe, err := s.strip(obj)
 	if err == nil {
-		s.tell(core.Deleted{Name: core.Name{Namespace: pe.Namespace, Name: pe.Name}})
+		s.tell(core.Deleted{Name: core.Name{Namespace: pe.Namespace, Name: pe.Name}, Version: pe.ResourceVersion})
 	}
 	return err
 }
 
 // Replace implements cache.ReflectorStore.
-func (s *sink) Replace(list []any, _ string) error {
-	all := core.Listed{Objects: make([]*v1alpha1.PolicyEndpoint, len(list))}
+func (s *sink) Replace(list []any, version string) error {
+	all := core.Listed{Objects: make([]*v1alpha1.PolicyEndpoint, len(list)), Version: version}
 	for i, obj := range list {
 		var err error
 		if all.Objects[i], err = s.strip(obj); err != nil {

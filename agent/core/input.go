@@ -20,13 +20,19 @@ func (n Name) String() string { return n.Namespace + "/" + n.Name }
 
 // Listed are all PolicyEndpoints there are, read at one moment. The first one says that the cluster's state is known.
 // Objects given to a State are never modified afterwards, by either side.
-type Listed struct{ Objects []*v1alpha1.PolicyEndpoint }
+type Listed struct {
+	Objects []*v1alpha1.PolicyEndpoint
+	Version string // the resourceVersion of that moment
+}
 
 // Changed is a PolicyEndpoint that is new or different.
 type Changed struct{ Object *v1alpha1.PolicyEndpoint }
 
 // Deleted names a PolicyEndpoint that is gone.
-type Deleted struct{ Name Name }
+type Deleted struct {
+	Name    Name
+	Version string // the resourceVersion of its deletion
+}
 
 // Link is a network interface of the node.
 type Link struct {

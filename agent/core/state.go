@@ -57,6 +57,7 @@ type State struct {
 	ifaces   map[uint32]*iface
 	requests map[uint64]*request
 	programs programs
+	versions versions
 
 	synced, hostKnown bool // the PolicyEndpoints and the node's network are known
 	leftovers         leftovers
@@ -92,6 +93,7 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.cleanUp()
 	s.report()
 	s.wake()
+	s.versions.settle(s.programs)
 	return s.out
 }
 
@@ -128,9 +130,12 @@ func (s *State) takeEndpoints(in Input) {
 	case Listed:
 		s.touchIf(s.policies.replace(s.now, in.Objects) || !s.synced)
 		s.synced = true
+		s.versions.seen = in.Version
 	case Changed:
+		s.versions.seen = in.Object.ResourceVersion
 		s.touchIf(s.policies.set(s.now, in.Object))
 	case Deleted:
+		s.versions.seen = in.Version
 		s.touchIf(s.policies.remove(s.now, in.Name))
 	}
 }
@@ -175,8 +180,8 @@ func (s *State) sortedIfaces() []*iface {
 	return slices.SortedFunc(maps.Values(s.ifaces), func(a, b *iface) int { return cmp.Compare(a.ifindex, b.ifindex) })
 }
 
-// wake asks for the next tick, if it is another one than was asked for. What was due by now was either done in this step or
-// waits for a result.
+// wake asks for the next tick, if it is another one than was asked for. What was due by now was either done in this
+// step or waits for a result.
 func (s *State) wake() {
 	var at time.Time
 	for _, t := range s.times() {

@@ -21,9 +21,12 @@ type processSpec struct {
 	name  string
 	path  string // absolute; its last element is argv[0], by which an all-in-one binary chooses its program
 	args  []string
-	log   string // appended to
-	vital bool   // the cluster is of no use without it
-	netns string // path of the network namespace to run in; "" for that of this process
+	log   string     // appended to
+	vital bool       // the cluster is of no use without it
+	netns string     // path of the network namespace to run in; "" for that of this process
+	files []*os.File // descriptors from 3 on
+	// capabilities are all that it can have; nil: those of this process
+	capabilities []int
 }
 
 // process is a child that dies when this process dies.
@@ -45,9 +48,12 @@ func startProcess(s processSpec) (*process, error) {
 	defer log.Close()
 	p := &process{name: s.name, log: s.log, cmd: exec.Command(s.path, s.args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = childAttr()
+	p.cmd.ExtraFiles, p.cmd.SysProcAttr = s.files, childAttr()
 	started := make(chan error, 1)
 	onThreadIn(s.netns, func(err error) {
+		if err == nil {
+			err = limitCapabilities(s.capabilities)
+		}
 		if err == nil {
 			err = p.cmd.Start()
 		}
