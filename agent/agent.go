@@ -55,10 +55,11 @@ func Open(_ context.Context, cfg Config) (*Agent, error) {
 }
 
 // Apply makes the kernel enforce the PolicyEndpoints on exactly these pods, and returns when it does. The tables are
-// switched before a new pod's interface gets its programs, so no packet of it is judged by anything older. After an error
-// what was enforced before is still enforced, and Apply may be called again.
+// switched before a new pod's interface gets its programs, so no packet of it is judged by anything older. After an
+// error what was enforced before is still enforced, and Apply may be called again.
 func (a *Agent) Apply(_ context.Context, pods []Pod, endpoints []*v1alpha1.PolicyEndpoint) error {
-	built, err := enforce.Build(enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}, a.cfg.Capacity)
+	in := enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}
+	built, err := enforce.Build(in, a.cfg.Capacity)
 	if err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
@@ -69,7 +70,8 @@ func (a *Agent) Apply(_ context.Context, pods []Pod, endpoints []*v1alpha1.Polic
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
 	}
-	a.cfg.Log.Debug("synchronised", "tableWrites", stats.TableWrites, "podWrites", stats.PodWrites, "switched", stats.Switched)
+	a.cfg.Log.Debug("synchronised", "tableWrites", stats.TableWrites, "podWrites", stats.PodWrites,
+		"switched", stats.Switched)
 	return a.attach(pods)
 }
 

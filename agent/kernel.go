@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
@@ -30,21 +31,20 @@ func (k *kernel) restored() (core.Restored, error) {
 	if err != nil {
 		return in, err
 	}
-	candidates := map[uint32]bool{}
 	for _, ifindex := range pinned {
 		in.Pinned = append(in.Pinned, uint32(ifindex))
-		candidates[uint32(ifindex)] = true
 	}
-	for _, p := range in.Pods {
-		candidates[p.Ifindex] = true
+	links, err := net.Interfaces()
+	if err != nil {
+		return in, err
 	}
-	for ifindex := range candidates {
-		ok, err := k.hooks.Has(int(ifindex))
+	for _, l := range links {
+		ok, err := k.hooks.Has(l.Index)
 		if err != nil {
 			return in, err
 		}
 		if ok {
-			in.Attached = append(in.Attached, ifindex)
+			in.Attached = append(in.Attached, uint32(l.Index))
 		}
 	}
 	return in, nil

@@ -67,8 +67,8 @@ func (p *podStart) check(ctx context.Context, req socket.Request) (bool, error) 
 	return answer.Programmed, err
 }
 
-// locate finds the host's side of the pod's veth: what the network plugin made, else what its rule of names or the route to
-// the pod's address leads to.
+// locate finds the host's side of the pod's veth: what the network plugin made, else what its rule of names or the
+// route to the pod's address leads to.
 func (p *podStart) locate(req socket.Request) (core.Link, error) {
 	names := req.HostInterfaces
 	for _, prefix := range p.prefixes {

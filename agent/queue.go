@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// queue hands values from any goroutine to one, in order. It has no limit, so that nobody who puts a value in ever waits
-// for somebody who waits for him.
+// queue hands values from any goroutine to one, in order. It has no limit, so that nobody who puts a value in ever
+// waits for somebody who waits for him.
 type queue[T any] struct {
 	mu     sync.Mutex
 	values []T

@@ -42,8 +42,9 @@ type Options struct {
 // rewatch is how long to wait before notifications of the kernel are asked for again.
 const rewatch = 100 * time.Millisecond
 
-// Run makes the kernel enforce the PolicyEndpoints of an API server on the pods of this node, until ctx is done. What is
-// enforced then stays enforced. It must run in the node's network namespace, with CAP_BPF and CAP_NET_ADMIN.
+// Run makes the kernel enforce the PolicyEndpoints of an API server on the pods of this node, until ctx is done. What
+// is enforced then stays enforced. It must run in the node's network namespace, with CAP_BPF, CAP_NET_ADMIN and
+// CAP_PERFMON.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
 	node, err := bpf.Open(bpf.Options{Dir: o.Pins, Capacity: o.Capacity, Mode: o.Mode})

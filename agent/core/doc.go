@@ -14,5 +14,6 @@
 //     agent left in the kernel stays in force through a restart.
 //   - Whatever fails is tried again, later each time, and named in a Condition until it succeeds.
 //
-// The trap: an Effect is a promise to the State. One that is dropped without a result stops everything that waits for it.
+// The trap: an Effect is a promise to the State. One that is dropped without a result stops everything that waits for
+// it.
 package core

@@ -18,8 +18,8 @@ const maxSettles = 10
 
 // group are the PolicyEndpoints of one policy.
 //
-// Where they say which of them belong together, the last set that was complete is in force. Where they do not, all are in
-// force as they come; but an entry that disappears from one may be about to appear in another, so what was in force
+// Where they say which of them belong together, the last set that was complete is in force. Where they do not, all are
+// in force as they come; but an entry that disappears from one may be about to appear in another, so what was in force
 // before stays in force beside it until no object of the policy has changed for a while.
 type group struct {
 	objects map[string]*endpoint // by name, as seen last
@@ -82,7 +82,8 @@ func (g *group) wait(now time.Time) {
 	}
 }
 
-// giveUp waits no longer: where there is nothing complete to fall back on, the pods that are known to be selected close.
+// giveUp waits no longer: where there is nothing complete to fall back on, the pods that are known to be selected
+// close.
 func (g *group) giveUp() {
 	g.overdue = true
 	if len(g.inForce) == 0 {

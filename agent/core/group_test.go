@@ -8,7 +8,7 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// settled ends programs and lets time pass until nothing changes any more, and returns what is in force.
+// inForce ends all programs, and returns the last one.
 func (r *rig) inForce() *core.Program {
 	r.Helper()
 	last := r.program
@@ -61,7 +61,8 @@ func TestWhatDisappearedIsNotKeptForeverWhilePoliciesKeepChanging(t *testing.T) 
 }
 
 func TestVariantsOfAPolicyAreNotMixed(t *testing.T) {
-	a, b := object(v1alpha1.VariantName("web", "x=1"), pods(1), "10.9.0.1"), object(v1alpha1.VariantName("web", "x=2"), pods(2), "10.9.0.2")
+	a := object(v1alpha1.VariantName("web", "x=1"), pods(1), "10.9.0.1")
+	b := object(v1alpha1.VariantName("web", "x=2"), pods(2), "10.9.0.2")
 	a.Name, b.Name = "web-a", "web-b"
 	r := newRig(t, core.Config{Settle: time.Second})
 	r.up(veth(7, linkOf(1)), veth(8, linkOf(2)))

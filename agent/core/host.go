@@ -57,9 +57,9 @@ func (ByRoute) Find(h *Host, _ Name, addr netip.Addr) (uint32, bool) {
 	return ifindex, ok && h.veth(ifindex)
 }
 
-// ByName finds a pod by the name that the Amazon VPC CNI gives to its interface (GeneratePodHostVethName in its package
-// networkutils): one of the prefixes, "eni" unless configured otherwise and "vlan" for pods with security groups, and 11
-// digits of a hash of the pod's namespace and name.
+// ByName finds a pod by the name that the Amazon VPC CNI gives to its interface (GeneratePodHostVethName in its
+// package networkutils): one of the prefixes, "eni" unless configured otherwise and "vlan" for pods with security
+// groups, and 11 digits of a hash of the pod's namespace and name.
 type ByName struct{ Prefixes []string }
 
 // Find implements Finder.

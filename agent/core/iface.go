@@ -35,16 +35,16 @@ type iface struct {
 // filtered says that no packet passes the interface unjudged.
 func (i *iface) filtered() bool { return i.phase == attached || i.inherited }
 
-// newInstance returns a number that an interface of this index never had and will not have: indexes are hardly ever used
-// again, and not at the same nanosecond.
+// newInstance returns a number that an interface of this index never had and will not have: indexes are hardly ever
+// used again, and not at the same nanosecond.
 func newInstance(now time.Time, ifindex uint32) uint32 {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)
 	return max(1, h.Sum32())
 }
 
-// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface may
-// be another one with the same index.
+// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface
+// may be another one with the same index.
 func (s *State) restore(in Restored) {
 	filtered := map[uint32]bool{}
 	for _, ifindex := range in.Attached {

@@ -9,8 +9,8 @@ import (
 	"github.com/palisade-netpol/palisade/enforce"
 )
 
-// leftovers are what has to be removed from the kernel: what belonged to interfaces that are gone, at once, and what other
-// versions left, when no interface uses it any more.
+// leftovers are what has to be removed from the kernel: what belonged to interfaces that are gone, at once, and what
+// other versions left, when no interface uses it any more.
 type leftovers struct {
 	gone   map[uint32]*removal
 	others removal

@@ -12,8 +12,8 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// TestMalformedObjectsCloseAndAreNamed: whatever is wrong with one object, the pod that it selects accepts nothing, also
-// not what another object of the same policy allows, and a condition names what is wrong.
+// TestMalformedObjectsCloseAndAreNamed: whatever is wrong with one object, the pod that it selects accepts nothing,
+// also not what another object of the same policy allows, and a condition names what is wrong.
 func TestMalformedObjectsCloseAndAreNamed(t *testing.T) {
 	port := func(p int32) []v1alpha1.Port { return []v1alpha1.Port{{Port: &p}} }
 	for name, spoil := range map[string]func(*endpoint){
@@ -65,7 +65,8 @@ func TestHugeObjectIsEnforcedOrClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := built.Image.Pods[0].Sets[flow.Ingress]
-	if closed := set == bpf.SetClosed; closed != (len(built.Conditions) > 0) || set == bpf.SetOpen || set == bpf.SetUnknown {
+	closed, open := set == bpf.SetClosed, set == bpf.SetOpen || set == bpf.SetUnknown
+	if open || closed != (len(built.Conditions) > 0) {
 		t.Errorf("set %d with conditions %v", set, built.Conditions)
 	}
 }

@@ -149,7 +149,9 @@ func chooseAddrs(claimed, routed, restored []netip.Addr) []netip.Addr {
 
 // lowest returns the lowest address of a family.
 func lowest(list []netip.Addr, is4 bool) (netip.Addr, bool) {
-	family := slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return a.Is4() != is4 || a.IsLinkLocalUnicast() })
+	family := slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool {
+		return a.Is4() != is4 || a.IsLinkLocalUnicast()
+	})
 	if len(family) == 0 {
 		return netip.Addr{}, false
 	}

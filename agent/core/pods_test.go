@@ -46,7 +46,8 @@ func TestPodIsFoundByTheRouteToItsAddress(t *testing.T) {
 	r.step(core.Changed{Object: object("web", pods(1))}, core.LinkSeen{Link: veth(7, "veth1234")}, route(1, 7))
 	r.wantPods(enforce.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7, Addrs: []netip.Addr{addrOf(1)}})
 	r.want(introduce(7))
-	r.step(core.LinkSeen{Link: core.Link{Ifindex: 9, Name: "eth0"}}, route(2, 9), core.Changed{Object: object("db", pods(2))})
+	r.step(core.LinkSeen{Link: core.Link{Ifindex: 9, Name: "eth0"}}, route(2, 9),
+		core.Changed{Object: object("db", pods(2))})
 	r.inForce()
 	r.want()
 }
@@ -102,7 +103,8 @@ func TestContradictingClaimsCloseThePod(t *testing.T) {
 func TestRestartedAgentKnowsPodsByTheirEntries(t *testing.T) {
 	r := newRig(t, core.Config{})
 	r.step(core.Restored{Pods: []bpf.Pod{{Ifindex: 7, Instance: 5, IP4: addrOf(1)}}, Attached: []uint32{7}})
-	r.step(core.HostListed{Links: []core.Link{veth(7, "veth7")}}, core.Listed{Objects: []*endpoint{object("web", pods(1))}})
+	r.step(core.HostListed{Links: []core.Link{veth(7, "veth7")}},
+		core.Listed{Objects: []*endpoint{object("web", pods(1))}})
 	r.wantPods(enforce.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7, Addrs: []netip.Addr{addrOf(1)}})
 }
 

@@ -26,8 +26,8 @@ func newPolicies(t timing) *policies {
 
 func nameOf(o *endpoint) Name { return Name{o.Namespace, o.Name} }
 
-// policyOf names the policy of an object. One that speaks for another namespace stands alone, under a name that no policy
-// can have.
+// policyOf names the policy of an object. One that speaks for another namespace stands alone, under a name that no
+// policy can have.
 func policyOf(o *endpoint) Name {
 	ref := o.Spec.PolicyRef
 	if ref.Namespace != o.Namespace {
@@ -184,7 +184,8 @@ func (p *policies) conditions() []enforce.Condition {
 		}
 		message := "some of its PolicyEndpoints are missing: what it said before stays in force"
 		if g.closing {
-			message = fmt.Sprintf("only %d of its PolicyEndpoints are there: the pods that they select are closed", len(g.objects))
+			message = fmt.Sprintf("only %d of its PolicyEndpoints are there: the pods that they select are closed",
+				len(g.objects))
 		}
 		list = append(list, enforce.Condition{Object: policy.String(), Message: message})
 	}

@@ -20,8 +20,8 @@ type programs struct {
 	conditions []enforce.Condition // of the last run that succeeded
 }
 
-// program asks for the next run, if there is something new and nothing stands against it. Changes during a run wait for its
-// end and then make one run together.
+// program asks for the next run, if there is something new and nothing stands against it. Changes during a run wait
+// for its end and then make one run together.
 func (s *State) program() {
 	p := &s.programs
 	if !p.dirty || p.running || !s.synced || !s.hostKnown || !p.retry.ready(s.now) {

@@ -200,8 +200,8 @@ func TestMarkedPoliciesTakeEffectAsAWhole(t *testing.T) {
 	})
 }
 
-// arrived says whether what was delivered of a version says all that it says: an object that is the same as in the version
-// before need not come again.
+// arrived says whether what was delivered of a version says all that it says: an object that is the same as in the
+// version before need not come again.
 func arrived(delivered, next version) bool {
 	return maps.EqualFunc(delivered, next, func(a, b *endpoint) bool {
 		return a == b || b.Annotations[v1alpha1.SetHashAnnotation] == "" && a.Annotations[v1alpha1.SetHashAnnotation] == "" &&

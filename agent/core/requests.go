@@ -56,8 +56,8 @@ func (s *State) refuse(ifindex uint32, err error) {
 	}
 }
 
-// answer answers the requests that have what they wait for, and those that waited too long. In strict mode a pod may start
-// when it is closed; in standard mode only the policies can close it, so it waits for those that are known.
+// answer answers the requests that have what they wait for, and those that waited too long. In strict mode a pod may
+// start when it is closed; in standard mode only the policies can close it, so it waits for those that are known.
 func (s *State) answer() {
 	for _, id := range slices.Sorted(maps.Keys(s.requests)) {
 		r := s.requests[id]

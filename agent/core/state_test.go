@@ -219,7 +219,7 @@ func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
 	addr := netip.MustParseAddr("10.1.0.1")
 	r := newRig(t, core.Config{})
 	r.step(core.Restored{
-		Pods:     []bpf.Pod{{Ifindex: 7, Instance: 99, IP4: addr, Sets: [2]uint32{bpf.SetOpen, 5}}, {Ifindex: 6, Instance: 5}},
+		Pods:     []bpf.Pod{{Ifindex: 7, Instance: 99, IP4: addr, Sets: [2]uint32{0, 5}}, {Ifindex: 6, Instance: 5}},
 		Attached: []uint32{7}, Pinned: []uint32{6, 7},
 	})
 	r.want(core.Detach{Ifindex: 6})

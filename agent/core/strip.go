@@ -7,12 +7,12 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// Strip returns what a node needs of a PolicyEndpoint, so that the memory of an agent grows with the pods of its node and
-// not with those of the cluster:
+// Strip returns what a node needs of a PolicyEndpoint, so that the memory of an agent grows with the pods of its node
+// and not with those of the cluster:
 //
 //   - of spec.podSelectorEndpoints, those of this node, and those whose hostIP cannot be read (they may be);
-//   - the rules, unless the object says that it is the only one of its policy and it selects no pod here. Where there may be
-//     other objects (another controller's say nothing about it), one of them may select a pod of this node.
+//   - the rules, unless the object says that it is the only one of its policy and it selects no pod here. Where there
+//     may be other objects (another controller's say nothing about it), one of them may select a pod of this node.
 //
 // Names, annotations and policyRef stay. The object given is not modified, but parts of it are shared.
 func Strip(pe *v1alpha1.PolicyEndpoint, node []netip.Addr) *v1alpha1.PolicyEndpoint {

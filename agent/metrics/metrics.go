@@ -53,8 +53,8 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 		condition: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("condition",
 			"1 for each object with which something is wrong, up to a hundred.")), []string{"object"}),
 	}
-	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.entries, m.capacity, m.conditions, m.condition,
-		newPackets(verdicts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.entries, m.capacity, m.conditions,
+		m.condition, newPackets(verdicts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -71,8 +71,8 @@ func histogram(name, help string) prometheus.Histogram {
 	return prometheus.NewHistogram(o)
 }
 
-// Enforced notes a run that succeeded: how long it took, what it wrote, how full the tables are, and, if it made a change
-// take effect, how long after its receipt.
+// Enforced notes a run that succeeded: how long it took, what it wrote, how full the tables are, and, if it made a
+// change take effect, how long after its receipt.
 func (m *Metrics) Enforced(took time.Duration, stats bpf.Stats, usage []bpf.Usage, latency time.Duration) {
 	m.sync.Observe(took.Seconds())
 	if latency > 0 {

@@ -17,8 +17,8 @@ type Refused struct{ Reason string }
 // Error returns the reason.
 func (r *Refused) Error() string { return "the agent refused: " + r.Reason }
 
-// Call asks the agent that listens at a path. The error is a *Refused if the agent said no, and wraps ErrDown if it said
-// nothing before ctx ended.
+// Call asks the agent that listens at a path. The error is a *Refused if the agent said no, and wraps ErrDown if it
+// said nothing before ctx ended.
 func Call(ctx context.Context, path string, req Request) (Response, error) {
 	var resp Response
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)

@@ -22,7 +22,8 @@ type Server struct {
 	Log     *slog.Logger
 }
 
-// Listen makes the socket, of mode 0600 from its first moment under that path. One that an earlier agent left is replaced.
+// Listen makes the socket, of mode 0600 from its first moment under that path. One that an earlier agent left is
+// replaced.
 func Listen(path string) (*net.UnixListener, error) {
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
 	l, err := listen(fresh)

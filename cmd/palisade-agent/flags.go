@@ -24,6 +24,7 @@ type flags struct {
 	kubeconfig, pins, nodeIPs, mode, hook, finder, prefixes string
 	socket, listen                                          string
 	startTimeout                                            time.Duration
+	flows                                                   int
 	pprof                                                   bool
 	level                                                   slog.Level
 }
@@ -41,11 +42,14 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 		"what a pod is that no known policy selects yet: open (\"standard\") or closed (\"strict\")")
 	fs.StringVar(&f.hook, "hook", "auto", "where programs are attached: tcx, clsact, or auto: tcx if the kernel has it")
 	fs.StringVar(&f.finder, "finder", "auto",
-		"how the interface of a pod is found: by the VPC CNI's rule of names (\"name\"), by route, or auto: by name, else by route")
+		"how the interface of a pod is found: by the VPC CNI's rule of names (\"name\"), by \"route\", or auto: by either")
 	fs.StringVar(&f.prefixes, "interface-prefixes", "eni,vlan",
 		"`prefixes`, separated by commas, of the names of interfaces that are filtered from the moment they exist")
 	fs.StringVar(&f.socket, "socket", "/run/palisade/agent.sock", "`path` of the socket for palisade-cni; empty for none")
-	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second, "how long the start of a pod may wait for its policies")
+	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second,
+		"how long the start of a pod may wait for its policies")
+	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
+		"how many flows are known at a time, per address family")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
 	fs.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
 	fs.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
@@ -61,7 +65,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 // options checks the flags, and reports all that is wrong with them.
 func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o := agent.Options{
-		Config:       agent.Config{Pins: f.pins, Log: log},
+		Config:       agent.Config{Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows}},
 		LinkPrefixes: splitList(f.prefixes),
 		Socket:       f.socket, StartTimeout: f.startTimeout, Listen: f.listen, Pprof: f.pprof,
 	}
@@ -81,6 +85,9 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	note(err)
 	if f.pins == "" {
 		note(errors.New("-pins: a directory is needed, so that policies outlive the agent"))
+	}
+	if f.flows < 1 {
+		note(fmt.Errorf("-flow-entries: %d is not positive", f.flows))
 	}
 	o.API, err = f.api()
 	note(err)

@@ -40,7 +40,8 @@ func TestPodStartsWithItsPoliciesInForce(t *testing.T) {
 		t.Error("reached although a policy known before the start denies it")
 	}
 	resp, err := socket.Call(t.Context(), b.socket(), socket.Request{
-		Command: socket.Check, Namespace: namespace, Name: "third", HostInterfaces: []string{fabric.LinkName(namespace, "third")},
+		Command: socket.Check, Namespace: namespace, Name: "third",
+		HostInterfaces: []string{fabric.LinkName(namespace, "third")},
 	})
 	if err != nil || !resp.Programmed {
 		t.Errorf("check: %+v, %v", resp, err)

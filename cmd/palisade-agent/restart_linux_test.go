@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// blaster sends numbered UDP datagrams from the client to a port of the server, as fast as every 100 µs, and counts those
-// that arrive.
+// blaster sends numbered UDP datagrams from the client to a port of the server, as fast as every 100 µs, and counts
+// those that arrive.
 type blaster struct {
 	sent, arrived atomic.Uint64
 	stop          atomic.Bool
@@ -75,30 +76,91 @@ func (b *testbed) listenUDP(pod string, at netip.AddrPort) *net.UDPConn {
 }
 
 func TestRestartLetsNothingThroughAndWritesNothing(t *testing.T) {
+	for _, hook := range []string{"auto", "clsact"} {
+		t.Run(hook, func(t *testing.T) {
+			b := newTestbed(t)
+			b.enforceOnePort("-hook", hook)
+			allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+			for i := range 5 {
+				b.agent.stop()
+				b.start("-hook", hook)
+				b.awaitReady()
+				for _, kind := range []string{"table", "pod"} {
+					name := fmt.Sprintf("palisade_agent_writes_total{kind=%q}", kind)
+					if m := b.metric(name); m != name+" 0" {
+						t.Errorf("restart %d wrote to the kernel: %s", i, m)
+					}
+				}
+			}
+			b.endAllowed(allowed)
+			b.endDenied(denied)
+		})
+	}
+}
+
+// TestUpgradeReplacesProgramsInPlace: another size of a table makes other programs, as a new version does.
+func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 	b := newTestbed(t)
+	b.enforceOnePort()
+	allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+	pins := len(b.pinNames())
+	for _, entries := range []string{"1024", "2048", "1024"} {
+		before := b.pinNames()
+		b.agent.stop()
+		b.start("-flow-entries", entries)
+		b.awaitReady()
+		b.await("what the version before left is removed", func() bool {
+			now := b.pinNames()
+			return len(now) == pins && !slices.Equal(now, before)
+		})
+	}
+	b.endAllowed(allowed)
+	b.endDenied(denied)
+	if b.connects("client", serverIP, 80) {
+		t.Error("the policy is not in force after the upgrades")
+	}
+}
+
+// TestOutageOfTheAPIServerChangesNothing: policies stay in force, and changes after it take effect.
+func TestOutageOfTheAPIServerChangesNothing(t *testing.T) {
+	b := newTestbed(t)
+	b.enforceOnePort()
+	allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+	b.must(b.cluster.RestartAPIServer(t.Context()))
+	b.put(marked(t, ingressTo("web", "192.0.2.1")))
+	b.put(marked(t, ingressTo("other", "192.0.2.2")))
+	b.await("policies from after the outage are in force", func() bool {
+		before := allowed.arrived.Load()
+		return !b.connects("client", serverIP, 80) && allowed.arrived.Load() == before
+	})
+	allowed.stop.Store(true)
+	b.endDenied(denied)
+}
+
+const allowedPort = 5000
+
+// enforceOnePort starts an agent that enforces a policy by which the client may send to one port of the server.
+func (b *testbed) enforceOnePort(args ...string) {
+	b.Helper()
 	o := ingressTo("web", clientIP.String())
-	o.Spec.Ingress[0].Ports = udpPort(5000)
-	b.put(marked(t, o))
-	b.start()
+	o.Spec.Ingress[0].Ports = udpPort(allowedPort)
+	b.put(marked(b.T, o))
+	b.start(args...)
 	b.awaitReady()
 	b.await("the policy is in force", func() bool { return !b.connects("client", serverIP, 80) })
-	allowed, denied := b.blast(5000), b.blast(5001)
-	for i := range 5 {
-		b.agent.stop()
-		b.start()
-		b.awaitReady()
-		for _, kind := range []string{"table", "pod"} {
-			name := fmt.Sprintf("palisade_agent_writes_total{kind=%q}", kind)
-			if m := b.metric(name); m != name+" 0" {
-				t.Errorf("restart %d wrote to the kernel: %s", i, m)
-			}
-		}
+}
+
+func (b *testbed) endAllowed(bl *blaster) {
+	b.Helper()
+	if sent, arrived := b.end(bl); arrived != sent || sent == 0 {
+		b.Errorf("%d of %d packets arrived that the policy allows", arrived, sent)
 	}
-	if sent, arrived := b.end(denied); arrived != 0 || sent == 0 {
-		t.Errorf("%d of %d packets passed that the policy denies", arrived, sent)
-	}
-	if sent, arrived := b.end(allowed); arrived != sent || sent == 0 {
-		t.Errorf("%d of %d packets arrived that the policy allows", arrived, sent)
+}
+
+func (b *testbed) endDenied(bl *blaster) {
+	b.Helper()
+	if sent, arrived := b.end(bl); arrived != 0 || sent == 0 {
+		b.Errorf("%d of %d packets passed that the policy denies", arrived, sent)
 	}
 }
 

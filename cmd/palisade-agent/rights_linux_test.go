@@ -13,7 +13,7 @@ import (
 // package do, they do under the same role, so nothing else is needed.
 func TestShippedRoleAllowsNothingMore(t *testing.T) {
 	b := newTestbed(t)
-	config, err := b.cluster.Config(account, []string{"system:serviceaccounts", "system:serviceaccounts:kube-system"})
+	config, err := b.cluster.Config(account, groups())
 	b.must(err)
 	client, err := kubernetes.NewForConfig(config)
 	b.must(err)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,16 +76,20 @@ func (b *testbed) removePod(name string) {
 	delete(b.pods, name)
 }
 
-// pinnedLinks is how many links are pinned.
-func (b *testbed) pinnedLinks() int {
+// pinNames are the names of what is pinned, sorted.
+func (b *testbed) pinNames() []string {
 	b.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/self/fd/%d/node", b.pins.Fd()))
 	b.must(err)
-	n := 0
+	var names []string
 	for _, e := range entries {
-		if len(e.Name()) > 5 && e.Name()[:5] == "link-" {
-			n++
-		}
+		names = append(names, e.Name())
 	}
-	return n
+	return names
+}
+
+// pinnedLinks is how many links are pinned.
+func (b *testbed) pinnedLinks() int {
+	b.Helper()
+	return len(slices.DeleteFunc(b.pinNames(), func(name string) bool { return !strings.HasPrefix(name, "link-") }))
 }

@@ -161,8 +161,7 @@ func (b *testbed) addPod(name string, addr netip.Addr) {
 // start starts an agent in the node's namespace under the shipped role, as root with the two capabilities it needs.
 func (b *testbed) start(args ...string) {
 	b.Helper()
-	kubeconfig, err := b.cluster.Kubeconfig(account, []string{"system:serviceaccounts", "system:serviceaccounts:kube-system",
-		"system:authenticated"})
+	kubeconfig, err := b.cluster.Kubeconfig(account, groups())
 	b.must(err)
 	p := &process{done: make(chan struct{}), log: &logBuffer{}}
 	self, err := os.Executable()
@@ -189,10 +188,15 @@ func (b *testbed) start(args ...string) {
 	})
 }
 
+// groups are those of the agent's service account.
+func groups() []string {
+	return []string{"system:serviceaccounts", "system:serviceaccounts:kube-system"}
+}
+
 func (b *testbed) socket() string { return filepath.Join(b.dir, "agent.sock") }
 
-// launch starts a command from a thread that is in the node's namespace and can hand on no more than the capabilities that
-// an agent needs. The thread lives as long as the test binary, because the command dies with it.
+// launch starts a command from a thread that is in the node's namespace and can hand on no more than the capabilities
+// that an agent needs. The thread lives as long as the test binary, because the command dies with it.
 func (b *testbed) launch(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
@@ -211,8 +215,8 @@ func (b *testbed) launch(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// needed are the capabilities that an agent runs with. CAP_PERFMON is there for the verifier, which without it takes the
-// programs for too large.
+// needed are the capabilities that an agent runs with. CAP_PERFMON is there for the verifier, which without it takes
+// the programs for too large.
 var needed = []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON}
 
 // limitCapabilities takes all others from what programs that this thread starts can have.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+)
+
+const someKubeconfig = `apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443"}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: t}}]
+current-context: c
+`
+
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, []byte(someKubeconfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFlagsBecomeOptions(t *testing.T) {
+	env := func(name string) string { return map[string]string{"NODE_IPS": "10.0.0.1,fd00::1"}[name] }
+	f, err := parseFlags([]string{"-kubeconfig", kubeconfig(t), "-mode", "strict", "-hook", "clsact",
+		"-interface-prefixes", "veth, lxc"}, env, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.options(slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Mode != bpf.Strict || o.Hook != hook.Clsact || !slices.Equal(o.LinkPrefixes, []string{"veth", "lxc"}) ||
+		!slices.Equal(o.NodeAddrs, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}) {
+		t.Errorf("options %+v", o)
+	}
+	if o.Pprof || o.API.Host != "https://127.0.0.1:6443" {
+		t.Errorf("pprof %v, API server %s", o.Pprof, o.API.Host)
+	}
+}
+
+func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
+	f, err := parseFlags([]string{"-kubeconfig", "/nonexistent", "-mode", "lax", "-hook", "xdp", "-finder", "guess",
+		"-node-ips", "10.0.0", "-pins", "", "-flow-entries", "0"}, os.Getenv, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.options(slog.Default())
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-pins", "-flow-entries", "/nonexistent"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not mention %s", err, name)
+		}
+	}
+}
+
+func TestArgumentsAreRefused(t *testing.T) {
+	if _, err := parseFlags([]string{"run"}, os.Getenv, io.Discard); err == nil {
+		t.Error("an argument that means nothing was accepted")
+	}
+}
