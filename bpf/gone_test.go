@@ -1,0 +1,21 @@
+package bpf_test
+
+import (
+	"testing"
+
+	"github.com/palisade-netpol/palisade/bpf"
+)
+
+// TestGonePodIsUnknownInBothBanks: whoever gets the interface of a deleted pod is nobody, whichever bank is live.
+func TestGonePodIsUnknownInBothBanks(t *testing.T) {
+	h := harness(t, bpf.Strict)
+	mustSync(t, h.Node, image(bpf.PortsAll, 0))
+	mustSync(t, h.Node, image(bpf.PortsAll, 1))
+	expect(t, h, bpf.ReasonPolicy)
+	mustSync(t, h.Node, &bpf.Image{})
+	expect(t, h, bpf.ReasonUnknownPod)
+	other := image(bpf.PortsAll, 2)
+	other.Pods[0].Ifindex++
+	mustSync(t, h.Node, other)
+	expect(t, h, bpf.ReasonUnknownPod)
+}
