@@ -5,6 +5,8 @@ OUT      ?= out
 DURATION ?= 1m
 SEED     ?= 0
 CELLS    ?= 0
+RUN      ?=
+FUZZTIME ?= 30s
 GO       ?= go
 
 .DEFAULT_GOAL := help
@@ -28,6 +30,15 @@ scenarios: ## replay the scenarios; BACKEND=auto|sim|netns SCENARIO=pattern
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000
 	@$(GO) run ./hack/soak -duration $(DURATION) -seed $(SEED) -cells $(CELLS) -out $(OUT)
+
+.PHONY: mutants
+mutants: ## plant bugs one at a time in a copy of the tree, and show which test notices (as root, with clang; RUN=pattern)
+	@$(GO) run ./hack/mutants -run '$(RUN)'
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target; FUZZTIME=30s each
+	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9]*' . | sed 's|/[^/]*_test.go:.*func | |' | sort | while read -r dir target; \
+	do echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
 .PHONY: bench
 bench: ## measure the datapath and the model

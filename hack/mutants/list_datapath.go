@@ -1,0 +1,210 @@
+package main
+
+// Packets and states that a bug of the datapath misreads are played to the kernel by these.
+const (
+	headers = "sim/datapath:TestHeaders"
+	flows   = "sim/datapath:TestFlows"
+	twins   = "sim/datapath:TestTwinMatchesKernel"
+)
+
+// inTwin are bugs of the datapath's twin in Go, which only the kernel can find where no test states the verdict.
+func inTwin() []Mutant {
+	return []Mutant{
+		{"twin-port-byte-order", "the second byte of a port selects the page",
+			"sim/datapath/policy.go", `word = slot(d.img.PortPages, word, uint32(port>>8))`,
+			`word = slot(d.img.PortPages, word, uint32(port&255))`,
+			[]string{"sim/engine:TestSemantics|TestEnginesAgree$"}},
+		{"twin-spoofing-allowed", "a pod sends from an address that is not its own",
+			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6 {`, `p.src != pod.IP4 && false {`,
+			[]string{twins}},
+	}
+}
+
+// inBPF are bugs of the Go around the kernel's tables.
+func inBPF() []Mutant {
+	return []Mutant{
+		{"switch-before-the-tables", "a packet sees the new epoch with old tables",
+			"bpf/sync.go", `	if err := n.writeBank(next, img, &s); err != nil {
+		return s, err
+	}
+	if err := n.writePods(pods, next, &s); err != nil {
+		return s, err
+	}
+	atomic.AddUint32(&n.tables.Control.Epoch, 1)`, `	atomic.AddUint32(&n.tables.Control.Epoch, 1)
+	if err := n.writeBank(next, img, &s); err != nil {
+		return s, err
+	}
+	if err := n.writePods(pods, next, &s); err != nil {
+		return s, err
+	}`,
+			[]string{"bpf:TestSwitchIsAtomic"}},
+		{"live-bank-written", "tables change under the packets that they judge",
+			"bpf/sync.go", `next := live ^ 1`, `next := live`,
+			[]string{"bpf:TestSync|TestSwitch"}},
+		{"written-always", "nothing changed, and everything is written and switched all the same",
+			"bpf/sync.go", `if n.holds(live, img) && n.podsEqual(pods, live) {`, `if false {`,
+			[]string{"bpf:TestSyncWritesNothing"}},
+		{"too-large-is-cut", "trap 1: an image that does not fit is written as far as it goes",
+			"bpf/sync.go", `if err := img.Fits(n.opts.Capacity); err != nil {`,
+			`if err := img.Fits(n.opts.Capacity); err != nil && false {`,
+			[]string{"bpf:TestTooLarge"}},
+		{"old-slots-stay", "trap 23: slots beyond the new table keep what was there",
+			"bpf/tables.go", `for i := range have {
+		v := zero
+		if i < len(want) {`, `for i := range have[:len(want)] {
+		v := zero
+		if i < len(want) {`,
+			[]string{twins}},
+		{"stale-prefixes", "prefixes of deleted policies go on matching",
+			"bpf/sync.go", `		if _, ok := want[a]; ok {
+			continue
+		}
+		if err := m.Delete`, `		if _, ok := want[a]; ok || len(want) > 0 {
+			continue
+		}
+		if err := m.Delete`,
+			[]string{"sim/engine:TestEnginesAgree$"}},
+		{"gone-pods-stay", "trap 26: the entry of a deleted pod judges whoever gets its interface",
+			"bpf/sync.go", `for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
+		if _, ok := want[ifindex]; ok {`, `for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
+		if _, ok := want[ifindex]; ok || true {`,
+			[]string{"bpf:TestGonePod"}},
+	}
+}
+
+// inC are bugs of the programs in the kernel.
+func inC() []Mutant {
+	return []Mutant{
+		{"c-neighbours-from-afar", "rule 77: what claims to be neighbour discovery but was routed here",
+			"bpf/c/packet.h", `if (hop_limit == ND_HOP_LIMIT)
+		return`, `if (hop_limit)
+		return`,
+			[]string{headers}},
+		{"c-neighbours-policed", "rule 77: under deny-all nothing finds anybody",
+			"bpf/c/packet.h", `ND_FIRST = 133, /* router solicitation */`, `ND_FIRST = 136,`,
+			[]string{headers}},
+		{"c-options-not-walked", "trap 22: ports are read at a fixed offset",
+			"bpf/c/packet.h", `parse_l4(skb, ETH_HLEN + header, total - header, p);`,
+			`parse_l4(skb, ETH_HLEN + sizeof(ip), total - sizeof(ip), p);`,
+			[]string{headers}},
+		{"c-extension-length", "trap 22: extension headers are walked too short",
+			"bpf/c/packet.h", `size = next == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;`, `size = 8;`,
+			[]string{headers}},
+		{"c-fragments-have-ports", "rule 78: payload of a later fragment is taken for ports",
+			"bpf/c/packet.h", `	if (p->fragment != LATER_FRAGMENT)
+		parse_l4(skb, ETH_HLEN + header`, `	if (p->fragment <= LATER_FRAGMENT)
+		parse_l4(skb, ETH_HLEN + header`,
+			[]string{headers}},
+		{"c-fragment-of-anybody", "rule 78: any later fragment passes",
+			"bpf/c/fragments.h", `return f && f->instance == e->pod->instance && f->epoch == e->epoch && within_s(`,
+			`return !f || within_s(`,
+			[]string{flows, headers}},
+		{"c-short-headers-pass", "trap 22: a cut header is read as zeros",
+			"bpf/c/packet.h", `if (!need || len < need)
+		return;`, `if (!need || len < need / 8)
+		return;`,
+			[]string{headers}},
+		{"c-protocol-0-is-all", "trap 23: a slot for no protocol matches one",
+			"bpf/c/policy.h", `	else
+		return false;
+	if (word < PORTS_FIRST || !p->has_ports)`, `	else
+		word = ps->unused + PORTS_ALL;
+	if (word < PORTS_FIRST || !p->has_ports)`,
+			[]string{headers, flows}},
+		{"c-sctp-is-tcp", "rule 79: SCTP ports are looked up among those of TCP",
+			"bpf/c/policy.h", `word = ps->sctp;`, `word = ps->tcp;`,
+			[]string{semantics}},
+		{"c-sparse-fallback-lost", "an address in a sparse network that no prefix holds loses its class",
+			"bpf/c/policy.h", `return class ? *class : fallback;`, `return class ? *class : 0 * fallback;`,
+			[]string{twins}},
+		{"c-last-byte-of-address", "addresses that differ in the last byte are one",
+			"bpf/c/policy.h", `slot = PAGE_SLOT(e, peers4, slot & PEER_INDEX_MASK, addr);`,
+			`slot = PAGE_SLOT(e, peers4, slot & PEER_INDEX_MASK, 0);`,
+			[]string{semantics}},
+		{"c-unwritten-is-allowed", "an empty slot opens everything",
+			"bpf/c/policy.h", `bool allowed = ports == PORTS_ALL ||`, `bool allowed = ports <= PORTS_ALL ||`,
+			[]string{headers, flows}},
+		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
+			"bpf/c/flows.h", `if (!f || f->instance != e->pod->instance)
+		return NULL;`, `if (!f || !e->pod->instance)
+		return NULL;`,
+			[]string{flows, twins}},
+		{"c-revoked-flows-go-on", "a flow that the policy no longer allows is answered on",
+			"bpf/c/flows.h", `	if (!reverse_allowed(e, dir, p))
+		return false;
+	f->epoch = e->epoch;`, `	if (!reverse_allowed(e, dir, p) && !f->opened)
+		return false;
+	f->epoch = e->epoch;`,
+			[]string{flows}},
+		{"c-flow-both-ways", "rule 72: a flow that was served lets the pod open one",
+			"bpf/c/flows.h", `	if (!(f->opened & (1 << dir)))
+		return false;
+	if (f->epoch == e->epoch)
+		return true;
+	if (!reverse`, `	if (f->epoch == e->epoch)
+		return true;
+	if (!reverse`,
+			[]string{flows, twins}},
+		{"c-syn-is-a-reply", "rule 72: a new connection passes as an answer",
+			"bpf/c/flows.h", `	if (!p->has_ports || p->opens)
+		return false;`, `	if (!p->has_ports)
+		return false;`,
+			[]string{flows}},
+		{"c-icmp-errors-dropped", "rule 76: path MTU discovery of an allowed flow fails",
+			"bpf/c/flows.h", `if (!p->is_error || p->fragment || !parse_inner(skb, p, &inner))`,
+			`if (p->is_error || !parse_inner(skb, p, &inner))`,
+			[]string{flows}},
+		{"c-icmp-errors-pass", "rule 76: an ICMP error about a flow that is not allowed any more",
+			"bpf/c/flows.h", `	return (f->opened & (1 << e->dir)) && reverse_allowed(e, e->dir, &inner);`,
+			`	return true;`,
+			[]string{flows}},
+		{"c-node-policed", "rule 33: the kubelet's probes are dropped",
+			"bpf/c/palisade.bpf.c", `if (e->dir == INGRESS && from_node(skb)) {`, `if (e->dir == EGRESS && from_node(skb)) {`,
+			[]string{flows, semantics}},
+		{"c-spoofing-allowed", "a pod sends from an address that is not its own",
+			"bpf/c/palisade.bpf.c", `if (e->dir == EGRESS && !source_is_own(p, e->pod))`,
+			`if (e->dir == INGRESS && !source_is_own(p, e->pod))`,
+			[]string{flows, twins}},
+		{"c-denied-passes", "the reason says dropped, the program does not drop",
+			"bpf/c/palisade.bpf.c", `return d.reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC`, `return d.reason <= REASON_FIRST_DROP ? TC_ACT_UNSPEC`,
+			[]string{headers, flows}},
+		{"c-malformed-passes", "trap 22: what cannot be parsed passes an isolated pod",
+			"bpf/c/palisade.bpf.c", `		if (set == SET_OPEN || set == SET_UNKNOWN)
+			return REASON_NOT_ISOLATED;`, `		if (set)
+			return REASON_NOT_ISOLATED;`,
+			[]string{headers}},
+	}
+}
+
+// inAgent are bugs of the agent's step function.
+func inAgent() []Mutant {
+	return []Mutant{
+		{"agent-failure-forgotten", "trap 9: a write that failed is logged and never tried again",
+			"agent/core/programs.go", `p.dirty, p.since = true, earlier(p.since, p.runSince)`,
+			`p.since = earlier(p.since, p.runSince)`,
+			[]string{"agent/core:TestFailedProgram"}},
+		{"agent-enforces-parts", "trap 7: after a restart a policy is enforced before all of its chunks are there",
+			"agent/core/programs.go", `if p.done == 0 && s.policies.waiting() {`, `if false {`,
+			[]string{"agent/core:TestRestart"}},
+		{"agent-leaves-pins", "trap 26: what was pinned for an interface outlives it",
+			"agent/core/iface.go", `	s.refuse(ifindex, errLinkGone)
+	s.leave(ifindex)`, `	s.refuse(ifindex, errLinkGone)`,
+			[]string{"agent/core:TestInterfaceThatIsGone"}},
+		{"agent-programs-before-policies", "tables are written before anything is known, and close or open everything",
+			"agent/core/programs.go", `if !p.dirty || p.running || !s.synced || !s.hostKnown`,
+			`if !p.dirty || p.running || !s.hostKnown`,
+			[]string{"agent/core:TestNothingIsProgrammed|TestRestart"}},
+		{"agent-instance-by-interface", "trap 15: a new interface with an old number inherits its flows",
+			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)`, `fmt.Fprintf(h, "%d", ifindex)`,
+			[]string{"agent/core:TestInstance"}},
+	}
+}
+
+// allMutants lists every bug that is planted.
+func allMutants() []Mutant {
+	var all []Mutant
+	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC()} {
+		all = append(all, list...)
+	}
+	return all
+}
