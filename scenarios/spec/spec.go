@@ -208,6 +208,9 @@ func (o *Object) UnmarshalNode(n *strict.Node) strict.Errors {
 // Path returns the file of the scenario, as given to Parse.
 func (s *Scenario) Path() string { return s.path }
 
+// AddressFamilies returns the families of the cluster, the preferred one first.
+func (s *Scenario) AddressFamilies() []flow.Family { return slices.Clone(s.families) }
+
 // Topics returns what the scenario is about: the name of its folder, and the topics it states.
 func (s *Scenario) Topics() []string {
 	topics := append([]string{folderOf(s.path)}, s.Metadata.Topics...)
