@@ -107,22 +107,24 @@ func inC() []Mutant {
 		{"c-protocol-0-is-all", "trap 23: a slot for no protocol matches one",
 			"bpf/c/policy.h", `	else
 		return false;
-	if (word < PORTS_FIRST || !p->has_ports)`, `	else
+	if (!(proto_port >> 32))`, `	else
 		word = ps->unused + PORTS_ALL;
-	if (word < PORTS_FIRST || !p->has_ports)`,
+	if (!(proto_port >> 32))`,
 			[]string{headers, flows}},
 		{"c-sctp-is-tcp", "rule 79: SCTP ports are looked up among those of TCP",
 			"bpf/c/policy.h", `word = ps->sctp;`, `word = ps->tcp;`,
 			[]string{semantics}},
 		{"c-sparse-fallback-lost", "an address in a sparse network that no prefix holds loses its class",
 			"bpf/c/policy.h", `return class ? *class : fallback;`, `return class ? *class : 0 * fallback;`,
-			[]string{twins}},
+			[]string{"sim/datapath:TestSparse"}},
 		{"c-last-byte-of-address", "addresses that differ in the last byte are one",
-			"bpf/c/policy.h", `slot = PAGE_SLOT(e, peers4, slot & PEER_INDEX_MASK, addr);`,
-			`slot = PAGE_SLOT(e, peers4, slot & PEER_INDEX_MASK, 0);`,
+			"bpf/c/policy.h", `slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, addr);`,
+			`slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, 0);`,
 			[]string{semantics}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
-			"bpf/c/policy.h", `bool allowed = ports == PORTS_ALL ||`, `bool allowed = ports <= PORTS_ALL ||`,
+			"bpf/c/policy.h", `		return ports == PORTS_ALL;
+	if (protocol`, `		return true;
+	if (protocol`,
 			[]string{headers, flows}},
 		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
 			"bpf/c/flows.h", `if (!f || f->instance != e->pod->instance)

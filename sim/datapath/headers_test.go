@@ -63,26 +63,7 @@ func short(f []byte, n int) []byte { return f[:len(f)-n] }
 func TestHeaders(t *testing.T) {
 	arp := append(make([]byte, 12), append([]byte{8, 6}, make([]byte, 28)...)...)
 	vlan := append(append(make([]byte, 12), 0x81, 0, 0, 1), tcp80(peerIP, podIP)[12:]...)
-	start := []judge{func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
-		d := datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
-		d.Load(img)
-		return d.Run(flow.Ingress, iface, false, f), nil
-	}}
-	if os.Geteuid() == 0 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		start = append(start, func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
-			if _, err := h.Sync(img); err != nil {
-				return bpf.Outcome{}, err
-			}
-			return h.Run(flow.Ingress, iface, false, f)
-		})
-	} else {
-		t.Log("not root: not shown to the kernel")
-	}
+	start := judges(t)
 	instance := uint32(0)
 	for _, c := range []struct {
 		name    string
@@ -138,3 +119,29 @@ func TestHeaders(t *testing.T) {
 
 // judge shows a frame to a reader of the tables.
 type judge func(img *bpf.Image, frame []byte) (bpf.Outcome, error)
+
+// judges returns the twin and, as root, the kernel.
+func judges(t *testing.T) []judge {
+	t.Helper()
+	list := []judge{func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
+		d := datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
+		d.Load(img)
+		return d.Run(flow.Ingress, iface, false, f), nil
+	}}
+	if os.Geteuid() == 0 {
+		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		list = append(list, func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
+			if _, err := h.Sync(img); err != nil {
+				return bpf.Outcome{}, err
+			}
+			return h.Run(flow.Ingress, iface, false, f)
+		})
+	} else {
+		t.Log("not root: not shown to the kernel")
+	}
+	return list
+}

@@ -1,0 +1,36 @@
+package datapath_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/palisade-netpol/palisade/bpf"
+)
+
+// TestSparseNetwork: below a slot that says so, IPv4 addresses are looked up among hosts, then prefixes, and what is in
+// neither has the slot's own class.
+func TestSparseNetwork(t *testing.T) {
+	sparse := img("open", "peer:80") // class 1 may, the others may not
+	sparse.Peers4[10].Slot[1] = bpf.PeerSparse | 1
+	sparse.Hosts = append(sparse.Hosts, bpf.Host{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.4")), Class: 1})
+	sparse.Nets = []bpf.Net{
+		{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.0")), Bits: 96 + 24, Class: 2},
+		{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.128")), Bits: 96 + 25, Class: 3},
+	}
+	for _, c := range []struct {
+		src  string
+		want bpf.Outcome
+	}{
+		{"10.1.0.2", bpf.Outcome{Reason: bpf.ReasonPolicy, Set: bpf.SetFirst, Class: 1}},
+		{"10.1.4.4", bpf.Outcome{Reason: bpf.ReasonPolicy, Set: bpf.SetFirst, Class: 1}},
+		{"10.1.4.5", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst, Class: 2}},
+		{"10.1.4.200", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst, Class: 3}},
+		{"10.2.0.2", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst}},
+	} {
+		for i, run := range judges(t) {
+			if got, err := run(sparse, tcp80(netip.MustParseAddr(c.src), podIP)); err != nil || got != c.want {
+				t.Errorf("%s: %s says %+v (%v), want %+v", c.src, []string{"twin", "kernel"}[i], got, err, c.want)
+			}
+		}
+	}
+}
