@@ -192,6 +192,80 @@ const (
 	kernelReasonREASON_COUNT            kernelReason = 24
 )
 
+type kernelScratch struct {
+	_      structs.HostLayout
+	Packet struct {
+		_        structs.HostLayout
+		Family   uint8
+		Protocol uint8
+		HasPorts uint8
+		Opens    uint8
+		Fragment uint8
+		IsError  uint8
+		SrcPort  uint16
+		DstPort  uint16
+		_        [2]byte
+		Src4     uint32
+		Dst4     uint32
+		_        [4]byte
+		Src6     struct {
+			_    structs.HostLayout
+			In6U struct {
+				_       structs.HostLayout
+				U6Addr8 [16]uint8
+			}
+		}
+		Dst6 struct {
+			_    structs.HostLayout
+			In6U struct {
+				_       structs.HostLayout
+				U6Addr8 [16]uint8
+			}
+		}
+		FragmentId uint32
+		Inner      uint32
+	}
+	Inner struct {
+		_        structs.HostLayout
+		Family   uint8
+		Protocol uint8
+		HasPorts uint8
+		Opens    uint8
+		Fragment uint8
+		IsError  uint8
+		SrcPort  uint16
+		DstPort  uint16
+		_        [2]byte
+		Src4     uint32
+		Dst4     uint32
+		_        [4]byte
+		Src6     struct {
+			_    structs.HostLayout
+			In6U struct {
+				_       structs.HostLayout
+				U6Addr8 [16]uint8
+			}
+		}
+		Dst6 struct {
+			_    structs.HostLayout
+			In6U struct {
+				_       structs.HostLayout
+				U6Addr8 [16]uint8
+			}
+		}
+		FragmentId uint32
+		Inner      uint32
+	}
+	Decision struct {
+		_      structs.HostLayout
+		Set    uint32
+		Class  uint32
+		Reason uint8
+		_      [3]byte
+	}
+	_ [4]byte
+}
+
 type kernelSet uint32
 
 const (
@@ -239,6 +313,7 @@ const (
 	kernelMapPeerHosts       = "peer_hosts"
 	kernelMapPeerNets        = "peer_nets"
 	kernelMapPodsFar         = "pods_far"
+	kernelMapScratch         = "scratch"
 	kernelMapTables          = "tables"
 	kernelProgPodEgress      = "pod_egress"
 	kernelProgPodIngress     = "pod_ingress"
@@ -313,6 +388,7 @@ type kernelMapSpecs struct {
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 	Tables    *ebpf.MapSpec `ebpf:"tables"`
 }
 
@@ -361,6 +437,7 @@ type kernelMaps struct {
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Scratch   *ebpf.Map `ebpf:"scratch"`
 	Tables    *ebpf.Map `ebpf:"tables"`
 }
 
@@ -374,6 +451,7 @@ func (m *kernelMaps) Close() error {
 		m.PeerHosts,
 		m.PeerNets,
 		m.PodsFar,
+		m.Scratch,
 		m.Tables,
 	)
 }

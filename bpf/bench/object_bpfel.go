@@ -24,6 +24,7 @@ const (
 	objectMapPeerHosts       = "peer_hosts"
 	objectMapPeerNets        = "peer_nets"
 	objectMapPodsFar         = "pods_far"
+	objectMapScratch         = "scratch"
 	objectMapTables          = "tables"
 	objectProgBenchEgress    = "bench_egress"
 	objectProgBenchIngress   = "bench_ingress"
@@ -107,6 +108,7 @@ type objectMapSpecs struct {
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 	Tables    *ebpf.MapSpec `ebpf:"tables"`
 }
 
@@ -158,6 +160,7 @@ type objectMaps struct {
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Scratch   *ebpf.Map `ebpf:"scratch"`
 	Tables    *ebpf.Map `ebpf:"tables"`
 }
 
@@ -171,6 +174,7 @@ func (m *objectMaps) Close() error {
 		m.PeerHosts,
 		m.PeerNets,
 		m.PodsFar,
+		m.Scratch,
 		m.Tables,
 	)
 }

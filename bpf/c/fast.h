@@ -9,7 +9,7 @@ static __always_inline enum reason fast(struct __sk_buff *skb, const struct env 
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
 	__u8 *l4 = (void *)(ip + 1);
-	__u32 bank = e->epoch & 1, set = e->pod->bank[bank].set[e->dir], slot;
+	__u32 bank = e->epoch & 1, set = pod_set(e, e->dir), slot;
 	struct tables *t = e->tables;
 	__be32 peer;
 

@@ -39,6 +39,7 @@ static __always_inline void flow_key(union flow_key *k, const struct packet *p, 
 	__be16 pod_port = dir == EGRESS ? p->src_port : p->dst_port;
 	__be16 peer_port = dir == EGRESS ? p->dst_port : p->src_port;
 
+	__builtin_memset(k, 0, sizeof(*k)); /* the verifier does not know that the family stays the same */
 	if (p->family == 4) {
 		k->v4.peer = dir == EGRESS ? p->dst4 : p->src4;
 		k->v4.pod_port = pod_port;
@@ -131,7 +132,7 @@ static __always_inline void track(const struct packet *p, const struct env *e)
 
 	if (!p->has_ports || (connection && !p->opens && !is_healing(e)))
 		return;
-	if (!track_all && e->pod->bank[e->epoch & 1].set[!e->dir] == SET_OPEN)
+	if (!track_all && pod_set(e, !e->dir) == SET_OPEN)
 		return;
 	flow_key(&key, p, e, e->dir);
 	f = p->opens ? NULL : flow_find(&key, p, e);
@@ -166,22 +167,22 @@ static __always_inline bool is_reply(const struct packet *p, const struct env *e
 
 /* Is the packet an ICMP error about a packet of a flow that is known and still allowed? The inner packet went the other
  * way, so the flow it belongs to is looked up, and re-evaluated, as if that packet were at hand. */
-static __always_inline bool is_related(struct __sk_buff *skb, const struct packet *p, const struct env *e)
+static __always_inline bool is_related(struct __sk_buff *skb, struct scratch *s, const struct env *e)
 {
-	struct packet inner = {};
+	const struct packet *p = &s->packet, *inner = &s->inner;
 	struct decision ignored = {};
 	union flow_key key;
 	struct flow_state *f;
 
-	if (!p->is_error || p->fragment || !parse_inner(skb, p, &inner))
+	if (!p->is_error || p->fragment || !parse_inner(skb))
 		return false;
-	flow_key(&key, &inner, e, !e->dir);
-	f = flow_find(&key, &inner, e);
+	flow_key(&key, inner, e, !e->dir);
+	f = flow_find(&key, inner, e);
 	if (!f)
 		return false;
 	if (f->epoch == e->epoch)
 		return true;
-	if ((f->opened & (1 << !e->dir)) && forward_allowed(e, !e->dir, &inner, &ignored))
+	if ((f->opened & (1 << !e->dir)) && forward_allowed(e, !e->dir, inner, &ignored))
 		return true;
-	return (f->opened & (1 << e->dir)) && reverse_allowed(e, e->dir, &inner);
+	return (f->opened & (1 << e->dir)) && reverse_allowed(e, e->dir, inner);
 }

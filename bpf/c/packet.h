@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From an skb to the few words the verdict needs. A plain IPv4 or IPv6 packet — no options, no extension headers, headers
  * in the linear part — is read where it lies; everything else takes the careful way, which copies. Both ways give the same
- * answer for the same bytes. */
+ * answer for the same bytes.
+ *
+ * What is read goes into a scratch value per CPU, and the careful way is a function of its own: the verifier then looks at it
+ * once and takes its results to be any bytes, instead of following every shape of packet through all that comes after. */
 #pragma once
 
 enum parse_result {
@@ -33,6 +36,33 @@ struct packet {
 	__u32 fragment_id;
 	__u32 inner; /* offset in the frame */
 };
+
+/* What a decision was made on; travels into the event, where user space turns it into policies and rules. */
+struct decision {
+	__u32 set;
+	__u32 class;
+	__u8 reason;
+};
+
+struct scratch {
+	struct packet packet;
+	struct packet inner; /* what an ICMP error is about */
+	struct decision decision;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct scratch);
+	__uint(max_entries, 1);
+} scratch SEC(".maps");
+
+static __always_inline struct scratch *scratch_of_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
 
 enum {
 	IP_OFFSET = 0x1fff,
@@ -126,21 +156,39 @@ static __always_inline __u32 l4_bytes(__u8 protocol, __u8 family)
 	return 0;
 }
 
-/* Reads the transport header at off, of which len bytes belong to the packet. What is too short leaves has_ports unset, and
- * then only "all ports" can allow the packet. */
-static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len, struct packet *p)
+/* What a transport header says, in one number. */
+#define L4(src, dst, opens, ports, error)                                                                              \
+	((__u64)(src) | (__u64)(dst) << 16 | (__u64)(opens) << 32 | (__u64)(ports) << 33 | (__u64)(error) << 34)
+
+/* Reads the transport header at off, of which len bytes belong to the packet. What is too short has no ports, and then
+ * only "all ports" can allow the packet. */
+__noinline __u64 read_l4(struct __sk_buff *skb, __u32 off, __u32 len, __u32 protocol, __u32 family)
 {
-	__u32 need = l4_bytes(p->protocol, p->family);
+	struct packet p = {.protocol = protocol};
+	__u32 need = l4_bytes(protocol, family);
 	__u8 h[L4_BYTES] = {};
 
 	if (!need || len < need)
-		return;
+		return 0;
 	if (need > ICMP_BYTES ? bpf_skb_load_bytes(skb, off, h, L4_BYTES) : bpf_skb_load_bytes(skb, off, h, ICMP_BYTES))
-		return;
-	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
-		read_icmp(p, h, off);
+		return 0;
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		read_icmp(&p, h, off);
 	else
-		read_ports(p, h);
+		read_ports(&p, h);
+	return L4(p.src_port, p.dst_port, p.opens, p.has_ports, p.is_error);
+}
+
+static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len, struct packet *p)
+{
+	__u64 l4 = read_l4(skb, off, len, p->protocol, p->family);
+
+	p->src_port = l4;
+	p->dst_port = l4 >> 16;
+	p->opens = l4 >> 32 & 1;
+	p->has_ports = l4 >> 33 & 1;
+	p->is_error = l4 >> 34 & 1;
+	p->inner = off + ICMP_BYTES;
 }
 
 static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct packet *p)
@@ -170,11 +218,47 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 	return PARSED;
 }
 
-/* Walks the extension headers of RFC 8200 and AH (RFC 4302) to the transport header. A chain that is longer than
- * EXT_HEADERS or cut short is malformed; one that ends in ESP or "no next header" leaves the packet without ports. */
+enum header_kind {
+	HEADER_MALFORMED,
+	HEADER_TRANSPORT, /* or whatever else ends the chain */
+	HEADER_EXTENSION,
+	HEADER_FIRST_FRAGMENT, /* the chain goes on in it */
+	HEADER_LATER_FRAGMENT,
+};
+
+/* What a header of an IPv6 chain is, in one number: its kind, the protocol of what follows, its size, a fragment's id. */
+#define HEADER(kind, next, size, id) ((__u64)(kind) | (__u64)(next) << 8 | (__u64)(size) << 16 | (__u64)(id) << 32)
+
+/* Looks at the header of the given protocol at off, where left bytes of the packet are left: the extension headers of
+ * RFC 8200, and AH (RFC 4302). */
+__noinline __u64 read_header(struct __sk_buff *skb, __u32 off, __u32 left, __u32 protocol)
+{
+	__u8 h[8];
+	__u32 size, at, id;
+
+	if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING && protocol != IPPROTO_DSTOPTS &&
+	    protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH)
+		return HEADER(HEADER_TRANSPORT, protocol, 0, 0);
+	if (left < 8 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+		return HEADER_MALFORMED;
+	if (protocol == IPPROTO_FRAGMENT) {
+		at = (h[2] << 8 | h[3]) & 0xfff8;
+		__builtin_memcpy(&id, h + 4, 4);
+		/* A later fragment that would reach into the transport header is a way to forge one. */
+		if (at)
+			return at < TCP_BYTES ? HEADER_MALFORMED : HEADER(HEADER_LATER_FRAGMENT, h[0], 8, id);
+		return HEADER(h[3] & IP6_MORE ? HEADER_FIRST_FRAGMENT : HEADER_EXTENSION, h[0], 8, id);
+	}
+	size = protocol == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
+	return size > left ? HEADER_MALFORMED : HEADER(HEADER_EXTENSION, h[0], size, 0);
+}
+
+/* Walks the chain of headers to the transport header. One that is longer than EXT_HEADERS or cut short is malformed; one that
+ * ends in ESP or "no next header" leaves the packet without ports. */
 static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct packet *p)
 {
 	struct ipv6hdr ip;
+	__u8 next, type;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return PARSE_MALFORMED;
@@ -186,44 +270,32 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	p->family = 6;
 	p->src6 = ip.saddr;
 	p->dst6 = ip.daddr;
-	__u8 next = ip.nexthdr, walked = 0;
+	next = ip.nexthdr;
 	for (int i = 0; i < EXT_HEADERS; i++) {
-		__u8 h[8];
-		__u32 size;
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH) {
-			walked = 1;
-			break;
-		}
-		if (left < 8 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+		__u64 header = read_header(skb, off, left, next);
+		__u32 kind = header & 0xff, size = header >> 16 & 0xffff;
+		if (kind == HEADER_TRANSPORT)
+			goto transport;
+		if (kind == HEADER_MALFORMED)
 			return PARSE_MALFORMED;
-		if (next == IPPROTO_FRAGMENT) {
-			__u32 at = (h[2] << 8 | h[3]) & 0xfff8;
-			size = 8;
+		next = header >> 8;
+		if (kind >= HEADER_FIRST_FRAGMENT) {
 			if (p->fragment)
 				return PARSE_MALFORMED; /* fragments of fragments */
-			if (at || h[3] & IP6_MORE) {
-				p->fragment = at ? LATER_FRAGMENT : FIRST_FRAGMENT;
-				__builtin_memcpy(&p->fragment_id, h + 4, 4);
-			}
-			if (at) {
-				p->protocol = h[0];
-				return at < TCP_BYTES ? PARSE_MALFORMED : PARSED;
-			}
-		} else {
-			size = next == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
+			p->fragment = kind == HEADER_FIRST_FRAGMENT ? FIRST_FRAGMENT : LATER_FRAGMENT;
+			p->fragment_id = header >> 32;
 		}
-		if (size > left)
-			return PARSE_MALFORMED;
+		if (kind == HEADER_LATER_FRAGMENT) {
+			p->protocol = next;
+			return PARSED;
+		}
 		off += size;
 		left -= size;
-		next = h[0];
 	}
-	if (!walked)
-		return PARSE_MALFORMED;
+	return PARSE_MALFORMED;
+transport:
 	p->protocol = next;
 	if (next == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
-		__u8 type;
 		if (bpf_skb_load_bytes(skb, off, &type, 1))
 			return PARSE_MALFORMED;
 		if (is_neighbour(type, ip.hop_limit))
@@ -279,15 +351,30 @@ static __always_inline bool parse6_plain(struct __sk_buff *skb, struct packet *p
 	return true;
 }
 
+/* Any IP packet, into the scratch value. */
+__noinline int parse_careful(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_of_cpu();
+	struct packet p = {};
+	int result;
+
+	if (!s)
+		return PARSE_MALFORMED;
+	result = skb->protocol == bpf_htons(ETH_P_IP) ? parse4(skb, &p) : parse6(skb, &p);
+	s->packet = p;
+	return result;
+}
+
 static __always_inline enum parse_result parse(struct __sk_buff *skb, struct packet *p)
 {
+	__builtin_memset(p, 0, sizeof(*p));
 	if (skb->vlan_present)
 		return PARSE_UNSUPPORTED;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return parse4_plain(skb, p) ? PARSED : parse4(skb, p);
+		return parse4_plain(skb, p) ? PARSED : parse_careful(skb);
 	case bpf_htons(ETH_P_IPV6):
-		return parse6_plain(skb, p) ? PARSED : parse6(skb, p);
+		return parse6_plain(skb, p) ? PARSED : parse_careful(skb);
 	case bpf_htons(ETH_P_ARP):
 		return PARSE_NEIGHBOUR;
 	}
@@ -296,11 +383,9 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 
 /* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the IP header and the
  * first 8 bytes after it. Extension headers are not walked here: such an error is about no flow that we know. */
-static __always_inline bool parse_inner(struct __sk_buff *skb, const struct packet *p, struct packet *inner)
+static __always_inline bool read_inner(struct __sk_buff *skb, __u32 off, __u8 family, struct packet *inner)
 {
-	__u32 off = p->inner;
-
-	if (p->family == 4) {
+	if (family == 4) {
 		struct iphdr ip;
 		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
 			return false;
@@ -321,7 +406,7 @@ static __always_inline bool parse_inner(struct __sk_buff *skb, const struct pack
 		inner->dst6 = ip.daddr;
 		off += sizeof(ip);
 	}
-	inner->family = p->family;
+	inner->family = family;
 	__u8 h[8], protocol = inner->protocol;
 	if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
 		return false;
@@ -329,8 +414,22 @@ static __always_inline bool parse_inner(struct __sk_buff *skb, const struct pack
 		__builtin_memcpy(&inner->src_port, h, 2);
 		__builtin_memcpy(&inner->dst_port, h + 2, 2);
 		inner->has_ports = 1;
-	} else if (protocol == (p->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+	} else if (protocol == (family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		read_icmp(inner, h, 0);
 	}
 	return inner->has_ports;
+}
+
+/* The packet that the ICMP error in the scratch value is about, into its second place. */
+__noinline int parse_inner(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_of_cpu();
+	struct packet inner = {};
+	bool known;
+
+	if (!s)
+		return false;
+	known = read_inner(skb, s->packet.inner, s->packet.family, &inner);
+	s->inner = inner;
+	return known;
 }

@@ -72,8 +72,10 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 }
 
 /* The verdict on a packet of a pod that is known and sends from its own address. */
-static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct env *e, struct packet *p, struct decision *d)
+static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct env *e, struct scratch *s)
 {
+	struct decision *d = &s->decision;
+	struct packet *p = &s->packet;
 	enum reason reason;
 
 	if (forward_allowed(e, e->dir, p, d)) {
@@ -84,17 +86,17 @@ static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct 
 	} else if (is_reply(p, e)) {
 		reason = REASON_REPLY;
 	} else {
-		return is_related(skb, p, e) ? REASON_RELATED : d->reason;
+		return is_related(skb, s, e) ? REASON_RELATED : d->reason;
 	}
 	if (p->fragment == FIRST_FRAGMENT && d->set != SET_OPEN)
 		fragment_passed(p, e);
 	return reason;
 }
 
-static __always_inline enum reason judge(struct __sk_buff *skb, const struct env *e, struct packet *p, struct decision *d)
+static __always_inline enum reason judge(struct __sk_buff *skb, const struct env *e, struct scratch *s)
 {
-	__u32 set = e->pod->bank[e->epoch & 1].set[e->dir];
-	enum parse_result parsed = parse(skb, p);
+	__u32 set = pod_set(e, e->dir);
+	enum parse_result parsed = parse(skb, &s->packet);
 
 	if (parsed == PARSE_NEIGHBOUR)
 		return REASON_NEIGHBOUR;
@@ -108,13 +110,13 @@ static __always_inline enum reason judge(struct __sk_buff *skb, const struct env
 			return REASON_NOT_ISOLATED;
 		return parsed == PARSE_MALFORMED ? REASON_MALFORMED : REASON_UNSUPPORTED;
 	}
-	if (e->dir == EGRESS && !source_is_own(p, e->pod))
+	if (e->dir == EGRESS && !source_is_own(&s->packet, e->pod))
 		return REASON_SPOOFED;
 	if (e->dir == INGRESS && from_node(skb)) {
-		track(p, e);
+		track(&s->packet, e);
 		return REASON_FROM_NODE;
 	}
-	return judge_ip(skb, e, p, d);
+	return judge_ip(skb, e, s);
 }
 
 static __always_inline void report(const struct packet *p, const struct decision *d, const struct env *e)
@@ -145,35 +147,61 @@ static __always_inline void report(const struct packet *p, const struct decision
 	bpf_ringbuf_submit(ev, 0);
 }
 
-/* The long way, for every packet. Where user space listens, denials are reported. */
-static __always_inline void judge_and_report(struct __sk_buff *skb, const struct env *e, struct decision *d, bool events)
+/* The long way, for every packet; the decision goes into the scratch value. Where user space listens, denials are reported. */
+static __always_inline enum reason judge_and_report(struct __sk_buff *skb, __u32 ifindex, __u32 epoch, enum direction dir)
 {
-	struct packet p = {};
+	__u32 zero = 0;
+	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = ifindex, .epoch = epoch, .dir = dir};
+	struct scratch *s = scratch_of_cpu();
+	struct pod nobody;
 
-	d->reason = judge(skb, e, &p, d);
-	if (d->reason >= REASON_FIRST_DROP && events)
-		report(&p, d, e);
+	if (!e.tables || !s)
+		return REASON_TABLE;
+	nobody.instance = 0;
+	nobody.bank[0] = nobody.bank[1] = (struct pod_sets){};
+	e.pod = find_pod(&e, &nobody);
+	e.mode = e.tables->control.mode;
+	s->decision.set = s->decision.class = 0;
+	s->decision.reason = judge(skb, &e, s);
+	if (s->decision.reason >= REASON_FIRST_DROP && e.tables->control.events)
+		report(&s->packet, &s->decision, &e);
+	return s->decision.reason;
+}
+
+__noinline int judge_egress(struct __sk_buff *skb, __u32 ifindex, __u32 epoch)
+{
+	return judge_and_report(skb, ifindex, epoch, EGRESS);
+}
+
+__noinline int judge_ingress(struct __sk_buff *skb, __u32 ifindex, __u32 epoch)
+{
+	return judge_and_report(skb, ifindex, epoch, INGRESS);
 }
 
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
 	__u32 zero = 0;
 	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = skb->ifindex, .dir = dir};
-	struct control *control = &e.tables->control;
 	struct decision d = {};
-	struct pod nobody;
 
 	if (!e.tables)
 		return TC_ACT_SHOT;
 	if (harness)
 		e.ifindex = skb->mark;
-	e.epoch = *(volatile __u32 *)&control->epoch;
-	e.mode = control->mode;
-	nobody.instance = 0;
-	e.pod = find_pod(&e, &nobody);
-	d.reason = control->events ? REASON_NONE : fast(skb, &e, &d);
-	if (d.reason == REASON_NONE)
-		judge_and_report(skb, &e, &d, control->events);
+	e.epoch = *(volatile __u32 *)&e.tables->control.epoch;
+	if (e.ifindex < PODS_SIZE && !e.tables->control.events) {
+		e.pod = &e.tables->pods[e.ifindex & (PODS_SIZE - 1)];
+		d.reason = fast(skb, &e, &d);
+	}
+	if (d.reason == REASON_NONE) {
+		int reason = dir == EGRESS ? judge_egress(skb, e.ifindex, e.epoch) : judge_ingress(skb, e.ifindex, e.epoch);
+		d.reason = reason > 0 && reason < REASON_COUNT ? reason : REASON_TABLE;
+		if (harness) {
+			struct scratch *s = scratch_of_cpu();
+			if (s)
+				d = s->decision;
+		}
+	}
 
 	__u32 slot = dir * REASON_COUNT + d.reason;
 	__u64 *count = bpf_map_lookup_elem(&counters, &slot);

@@ -2,28 +2,31 @@
 /* What the policies say: address -> class, (set, class) -> ports, port -> allowed. Arrays all the way for IPv4, so the cost
  * of a decision grows neither with the peers nor with the ports of the policy.
  *
- * policy4 and policy6 are functions that the verifier looks at once, for all arguments, and not again wherever they are
- * called from; that is why they take and return numbers only (all that kernel 5.10 allows), and find the tables themselves. */
+ * Its steps are functions that the verifier looks at once, for all arguments, and not again wherever they are called from.
+ * That is why they take and return numbers only (all that kernel 5.10 allows), and find the tables themselves. */
 #pragma once
 
 /* A question to the policy, in numbers. */
 #define BANK_SET(bank, set) ((__u64)(bank) << 32 | (set))
 #define PROTO_PORT(p, port) ((__u64)(p)->has_ports << 32 | (__u64)(p)->protocol << 16 | bpf_ntohs(port))
 
-/* An answer: the class, the reason, and whether the flow is allowed. */
-#define ANSWER(class, reason, allowed) ((__u64)(class) << 32 | (__u64)(reason) << 8 | (allowed))
+/* An answer: the reason, and whether the flow is allowed. */
+#define ANSWER(reason, allowed) ((reason) << 8 | (allowed))
 
-static __always_inline __u32 class_of_mapped(__u32 bank, const __u8 *addr, __u32 fallback)
+/* The address comes in two halves, as they lie in memory. */
+__noinline __u32 class_of_mapped(__u32 bank, __u64 high, __u64 low, __u32 fallback)
 {
 	struct net_key net = {.prefix_len = 32 + 128, .bank = bank};
 	struct host_key host = {.bank = bank};
 	__u32 *class;
 
-	__builtin_memcpy(host.addr, addr, 16);
+	__builtin_memcpy(host.addr, &high, 8);
+	__builtin_memcpy(host.addr + 8, &low, 8);
 	class = bpf_map_lookup_elem(&peer_hosts, &host);
 	if (class)
 		return *class;
-	__builtin_memcpy(net.addr, addr, 16);
+	__builtin_memcpy(net.addr, &high, 8);
+	__builtin_memcpy(net.addr + 8, &low, 8);
 	class = bpf_map_lookup_elem(&peer_nets, &net);
 	return class ? *class : fallback;
 }
@@ -78,59 +81,75 @@ static __always_inline bool ports_allow(struct tables *t, __u32 bank, __u32 port
 	return word_allows(t, bank, word, proto_port & 0xffff);
 }
 
-static __always_inline __u64 answer(struct tables *t, __u64 bank_set, __u32 class, __u64 proto_port)
+static __always_inline __u32 answer(struct tables *t, __u64 bank_set, __u32 class, __u64 proto_port)
 {
 	__u32 bank = bank_set >> 32, set = bank_set;
 	__u32 row = PAGE_SLOT(t, bank, sets, set, class >> 8);
 	__u32 ports = PAGE_SLOT(t, bank, rows, row, class);
 
 	if (ports_allow(t, bank, ports, proto_port))
-		return ANSWER(class, REASON_POLICY, 1);
-	return ANSWER(class, proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
+		return ANSWER(REASON_POLICY, 1);
+	return ANSWER(proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
 }
 
-__noinline __u64 policy4(__u64 bank_set, __u32 peer, __u64 proto_port)
+__noinline __u32 class_of_ip4(__u32 bank, __be32 peer)
 {
-	__u32 zero = 0, bank = (bank_set >> 32) & 1, slot;
+	__u32 zero = 0, slot;
 	struct tables *t = bpf_map_lookup_elem(&tables, &zero);
 
 	if (!t)
-		return ANSWER(0, REASON_TABLE, 0);
+		return 0;
 	slot = slot_of_ip4(t, bank, bpf_ntohl(peer));
 	if (slot & PEER_SPARSE) {
-		__u8 mapped[16];
-		map_to_ip6(peer, mapped);
-		slot = class_of_mapped(bank, mapped, slot & PEER_CLASS_MASK);
+		__u64 mapped[2];
+		map_to_ip6(peer, (__u8 *)mapped);
+		return class_of_mapped(bank, mapped[0], mapped[1], slot & PEER_CLASS_MASK);
 	}
-	return answer(t, bank_set, slot & PEER_CLASS_MASK, proto_port);
+	return slot & PEER_CLASS_MASK;
 }
 
-/* The address comes in two halves, as they lie in memory. */
-__noinline __u64 policy6(__u64 bank_set, __u64 peer_high, __u64 peer_low, __u64 proto_port)
+__noinline __u32 policy(__u64 bank_set, __u32 class, __u64 proto_port)
 {
-	__u32 zero = 0, bank = (bank_set >> 32) & 1;
+	__u32 zero = 0;
 	struct tables *t = bpf_map_lookup_elem(&tables, &zero);
-	__u64 peer[2] = {peer_high, peer_low};
 
 	if (!t)
-		return ANSWER(0, REASON_TABLE, 0);
-	return answer(t, bank_set, class_of_mapped(bank, (__u8 *)peer, 0), proto_port);
+		return ANSWER(REASON_TABLE, 0);
+	return answer(t, bank_set, class & PEER_CLASS_MASK, proto_port);
 }
 
-/* What a decision was made on; travels into the event, where user space turns it into policies and rules. */
-struct decision {
-	__u32 set;
-	__u32 class;
-	__u8 reason;
+/* What a verdict is about besides the packet. */
+struct env {
+	struct tables *tables;
+	struct pod *pod;
+	__u32 ifindex;
+	__u32 epoch;
+	__u32 mode;
+	enum direction dir; /* of the packet */
 };
+
+/* The pod's set in the live bank. Both are read and one is chosen without a branch: after a branch the verifier knows the bank
+ * on each side, and where CAP_PERFMON is missing it refuses an offset that is a constant on one path and a variable on
+ * another (the defence against Spectre variant 1). */
+static __always_inline __u32 pod_set(const struct env *e, enum direction dir)
+{
+	const volatile struct pod *pod = e->pod;
+	__u32 even = dir == EGRESS ? pod->bank[0].set[EGRESS] : pod->bank[0].set[INGRESS];
+	__u32 odd = dir == EGRESS ? pod->bank[1].set[EGRESS] : pod->bank[1].set[INGRESS];
+
+	__u32 mask = -(e->epoch & 1);
+
+	asm volatile("" : "+r"(mask)); /* keeps clang from making a branch of it */
+	return even ^ ((even ^ odd) & mask);
+}
 
 /* May a packet of this flow travel between the pod and the peer under the pod's set of a direction? The peer is the
  * packet's source or destination, and port the one that direction speaks of: the flow's destination port. */
 static __always_inline bool policy_allows(const struct env *e, enum direction dir, const struct packet *p, bool peer_is_src,
 					  __be16 port, struct decision *d)
 {
-	__u32 bank = e->epoch & 1, set = e->pod->bank[bank].set[dir];
-	__u64 a;
+	__u32 bank = e->epoch & 1, set = pod_set(e, dir);
+	__u32 a;
 
 	if (set == SET_UNKNOWN && e->mode == MODE_STANDARD)
 		set = SET_OPEN;
@@ -144,12 +163,12 @@ static __always_inline bool policy_allows(const struct env *e, enum direction di
 		return false;
 	}
 	if (p->family == 4) {
-		a = policy4(BANK_SET(bank, set), peer_is_src ? p->src4 : p->dst4, PROTO_PORT(p, port));
+		d->class = class_of_ip4(bank, peer_is_src ? p->src4 : p->dst4);
 	} else {
 		const __u64 *peer = (const __u64 *)(peer_is_src ? &p->src6 : &p->dst6);
-		a = policy6(BANK_SET(bank, set), peer[0], peer[1], PROTO_PORT(p, port));
+		d->class = class_of_mapped(bank, peer[0], peer[1], 0);
 	}
-	d->class = a >> 32;
+	a = policy(BANK_SET(bank, set), d->class, PROTO_PORT(p, port));
 	d->reason = a >> 8;
 	return a & 1;
 }

@@ -87,13 +87,3 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 262144);
 } events SEC(".maps");
-
-/* What a verdict is about besides the packet. */
-struct env {
-	struct tables *tables;
-	struct pod *pod;
-	__u32 ifindex;
-	__u32 epoch;
-	__u32 mode;
-	enum direction dir; /* of the packet */
-};
