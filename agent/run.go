@@ -43,8 +43,8 @@ type Options struct {
 const rewatch = 100 * time.Millisecond
 
 // Run makes the kernel enforce the PolicyEndpoints of an API server on the pods of this node, until ctx is done. What
-// is enforced then stays enforced. It must run in the node's network namespace, with CAP_BPF, CAP_NET_ADMIN and
-// CAP_PERFMON.
+// is enforced then stays enforced. It must run in the node's network namespace, with CAP_BPF and
+// CAP_NET_ADMIN.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
 	node, err := bpf.Open(bpf.Options{Dir: o.Pins, Capacity: o.Capacity, Mode: o.Mode})

@@ -1,7 +1,6 @@
 // Command palisade-agent enforces NetworkPolicies on one node: it watches PolicyEndpoints on the API server and makes
 // the kernel filter the traffic of the node's pods. It runs in the node's network namespace as root, and needs no more
-// than the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (which the verifier asks for) and a BPF file system to
-// pin in.
+// than the capabilities CAP_BPF and CAP_NET_ADMIN and a BPF file system to pin in.
 package main
 
 import (

@@ -215,9 +215,8 @@ func (b *testbed) launch(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// needed are the capabilities that an agent runs with. CAP_PERFMON is there for the verifier, which without it takes
-// the programs for too large.
-var needed = []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON}
+// needed are the capabilities that an agent runs with.
+var needed = []int{unix.CAP_BPF, unix.CAP_NET_ADMIN}
 
 // limitCapabilities takes all others from what programs that this thread starts can have.
 func limitCapabilities() error {
