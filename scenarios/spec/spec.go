@@ -21,7 +21,7 @@ const (
 	Kind       = "Scenario"
 )
 
-//go:generate go test -run TestSchemaIsUpToDate -update .
+//go:generate go test -run UpToDate -update .
 
 // Scenario is one file: a cluster, and steps that change it, each with what must be allowed and denied after it.
 type Scenario struct {

@@ -1,10 +1,12 @@
 package spec
 
 import (
+	"net/netip"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/palisade-netpol/palisade/model"
@@ -201,7 +203,12 @@ steps: [{name: x}]`))[0].Cluster)
 }
 
 func TestReplayingIsPure(t *testing.T) {
+	seen := map[string]bool{}
 	for _, s := range loadCorpus(t) {
+		if seen[s.Path()] { // one case of a file replays as all do
+			continue
+		}
+		seen[s.Path()] = true
 		first, err := s.Stages()
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +217,7 @@ func TestReplayingIsPure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(first, second); diff != "" {
+		if diff := cmp.Diff(first, second, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s: replayed again it differs:\n%s", s.Path(), diff)
 		}
 	}
