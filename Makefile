@@ -5,6 +5,7 @@ OUT      ?= out
 DURATION ?= 1m
 SEED     ?= 0
 CELLS    ?= 0
+CONTROL_PLANE ?= auto
 RUN      ?=
 FUZZTIME ?= 30s
 GO       ?= go
@@ -24,8 +25,8 @@ test: ## run all tests (as root also those that need the kernel)
 	$(GO) test ./...
 
 .PHONY: scenarios
-scenarios: ## replay the scenarios; BACKEND=auto|sim|netns SCENARIO=pattern
-	@$(GO) build -o bin/palisade ./cmd/palisade && bin/palisade scenarios run --backend $(BACKEND) --run '$(SCENARIO)' --out $(OUT)
+scenarios: ## replay the scenarios; BACKEND=auto|sim|netns CONTROL_PLANE=auto|processes|memory SCENARIO=pattern
+	@$(GO) build -o bin/ ./cmd/... && bin/palisade scenarios run --backend $(BACKEND) --control-plane $(CONTROL_PLANE) --run '$(SCENARIO)' --out $(OUT)
 
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +18,7 @@ type runFlags struct {
 	backend  string
 	out      string
 	parallel int
+	plane    planeFlags
 	allCases bool
 }
 
@@ -43,11 +45,12 @@ one case of each file is run, and all with --all-cases.`,
 	choice(c, &flags.backend, "backend", "", backendNames...)
 	c.Flags().StringVar(&flags.out, "out", "out", "`FOLDER` for the reports")
 	c.Flags().BoolVar(&flags.allCases, "all-cases", false, "run every case of every file also where packets are real")
+	flags.plane.register(c)
 	c.Flags().IntVar(&flags.parallel, "parallel", 4, "scenarios to run side by side")
 	return c
 }
 
-func runScenarios(ctx context.Context, w *world, flags runFlags) error {
+func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 	if flags.parallel < 1 {
 		return fmt.Errorf("--parallel must be at least 1, not %d", flags.parallel)
 	}
@@ -59,12 +62,17 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) error {
 	if err != nil {
 		return err
 	}
+	chosen, plane, err := flags.plane.prepare(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeBackend(chosen)) }()
 	left := ""
 	if sample := run.Sample(inputs); chosen.Name() != "sim" && !flags.allCases && len(sample) < len(inputs) {
 		left = fmt.Sprintf(", one case of each; --all-cases runs all %d", len(inputs))
 		inputs = sample
 	}
-	w.out.printf("%s on %s%s\n\n", run.Count(len(inputs), "scenario"), why, left)
+	w.out.printf("%s on %s%s%s\n\n", run.Count(len(inputs), "scenario"), why, plane, left)
 	progress := newProgress(w.out, len(inputs))
 	result, err := run.Run(ctx, run.Options{
 		Backend: chosen, Parallel: flags.parallel, Progress: progress.update, Now: w.now,

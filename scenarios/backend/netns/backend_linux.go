@@ -16,12 +16,42 @@ import (
 
 // namespaces is the backend.
 type namespaces struct {
-	opts Options
-	idle idle
+	opts  Options
+	idle  idle
+	turns chan struct{} // one for each cluster in use, where their number is limited
 }
 
 // New returns the backend.
-func New(opts Options) backend.Backend { return &namespaces{opts: opts.withDefaults()} }
+func New(opts Options) backend.Backend {
+	b := &namespaces{opts: opts.withDefaults()}
+	if opts.ControlPlane == Processes && opts.Idle > 0 {
+		b.turns = make(chan struct{}, opts.Idle)
+	}
+	return b
+}
+
+// wait waits for a turn to use a cluster.
+func (b *namespaces) wait(ctx context.Context) error {
+	if b.turns == nil {
+		return nil
+	}
+	select {
+	case b.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// pass gives the turn to somebody else.
+func (b *namespaces) pass() {
+	if b.turns != nil {
+		<-b.turns
+	}
+}
+
+// With returns the backend with other options.
+func (*namespaces) With(o Options) backend.Backend { return New(o) }
 
 // Name returns "netns".
 func (*namespaces) Name() string { return "netns" }
@@ -69,14 +99,23 @@ func tryBPF() error {
 }
 
 // Open starts a cluster without nodes, or where clusters may wait promises one, which the first Apply chooses.
-func (b *namespaces) Open(context.Context) (backend.Session, error) {
+func (b *namespaces) Open(ctx context.Context) (backend.Session, error) {
 	if b.opts.Idle == 0 {
-		return b.start()
+		return b.start(ctx)
 	}
 	return &lease{backend: b}, nil
 }
 
-func (b *namespaces) start() (*session, error) {
+// Close takes down the clusters that wait.
+func (b *namespaces) Close() error {
+	var errs []error
+	for _, s := range b.idle.takeAll() {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (b *namespaces) start(ctx context.Context) (*session, error) {
 	f, err := fabric.New()
 	if err != nil {
 		return nil, err
@@ -85,9 +124,20 @@ func (b *namespaces) start() (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	control, err := b.control(ctx, pins)
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), pins.Close())
+	}
 	return &session{
-		opts: b.opts, fabric: f, pins: pins, prober: prober.New(),
+		control: control, fabric: f, pins: pins, prober: prober.New(),
 		nodes: map[string]*node{}, pods: map[string]*pod{}, sources: map[string]string{},
 		outside: map[string]*fabric.Node{},
 	}, nil
+}
+
+func (b *namespaces) control(ctx context.Context, pins *pinfs.FS) (control, error) {
+	if b.opts.ControlPlane == Processes {
+		return startProcesses(ctx, b.opts, pins)
+	}
+	return &memory{opts: b.opts, agents: map[*node]NodeAgent{}}, nil
 }

@@ -12,8 +12,14 @@ import (
 
 // Options change how clusters are run. Nothing runs here.
 type Options struct {
-	Idle int
+	ControlPlane         ControlPlane
+	Kubernetes, Programs string
+	Idle                 int
+	KillLeaderAfter      int
 }
+
+// Choose chooses nothing.
+func Choose(_ context.Context, o Options) (Options, string, error) { return o, "", nil }
 
 // elsewhere is the backend on systems that have no network namespaces.
 type elsewhere struct{}

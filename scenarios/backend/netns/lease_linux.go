@@ -33,6 +33,27 @@ func (i *idle) take(nodes []nodeSpec) *session {
 	return s
 }
 
+// takeAny returns the cluster that has waited longest, nil if there is none.
+func (i *idle) takeAny() *session {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.sessions) == 0 {
+		return nil
+	}
+	s := i.sessions[0]
+	i.sessions = slices.Delete(i.sessions, 0, 1)
+	return s
+}
+
+// takeAll returns all clusters.
+func (i *idle) takeAll() []*session {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	all := i.sessions
+	i.sessions = nil
+	return all
+}
+
 // put keeps a cluster and returns the one that has waited longest, if there are more than most now.
 func (i *idle) put(s *session, most int) *session {
 	i.mu.Lock()
@@ -75,16 +96,31 @@ func (l *lease) Apply(ctx context.Context, c *model.Cluster) error {
 	return l.note(l.session.Apply(ctx, c))
 }
 
-// begin takes a cluster with the nodes of c, or starts one.
+// find takes a cluster with these nodes, or starts one. A real control plane takes longer to start than nodes do, so any
+// cluster with one will do.
+func (b *namespaces) find(ctx context.Context, nodes []nodeSpec) (*session, error) {
+	s := b.idle.take(nodes)
+	if s == nil && b.opts.ControlPlane == Processes {
+		s = b.idle.takeAny()
+	}
+	if s != nil {
+		return s, nil
+	}
+	return b.start(ctx)
+}
+
+// begin takes a cluster for c.
 func (l *lease) begin(ctx context.Context, c *model.Cluster) error {
 	wanted, err := newLayout(c)
 	if err != nil {
 		return err
 	}
-	if l.session = l.backend.idle.take(wanted.nodes); l.session == nil {
-		if l.session, err = l.backend.start(); err != nil {
-			return err
-		}
+	if err := l.backend.wait(ctx); err != nil {
+		return err
+	}
+	if l.session, err = l.backend.find(ctx, wanted.nodes); err != nil {
+		l.backend.pass()
+		return err
 	}
 	return l.note(l.session.Outside(ctx, l.hosts))
 }
@@ -122,9 +158,11 @@ func (l *lease) note(err error) error {
 
 // Close empties the cluster and hands it back. A cluster that cannot be emptied is taken down.
 func (l *lease) Close() error {
-	switch {
-	case l.session == nil:
+	if l.session == nil {
 		return nil
+	}
+	defer l.backend.pass()
+	switch {
 	case l.broken || l.session.clear(context.Background()) != nil:
 		return l.session.Close()
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func node(i int) *corev1.Node {
 func pod(name, node string, addrs ...string) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(fmt.Sprint(name, addrs))},
-		Spec:       corev1.PodSpec{NodeName: node},
+		Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 	for _, a := range addrs {
@@ -194,7 +195,7 @@ func withService(c *model.Cluster, ready ...string) *model.Cluster {
 	svc.Spec.ClusterIPs = []string{"10.96.0.1", "fd96::1"}
 	ports := []discoveryv1.EndpointPort{}
 	for _, proto := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
-		name := string(proto)
+		name := strings.ToLower(string(proto))
 		svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: name, Protocol: proto, Port: 80})
 		ports = append(ports, discoveryv1.EndpointPort{Name: &name, Protocol: &proto, Port: ptr.To[int32](8080)})
 	}

@@ -1,29 +1,24 @@
 package netns
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 
-	"github.com/palisade-netpol/palisade/agent"
-	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/service"
 )
 
-// node is a running node: its namespace, its agent and its translation of Services.
+// node is a running node: its namespace and its translation of Services.
 type node struct {
 	spec      nodeSpec
 	wire      *fabric.Node
 	pins      string
-	agent     NodeAgent // nil until the first Apply
 	table     *service.Table
 	frontends []service.Frontend
 }
 
-// newNode makes a node whose agent is not open yet and will keep its pins in a directory.
+// newNode makes a node whose agent, which there is none of yet, is to keep its pins in a directory.
 func newNode(f *fabric.Fabric, spec nodeSpec, pins string) (*node, error) {
 	wire, err := f.AddNode(spec.name, spec.addrs)
 	if err != nil {
@@ -34,35 +29,6 @@ func newNode(f *fabric.Fabric, spec nodeSpec, pins string) (*node, error) {
 		return nil, errors.Join(err, wire.Remove())
 	}
 	return &node{spec: spec, wire: wire, table: table, pins: pins}, nil
-}
-
-// enforce makes the agent, which is opened by the first call, filter exactly these pods.
-func (n *node) enforce(ctx context.Context, o Options, pods []*pod, endpoints []*v1alpha1.PolicyEndpoint) error {
-	local := make([]agent.Pod, len(pods))
-	for i, p := range pods {
-		local[i] = p.forAgent()
-	}
-	return n.wire.NS().Do(func() error {
-		if err := n.open(ctx, o); err != nil {
-			return fmt.Errorf("open the agent: %w", err)
-		}
-		return n.agent.Apply(ctx, local, endpoints)
-	})
-}
-
-// open opens the agent unless it is. It runs inside the node's namespace.
-func (n *node) open(ctx context.Context, o Options) error {
-	if n.agent != nil {
-		return nil
-	}
-	config := o.Agent
-	config.Pins, config.NodeAddrs, config.Log = n.pins, n.spec.addrs, o.Agent.Log.With("node", n.spec.name)
-	a, err := o.OpenAgent(ctx, config)
-	if err != nil {
-		return err
-	}
-	n.agent = a
-	return nil
 }
 
 func (n *node) serve(p service.Proxy) error {
@@ -85,13 +51,7 @@ func (n *node) targets(proto flow.Protocol, to netip.AddrPort) []netip.AddrPort 
 }
 
 // close closes what works on the namespace, not the namespace.
-func (n *node) close() error {
-	err := n.table.Close()
-	if n.agent != nil {
-		err = errors.Join(n.wire.NS().Do(n.agent.Close), err)
-	}
-	return err
-}
+func (n *node) close() error { return n.table.Close() }
 
 // pod is a running pod.
 type pod struct {
@@ -99,13 +59,6 @@ type pod struct {
 	node *node
 	wire *fabric.Pod
 	up   bool
-}
-
-func (p *pod) forAgent() agent.Pod {
-	return agent.Pod{
-		Namespace: p.spec.namespace, Name: p.spec.name, UID: p.spec.uid, Addrs: p.spec.addrs,
-		Ifindex: uint32(p.wire.Ifindex()),
-	}
 }
 
 // connect sets the pod's link up, once.

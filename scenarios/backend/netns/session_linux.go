@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/palisade-netpol/palisade/controller/resolve"
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
@@ -24,7 +23,7 @@ import (
 
 // session is one running cluster.
 type session struct {
-	opts Options
+	control control
 
 	mu      sync.Mutex // one call at a time
 	fabric  *fabric.Fabric
@@ -46,14 +45,14 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := s.remove(l); err != nil {
+	if err := s.remove(ctx, l); err != nil {
 		return err
 	}
 	s.sources, s.last = l.sources, c.Nodes
 	if err := s.add(l); err != nil {
 		return err
 	}
-	if err := s.enforce(ctx, c); err != nil {
+	if err := s.control.apply(ctx, c, s.allNodes(), s.allPods()); err != nil {
 		return err
 	}
 	if err := s.connect(); err != nil {
@@ -63,11 +62,11 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 }
 
 // remove takes away what is not in the layout, pods before nodes.
-func (s *session) remove(l *layout) error {
+func (s *session) remove(ctx context.Context, l *layout) error {
 	var errs []error
 	for _, name := range sorted(s.nodes) {
 		n := s.nodes[name]
-		errs = append(errs, wrap(n.spec.title(), s.removePods(l, n)))
+		errs = append(errs, wrap(n.spec.title(), s.removePods(ctx, l, n)))
 		if !l.hasNode(n.spec) {
 			errs = append(errs, wrap(n.spec.title(), s.removeNode(n)))
 		}
@@ -75,23 +74,25 @@ func (s *session) remove(l *layout) error {
 	return errors.Join(errs...)
 }
 
-func (s *session) removePods(l *layout, n *node) error {
+func (s *session) removePods(ctx context.Context, l *layout, n *node) error {
+	var errs []error
 	var wires []*fabric.Pod
-	for _, p := range s.podsOf(n) {
+	for _, p := range podsOn(n, s.allPods()) {
 		if l.hasPod(p.spec) && l.hasNode(n.spec) {
 			continue
 		}
 		s.prober.Remove(p.spec.title())
 		delete(s.pods, p.spec.title())
+		errs = append(errs, s.control.leave(ctx, p))
 		wires = append(wires, p.wire)
 	}
-	return n.wire.RemovePods(wires)
+	return errors.Join(append(errs, n.wire.RemovePods(wires))...)
 }
 
 func (s *session) removeNode(n *node) error {
 	s.prober.Remove(n.spec.title())
 	delete(s.nodes, n.spec.name)
-	return errors.Join(n.close(), n.wire.Remove())
+	return errors.Join(s.control.drop(n), n.close(), n.wire.Remove())
 }
 
 // add makes what is missing, nodes before pods. The links of new pods stay down.
@@ -141,18 +142,6 @@ func (s *session) addPod(spec podSpec) error {
 	return nil
 }
 
-// enforce makes the agents filter the pods, those included whose links are still down.
-func (s *session) enforce(ctx context.Context, c *model.Cluster) error {
-	endpoints, problems := resolve.All(&resolve.Snapshot{
-		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices,
-		Policies: c.Policies,
-	}, resolve.Options{})
-	if err := errors.Join(problems...); err != nil {
-		return fmt.Errorf("resolve policies: %w", err)
-	}
-	return s.eachNode(func(n *node) error { return n.enforce(ctx, s.opts, s.podsOf(n), endpoints) })
-}
-
 // connect sets the links of new pods up.
 func (s *session) connect() error {
 	for _, title := range sorted(s.pods) {
@@ -165,7 +154,7 @@ func (s *session) connect() error {
 
 // serve makes every node translate the Services.
 func (s *session) serve(c *model.Cluster) error {
-	return s.eachNode(func(n *node) error {
+	return eachNode(s.allNodes(), func(n *node) error {
 		proxy := service.Proxy{
 			Node: n.spec.name, Addrs: n.spec.addrs, Pods: c.Pods, Services: c.Services, Slices: c.EndpointSlices,
 		}
@@ -173,15 +162,27 @@ func (s *session) serve(c *model.Cluster) error {
 	})
 }
 
-// podsOf are the pods of a node, sorted.
-func (s *session) podsOf(n *node) []*pod {
-	var out []*pod
-	for _, title := range sorted(s.pods) {
-		if p := s.pods[title]; p.node == n {
-			out = append(out, p)
-		}
+// allNodes are the nodes, sorted.
+func (s *session) allNodes() []*node {
+	var out []*node
+	for _, name := range sorted(s.nodes) {
+		out = append(out, s.nodes[name])
 	}
 	return out
+}
+
+// allPods are the pods, sorted.
+func (s *session) allPods() []*pod {
+	var out []*pod
+	for _, title := range sorted(s.pods) {
+		out = append(out, s.pods[title])
+	}
+	return out
+}
+
+// podsOn are those of pods that run on a node.
+func podsOn(n *node, pods []*pod) []*pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(p *pod) bool { return p.node != n })
 }
 
 // Outside hangs hosts beside the nodes. Nothing filters their packets.
@@ -277,11 +278,20 @@ func (s *session) nodeOf(space string) *node {
 
 // clear takes everything away but the nodes.
 func (s *session) clear(ctx context.Context) error {
-	if err := s.Apply(ctx, &model.Cluster{Nodes: s.last}); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	empty := &model.Cluster{Nodes: s.last}
+	l, err := newLayout(empty)
+	if err != nil {
+		return err
+	}
+	if err := s.remove(ctx, l); err != nil {
+		return err
+	}
+	s.sources = l.sources
+	if err := errors.Join(s.control.clear(ctx, empty, s.allNodes()), s.serve(empty)); err != nil {
+		return err
+	}
 	var errs []error
 	for _, name := range sorted(s.outside) {
 		s.prober.Remove(name)
@@ -301,7 +311,8 @@ func (s *session) Close() error {
 		errs = append(errs, s.pods[title].wire.Release())
 	}
 	for _, name := range sorted(s.nodes) {
-		errs = append(errs, s.nodes[name].close(), s.nodes[name].wire.Release())
+		n := s.nodes[name]
+		errs = append(errs, s.control.drop(n), n.close(), n.wire.Release())
 	}
 	for _, name := range sorted(s.outside) {
 		errs = append(errs, s.outside[name].Release())
@@ -310,16 +321,15 @@ func (s *session) Close() error {
 	clear(s.pods)
 	clear(s.nodes)
 	clear(s.sources)
-	return errors.Join(append(errs, s.fabric.Close(), s.pins.Close())...)
+	return errors.Join(append(errs, s.control.close(), s.fabric.Close(), s.pins.Close())...)
 }
 
-// eachNode runs f for all nodes side by side and returns their errors in the order of their names.
-func (s *session) eachNode(f func(*node) error) error {
-	names := sorted(s.nodes)
-	errs := make([]error, len(names))
+// eachNode runs f for nodes side by side and returns their errors in the order of the nodes.
+func eachNode(nodes []*node, f func(*node) error) error {
+	errs := make([]error, len(nodes))
 	var work sync.WaitGroup
-	for i, name := range names {
-		work.Go(func() { errs[i] = wrap("node/"+name, f(s.nodes[name])) })
+	for i, n := range nodes {
+		work.Go(func() { errs[i] = wrap(n.spec.title(), f(n)) })
 	}
 	work.Wait()
 	return errors.Join(errs...)

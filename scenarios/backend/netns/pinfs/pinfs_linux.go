@@ -34,6 +34,9 @@ func New() (*FS, error) {
 // Path is the root directory as this process, and no other, can name it.
 func (f *FS) Path() string { return "/proc/self/fd/" + strconv.Itoa(int(f.root.Fd())) }
 
+// Root is the root directory, for programs that inherit its descriptor. It is valid until Close.
+func (f *FS) Root() *os.File { return f.root }
+
 // Mkdir makes a directory under the root and returns its path. A BPF file system accepts no name with a dot.
 func (f *FS) Mkdir(name string) (string, error) {
 	path := filepath.Join(f.Path(), name)

@@ -1,0 +1,34 @@
+package plane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/palisade-netpol/palisade/controller/resolve"
+	"github.com/palisade-netpol/palisade/model"
+)
+
+// convergence bounds how long a control plane may take to publish what a cluster comes to, a new leader included.
+const convergence = 30 * time.Second
+
+// Published waits until the controllers have published what a cluster comes to, and returns the version for
+// Agent.InForce. What it waits for is what package resolve says; whether that is right is not judged here.
+func (p *Plane) Published(ctx context.Context, c *model.Cluster) (uint64, error) {
+	want, problems := resolve.All(&resolve.Snapshot{
+		Namespaces: c.Namespaces, Pods: c.Pods, Services: slices.Concat(p.builtIn, c.Services),
+		EndpointSlices: c.EndpointSlices, Policies: c.Policies,
+	}, resolve.Options{})
+	if err := errors.Join(problems...); err != nil {
+		return 0, fmt.Errorf("resolve policies: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, convergence)
+	defer cancel()
+	version, err := p.published.await(ctx, want)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, p.cluster.LogTails())
+	}
+	return version, err
+}
