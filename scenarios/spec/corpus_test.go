@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +15,12 @@ import (
 // corpus is the folder of all scenarios.
 const corpus = ".."
 
+// readCorpus reads all scenarios once for all tests, which do not change them.
+var readCorpus = sync.OnceValues(func() ([]*Scenario, error) { return LoadAll(os.DirFS(corpus)) })
+
 func loadCorpus(t *testing.T) []*Scenario {
 	t.Helper()
-	all, err := LoadAll(os.DirFS(corpus))
+	all, err := readCorpus()
 	if err != nil {
 		t.Fatal(err)
 	}

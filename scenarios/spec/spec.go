@@ -2,8 +2,8 @@
 // of its steps leads to.
 //
 // Parse reads one file and checks all of it, the expectations of every step included; a file that varies something is
-// several scenarios, its cases. Stages replays the steps without any cluster. Addresses, nodes and UIDs that a file does not state are assigned in the order of the file, so that the
-// same file always means the same cluster.
+// several scenarios, its cases. Stages replays the steps without any cluster. Addresses, nodes and UIDs that a file does
+// not state are assigned in the order of the file, so that the same file always means the same cluster.
 package spec
 
 import (
