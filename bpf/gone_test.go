@@ -19,3 +19,15 @@ func TestGonePodIsUnknownInBothBanks(t *testing.T) {
 	mustSync(t, h.Node, other)
 	expect(t, h, bpf.ReasonUnknownPod)
 }
+
+// TestWhatIsBeyondATableIsCleared: a bank that held more before holds nothing beyond what it is given now.
+func TestWhatIsBeyondATableIsCleared(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	mustSync(t, h.Node, image(bpf.PortsAll, 20))
+	mustSync(t, h.Node, image(bpf.PortsAll, 0))
+	mustSync(t, h.Node, image(bpf.PortsNone, 0)) // into the bank that held the larger one
+	if s := mustSync(t, h.Node, image(bpf.PortsNone, 0)); s != (bpf.Stats{}) {
+		t.Errorf("the same image again wrote %+v: the bank held more than it", s)
+	}
+	expect(t, h, bpf.ReasonNoRule)
+}

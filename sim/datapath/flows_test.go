@@ -251,6 +251,13 @@ var flowCases = []struct {
 		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
 		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonRelated)),
 	}},
+	{"an ICMP error about a served flow stops with the flow", []step{
+		policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonRelated)),
+		policy("closed", "closed"),
+		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonClosed)),
+	}},
 	{"a connection that is older than what is known of it heals (one packet is lost)", []step{
 		policy("peer:80", "closed"),
 		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonPolicy),
