@@ -5,6 +5,7 @@ OUT      ?= out
 DURATION ?= 1m
 SEED     ?= 0
 CELLS    ?= 0
+BENCH    ?=
 CONTROL_PLANE ?= auto
 RUN      ?=
 FUZZTIME ?= 30s
@@ -42,7 +43,9 @@ fuzz: ## run every fuzz target; FUZZTIME=30s each
 	do echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
 .PHONY: bench
-bench: ## measure the datapath and the model
+bench: ## measure datapath and control plane (as root) and the model; BENCH='-policies 100 -pods 1000' for a quick look
+	@$(GO) run ./hack/bench
+	@$(GO) run ./hack/bench/controlplane $(BENCH)
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bpf ./model ./sim/...
 
 .PHONY: generate

@@ -120,7 +120,7 @@ func (b *bed) startAgent(n *node) (*program, error) {
 type program struct {
 	*cluster.Process
 	address string // of its pages
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    dialer
 }
 
 // page fetches a page of the program.
@@ -136,7 +136,10 @@ func (p *program) ready(ctx context.Context) error {
 	})
 }
 
-func fetch(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), url string) (string, error) {
+// dialer connects to an address, wherever that is.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+func fetch(ctx context.Context, dial dialer, url string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err

@@ -152,7 +152,8 @@ func (r *latencyRun) change(ctx context.Context, open bool) error {
 		return err
 	}
 	c := change{opens: open, from: sent, asked: time.Now().Round(0)}
-	if _, err := r.client.NetworkingV1().NetworkPolicies(shop).Update(ctx, streamPolicy(open), metav1.UpdateOptions{}); err != nil {
+	policies := r.client.NetworkingV1().NetworkPolicies(shop)
+	if _, err := policies.Update(ctx, streamPolicy(open), metav1.UpdateOptions{}); err != nil {
 		return err
 	}
 	c.answered = time.Now().Round(0)

@@ -72,7 +72,10 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer bin.remove()
+	return errors.Join(o.measure(ctx, out, bin), bin.remove())
+}
+
+func (o options) measure(ctx context.Context, out io.Writer, bin binaries) error {
 	if o.changes > 0 {
 		if err := runLatency(ctx, out, bin, o.changes); err != nil {
 			return fmt.Errorf("latency: %w", err)
@@ -92,7 +95,8 @@ func lacking(ctx context.Context) string {
 		return "because it needs root for network namespaces and eBPF."
 	}
 	if _, err := cluster.Find(ctx, cluster.FindOptions{}); err != nil {
-		return "because Kubernetes is not built; `go run ./hack/cluster/cmd/cluster build` does it once, in about ten minutes."
+		return "because Kubernetes is not built; " +
+			"`go run ./hack/cluster/cmd/cluster build` does it once, in about ten minutes."
 	}
 	return ""
 }

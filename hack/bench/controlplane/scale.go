@@ -15,6 +15,7 @@ type scaleRun struct {
 	*bed
 	size     size
 	replicas []replica
+	chunks   int // PolicyEndpoints at the last look
 	table    table
 }
 
@@ -49,9 +50,11 @@ func (r *scaleRun) measure(ctx context.Context, replacements int) error {
 		return err
 	}
 	all, err := r.replaceWatched(ctx, controller, replacements)
-	if err != nil {
+	if err := errors.Join(err, r.verify(ctx, r.size.policies)); err != nil {
 		return err
 	}
+	r.table.add("etcd: bytes per pod replacement, with controller", "%.0f", all.bytes)
+	r.table.add("controller: writes per pod replacement", "%.1f", all.writes)
 	if err := r.measureAgent(ctx); err != nil {
 		return err
 	}
@@ -95,8 +98,12 @@ func (r *scaleRun) converge(ctx context.Context) (*program, error) {
 		return nil, err
 	}
 	g, err := readController(ctx, c)
+	if err := errors.Join(err, r.verify(ctx, r.size.policies)); err != nil {
+		return nil, err
+	}
 	r.table.add("controller: writes", "%.0f", g.writes)
-	return c, errors.Join(err, r.verify(ctx, r.size.policies))
+	r.table.add("PolicyEndpoints, each checked", "%d", r.chunks)
+	return c, nil
 }
 
 func (r *scaleRun) addMemory(what string, p *program) error {
@@ -124,34 +131,38 @@ func (r *scaleRun) quiet(ctx context.Context, c *program) (time.Time, error) {
 	return busy, err
 }
 
-// replaced is what the controller did per replacement of a pod.
-type replaced struct{ writes, selectors float64 }
+// cost is what replacing one pod costs.
+type cost struct{ writes, selectors, bytes float64 }
 
-// replaceWatched replaces pods and waits until the controller has published what became of it.
-func (r *scaleRun) replaceWatched(ctx context.Context, c *program, n int) (replaced, error) {
-	before, err := readController(ctx, c)
+// replaceWatched replaces pods, waits until the controller has published what became of it, and returns what that cost.
+func (r *scaleRun) replaceWatched(ctx context.Context, c *program, n int) (cost, error) {
+	before, err := r.total(ctx, c)
 	if err != nil {
-		return replaced{}, err
-	}
-	bytes, err := r.etcdBytes(ctx)
-	if err != nil {
-		return replaced{}, err
+		return cost{}, err
 	}
 	if err := r.replace(ctx, n); err != nil {
-		return replaced{}, err
+		return cost{}, err
 	}
 	if _, err := r.quiet(ctx, c); err != nil {
-		return replaced{}, err
+		return cost{}, err
 	}
-	after, err := readController(ctx, c)
+	after, err := r.total(ctx, c)
+	each := 1 / float64(n)
+	return cost{
+		writes:    (after.writes - before.writes) * each,
+		selectors: (after.selectors - before.selectors) * each,
+		bytes:     (after.bytes - before.bytes) * each,
+	}, err
+}
+
+// total is the cost of everything so far.
+func (r *scaleRun) total(ctx context.Context, c *program) (cost, error) {
+	g, err := readController(ctx, c)
 	if err != nil {
-		return replaced{}, err
+		return cost{}, err
 	}
-	now, err := r.etcdBytes(ctx)
-	each := replaced{(after.writes - before.writes) / float64(n), (after.selectorsAsked - before.selectorsAsked) / float64(n)}
-	r.table.add("etcd: bytes per pod replacement, with controller", "%.0f", (now-bytes)/float64(n))
-	r.table.add("controller: writes per pod replacement", "%.1f", each.writes)
-	return each, errors.Join(err, r.verify(ctx, r.size.policies))
+	bytes, err := r.etcdBytes(ctx)
+	return cost{g.writes, g.selectorsAsked, bytes}, err
 }
 
 // restart ends the controller as an update does and starts it again where everything is published.
@@ -174,14 +185,20 @@ func (r *scaleRun) restart(ctx context.Context, c *program) (*program, error) {
 		return nil, err
 	}
 	g, err := readController(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	r.table.add("controller: restart until everything is checked", "%.1f s", last.Sub(start).Seconds())
 	r.table.add("controller: writes after a restart", "%.0f", g.writes)
+	if g.writes > 0 {
+		err = fmt.Errorf("%.0f writes after a restart, although nothing had changed", g.writes)
+	}
 	return c, errors.Join(err, r.addMemory("controller: memory (RSS) after a restart", c))
 }
 
 // shrink deletes the policies of all teams but the first, and replaces pods of the first again: the index must do as
 // much work as it did when all were there.
-func (r *scaleRun) shrink(ctx context.Context, c *program, n int, all replaced) error {
+func (r *scaleRun) shrink(ctx context.Context, c *program, n int, all cost) error {
 	const kept = appsPerNamespace * teamSize
 	start := time.Now()
 	err := each(ctx, r.size.policies-kept, func(ctx context.Context, i int) error { return r.deletePolicy(ctx, kept+i) })
@@ -192,22 +209,12 @@ func (r *scaleRun) shrink(ctx context.Context, c *program, n int, all replaced) 
 	if err != nil {
 		return err
 	}
-	r.table.add(fmt.Sprintf("controller: %d policies deleted in", r.size.policies-kept), "%.1f s", last.Sub(start).Seconds())
-	before, err := readController(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := r.replace(ctx, n); err != nil {
-		return err
-	}
-	if _, err := r.quiet(ctx, c); err != nil {
-		return err
-	}
-	after, err := readController(ctx, c)
-	events := float64(eventsPerReplacement * n)
+	r.table.add(fmt.Sprintf("controller: %d policies deleted in", r.size.policies-kept),
+		"%.1f s", last.Sub(start).Seconds())
+	few, err := r.replaceWatched(ctx, c, n)
 	const what = "controller: selectors compared per pod event, %d policies"
 	r.table.add(fmt.Sprintf(what, r.size.policies), "%.2f", all.selectors/eventsPerReplacement)
-	r.table.add(fmt.Sprintf(what, kept), "%.2f", (after.selectorsAsked-before.selectorsAsked)/events)
+	r.table.add(fmt.Sprintf(what, kept), "%.2f", few.selectors/eventsPerReplacement)
 	return errors.Join(err, r.verify(ctx, kept))
 }
 

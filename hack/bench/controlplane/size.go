@@ -13,9 +13,9 @@ import (
 	"github.com/palisade-netpol/palisade/hack/cluster"
 )
 
-// The cluster of the scale run is many small ones: a namespace has appsPerNamespace applications with one policy each,
-// and teamSize namespaces belong to a team. An application's pods are reached by the next application of their namespace
-// and by the like-named ones of their team, and reach the one after the next and a block of addresses.
+// The cluster of the scale run is many small ones: a namespace has appsPerNamespace applications with one policy
+// each, and teamSize namespaces belong to a team. An application's pods are reached by the next application of their
+// namespace and by the like-named ones of their team, and reach the one after the next and a block of addresses.
 const (
 	appsPerNamespace = 20
 	teamSize         = 5
@@ -101,10 +101,10 @@ func (r replica) name(s size) string {
 }
 
 func (r replica) pod(s size) *corev1.Pod {
+	// As in a rollout, a replacement has a label that none had before: nothing known of the old pod can be reused.
+	labels := map[string]string{"app": appName(r.app(s)), "pod-template-hash": fmt.Sprintf("g%d", r.generation)}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: r.namespace(s), Name: r.name(s), Labels: map[string]string{"app": appName(r.app(s))},
-		},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace(s), Name: r.name(s), Labels: labels},
 		Spec: corev1.PodSpec{
 			NodeName: nodeName(r.node(s)), Containers: []corev1.Container{{Name: "main", Image: "none"}},
 		},

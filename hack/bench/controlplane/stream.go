@@ -78,7 +78,8 @@ func stampArrivals(conn *net.UDPConn) error {
 	return errors.Join(err, set)
 }
 
-// send sends a packet at every multiple of spacing, from a thread that sleeps by itself: the runtime's timers are coarser.
+// send sends a packet at every multiple of spacing, from a thread that sleeps by itself: the runtime's timers
+// are coarser.
 func (s *stream) send(to netip.AddrPort) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

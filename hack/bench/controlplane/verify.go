@@ -39,7 +39,7 @@ func (r *scaleRun) verify(ctx context.Context, policies int) error {
 			return fmt.Errorf("%v is published with %+v, want %+v", ref, found[ref], want)
 		}
 	}
-	r.table.add(fmt.Sprintf("PolicyEndpoints, %d policies, as they should be", policies), "%d", len(list))
+	r.chunks = len(list)
 	return nil
 }
 
