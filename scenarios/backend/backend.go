@@ -36,8 +36,8 @@ type Session interface {
 	// session is closed.
 	Keep(ctx context.Context, name string, p Probe) (Observation, error)
 	// Exchange asks a question over every kept connection named and tells which way packets pass, in the same order.
-	// timeout is how long each of them may take. Where the question does not arrive, the end that took the connection speaks
-	// up by itself, as it could.
+	// timeout is how long each of them may take. Where the question does not arrive, the end that took the connection
+	// speaks up by itself, as it could.
 	Exchange(ctx context.Context, names []string, timeout time.Duration) ([]Passage, error)
 	// Close removes everything that the other methods created.
 	Close() error

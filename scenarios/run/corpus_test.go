@@ -40,7 +40,9 @@ func TestCorpus(t *testing.T) {
 // TestSampleHasOneCaseOfEachFile: with both families where a file varies them, and the same every time.
 func TestSampleHasOneCaseOfEachFile(t *testing.T) {
 	var inputs []run.Input
-	for _, vary := range []string{"", "vary: {families: [ipv4, dual, ipv6], protocols: [TCP, UDP]}", "vary: {protocols: [UDP, TCP]}"} {
+	for _, vary := range []string{
+		"", "vary: {families: [ipv4, dual, ipv6], protocols: [TCP, UDP]}", "vary: {protocols: [UDP, TCP]}",
+	} {
 		cases, err := spec.Parse("small.yaml", []byte(tiny+vary), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -4,9 +4,9 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// mismatches compares what was seen of c with the model, and the hand-written expectations with both. agrees tells whether
-// what was seen is what a verdict promises, outcome describes it, and stepAt is the place to name where no expectation
-// speaks about c.
+// mismatches compares what was seen of c with the model, and the hand-written expectations with both. agrees tells
+// whether what was seen is what a verdict promises, outcome describes it, and stepAt is the place to name where no
+// expectation speaks about c.
 func (c *check) mismatches(stepAt string, agrees func(flow.Verdict) bool, outcome string) []Mismatch {
 	var found []Mismatch
 	for _, claim := range c.claims {

@@ -16,8 +16,8 @@ type opening struct {
 	check *check // the same connection as a probe
 }
 
-// addKept plans a connection that is held, or one to open. What has become of a held one is what would become of the same
-// connection if it were new: a policy cuts what it would not allow, and nothing else. The API leaves that to
+// addKept plans a connection that is held, or one to open. What has become of a held one is what would become of the
+// same connection if it were new: a policy cuts what it would not allow, and nothing else. The API leaves that to
 // implementations, and this is ours.
 func (p *plan) addKept(k spec.Kept, file string, old bool) error {
 	from, to, err := p.between(k.From, k.To, k.Service)

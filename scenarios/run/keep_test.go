@@ -13,8 +13,8 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/run"
 )
 
-// talking is a scenario in which a connection is opened, then denied, then allowed again. web may send by itself, unless
-// rest isolates it.
+// talking is a scenario in which a connection is opened, then denied, then allowed again. web may send by itself,
+// unless rest isolates it.
 const talking = `
 apiVersion: palisade.dev/v1alpha1
 kind: Scenario
@@ -84,7 +84,8 @@ func during(step, attempt int, instead backend.Passage) passages {
 }
 
 func TestKeptConnections(t *testing.T) {
-	both, there, back := backend.Passage{There: true, Back: true}, backend.Passage{There: true}, backend.Passage{Back: true}
+	there, back := backend.Passage{There: true}, backend.Passage{Back: true}
+	both := backend.Passage{There: true, Back: true}
 	const every = 0
 	for name, c := range map[string]struct {
 		types, verdict string

@@ -4,8 +4,8 @@ import (
 	"hash/fnv"
 )
 
-// Sample leaves one case of every file, in order: one with the most address families, and of those another one from file
-// to file, so that a sample of many files has every value of what they vary. The same files give the same sample.
+// Sample leaves one case of every file, in order: one with the most address families, and of those another one from
+// file to file, so that a sample of many files has every value of what they vary. The same files give the same sample.
 func Sample(inputs []Input) []Input {
 	var sample []Input
 	for len(inputs) > 0 {

@@ -20,8 +20,8 @@ type Kept struct {
 	Service string
 	flow.PortProto
 	Family flow.Family
-	// Verdict says what must have become of it at this step: Allow that it goes on, Deny that it stops; Undefined where the
-	// scenario does not say.
+	// Verdict says what must have become of it at this step: Allow that it goes on, Deny that it stops; Undefined where
+	// the scenario does not say.
 	Verdict flow.Verdict
 	Line    int // of what the scenario says at this step, else of where it was opened
 	Col     int

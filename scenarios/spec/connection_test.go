@@ -69,7 +69,8 @@ func TestWhatIsOpenedIsExpectedToBeAllowed(t *testing.T) {
 	if len(stage.Expect) != 1 || stage.Expect[0].To != "default/b" || stage.Expect[0].Line != 11 {
 		t.Errorf("%d expectations: %+v", len(stage.Expect), stage.Expect)
 	}
-	said := steps("- name: one\n  " + talk + "\n  expect: [{from: default/a, to: default/b, port: UDP/53, verdict: allow}]")
+	said := steps("- name: one\n  " + talk +
+		"\n  expect: [{from: default/a, to: default/b, port: UDP/53, verdict: allow}]")
 	if stage := mustStages(t, said)[0]; len(stage.Expect) != 1 || stage.Expect[0].Line != 12 {
 		t.Errorf("%d expectations: %+v", len(stage.Expect), stage.Expect)
 	}
@@ -112,7 +113,8 @@ func TestConnectionsRefuseWithOneSentence(t *testing.T) {
 			"there is a connection talk already",
 		},
 		"judged twice": {
-			talk + "\n- name: two\n  connections: [{name: talk, verdict: stops}, §{name: talk, verdict: stops}]", "spoken of twice",
+			talk + "\n- name: two\n  connections: [{name: talk, verdict: stops}, §{name: talk, verdict: stops}]",
+			"spoken of twice",
 		},
 		"an end that is gone": {
 			talk + "\n- name: two\n  delete: [{kind: Pod, name: b}]\n  connections: [{name: §talk, verdict: stops}]",
@@ -125,7 +127,8 @@ func TestConnectionsRefuseWithOneSentence(t *testing.T) {
 			"expect: [{from: default/a, to: default/b, node: §node-a, port: TCP/80, verdict: allow}]", "to: node/node-a",
 		},
 		"a service without node port": {
-			"expect: [{from: default/a, service: default/web, node: §node-a, port: TCP/80, verdict: allow}]", "has no node ports",
+			"expect: [{from: default/a, service: default/web, node: §node-a, port: TCP/80, verdict: allow}]",
+			"has no node ports",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,8 +69,8 @@ func newResolver(s *Scenario, c *model.Cluster) *resolver {
 	return r
 }
 
-// hasNetwork reports whether a pod can send and be called: a pending one can as soon as it has an address, since its init
-// containers run then.
+// hasNetwork reports whether a pod can send and be called: a pending one can as soon as it has an address, since its
+// init containers run then.
 func hasNetwork(p *corev1.Pod) bool {
 	switch p.Status.Phase {
 	case corev1.PodRunning:

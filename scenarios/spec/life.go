@@ -37,8 +37,8 @@ func (w *world) restart(name string, at *strict.Node) {
 	})
 }
 
-// terminate marks a pod as the API server does when it is asked to delete it. When is of no importance, only that it has
-// been asked.
+// terminate marks a pod as the API server does when it is asked to delete it. When is of no importance, only that it
+// has been asked.
 func (w *world) terminate(name string, at *strict.Node) {
 	w.change(name, at, func(p *corev1.Pod) {
 		asked, grace := metav1.NewTime(time.Unix(0, 0).UTC()), int64(corev1.DefaultTerminationGracePeriodSeconds)

@@ -16,8 +16,9 @@ import (
 )
 
 // Parse reads the file of a scenario, which stands at path in fsys, and checks all of it. It returns the cases that the
-// file varies, or the one scenario that it is. The error is a strict.Errors that names every mistake with its place; where
-// there are several cases, those of the first case that has any. fsys may be nil where the scenario names no other files.
+// file varies, or the one scenario that it is. The error is a strict.Errors that names every mistake with its place;
+// where there are several cases, those of the first case that has any. fsys may be nil where the scenario names no
+// other files.
 func Parse(path string, data []byte, fsys fs.FS) ([]*Scenario, error) {
 	doc, errs := readDocument(path, data)
 	if err := errs.Err(); err != nil {

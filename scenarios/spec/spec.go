@@ -2,8 +2,8 @@
 // of its steps leads to.
 //
 // Parse reads one file and checks all of it, the expectations of every step included; a file that varies something is
-// several scenarios, its cases. Stages replays the steps without any cluster. Addresses, nodes and UIDs that a file does
-// not state are assigned in the order of the file, so that the same file always means the same cluster.
+// several scenarios, its cases. Stages replays the steps without any cluster. Addresses, nodes and UIDs that a file
+// does not state are assigned in the order of the file, so that the same file always means the same cluster.
 package spec
 
 import (
@@ -48,6 +48,7 @@ type Scenario struct {
 	path     string
 	fsys     fs.FS
 	variant  variant
+	nodes    int // that it has if it gives none: see Spread
 	families []flow.Family
 	outside  []Host
 	objects  []manifest.Object // of Objects and Files
@@ -156,8 +157,8 @@ type Expect struct {
 	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=deny"`
 }
 
-// Connection opens a connection that is kept (keep: true, with from, to or service, and port), or says what has become of
-// one that an earlier step opened (with verdict).
+// Connection opens a connection that is kept (keep: true, with from, to or service, and port), or says what has become
+// of one that an earlier step opened (with verdict).
 type Connection struct {
 	strict.Origin `json:"-"`
 

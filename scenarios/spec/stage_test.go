@@ -119,7 +119,8 @@ func TestUpdateKeepsIdentityAndAddress(t *testing.T) {
 }
 
 func TestRestartChangesOnlyTheUID(t *testing.T) {
-	stages := mustStages(t, steps("- name: one\n- name: two\n  restart: [default/a]\n- name: three\n  restart: [default/a]"))
+	stages := mustStages(t, steps(
+		"- name: one\n- name: two\n  restart: [default/a]\n- name: three\n  restart: [default/a]"))
 	uids := map[any]bool{}
 	for _, stage := range stages {
 		p := findPod(t, stage.Cluster, "default/a")

@@ -81,7 +81,8 @@ func TestVaryRefusesWithOneSentence(t *testing.T) {
 			"$(10.0.0.0/12) has no counterpart in IPv6",
 		},
 		"one address where two are needed": {
-			"families: [ipv4, ipv6]\nobjects:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}, status: {podIP: §$(10.240.1.9)}}",
+			"families: [ipv4, ipv6]\n" +
+				"objects:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}, status: {podIP: §$(10.240.1.9)}}",
 			"$(10.240.1.9) cannot be of two families here",
 		},
 	} {

@@ -43,12 +43,16 @@ func newWorld(s *Scenario) *world {
 	return w
 }
 
+// minNodes is how many nodes a scenario has that gives none.
+const minNodes = 2
+
 func isNode(o manifest.Object) bool { return o.Key.Kind == "Node" }
 
-// defaultNodes are the two nodes of a scenario that gives none.
+// defaultNodes are the nodes of a scenario that gives none: node-a, node-b, and more where it is spread.
 func defaultNodes(s *Scenario) []manifest.Object {
 	var nodes []manifest.Object
-	for _, name := range []string{"node-a", "node-b"} {
+	for i := range max(s.nodes, minNodes) {
+		name := fmt.Sprintf("node-%c", 'a'+i)
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		node.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
 		key := manifest.Key{Kind: "Node", Name: name}

@@ -100,7 +100,8 @@ func (e *compiled) Packet(p Packet) (flow.Verdict, error) {
 	return e.half(flow.Ingress, to, from, packet)
 }
 
-// sourcePort returns a source port for which no probe of any two ports between two pods looks like the answer to another.
+// sourcePort returns a source port for which no probe of any two ports between two pods looks like the answer to
+// another.
 func sourcePort(port uint16) uint16 {
 	if port == math.MaxUint16 {
 		return 1

@@ -19,8 +19,8 @@ type Engine interface {
 	// Verdict judges a new connection. Engines other than model say what enforcement does, also where the API leaves it
 	// open: they answer Undefined only where the ends share no address family.
 	Verdict(q model.Query) (flow.Verdict, error)
-	// Packet judges a packet of a connection, which need not be its first. Verdict judges connections of its own, each from
-	// the source port that follows its destination port.
+	// Packet judges a packet of a connection, which need not be its first. Verdict judges connections of its own, each
+	// from the source port that follows its destination port.
 	Packet(p Packet) (flow.Verdict, error)
 	// Close releases what the engine holds in the kernel.
 	Close() error

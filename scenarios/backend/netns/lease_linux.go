@@ -96,8 +96,8 @@ func (l *lease) Apply(ctx context.Context, c *model.Cluster) error {
 	return l.note(l.session.Apply(ctx, c))
 }
 
-// find takes a cluster with these nodes, or starts one. A real control plane takes longer to start than nodes do, so any
-// cluster with one will do.
+// find takes a cluster with these nodes, or starts one. A real control plane takes longer to start than nodes do, so
+// any cluster with one will do.
 func (b *namespaces) find(ctx context.Context, nodes []nodeSpec) (*session, error) {
 	s := b.idle.take(nodes)
 	if s == nil && b.opts.ControlPlane == Processes {

@@ -48,8 +48,8 @@ func (n *network) addService(svc *corev1.Service, c *model.Cluster) {
 	}
 }
 
-// addNodePorts adds a port at the addresses that all nodes have in the family of ip. Where the Service spreads what comes
-// from outside over all nodes, the node of entry puts its own address in place of the client's.
+// addNodePorts adds a port at the addresses that all nodes have in the family of ip. Where the Service spreads what
+// comes from outside over all nodes, the node of entry puts its own address in place of the client's.
 func (n *network) addNodePorts(svc *corev1.Service, port corev1.ServicePort, ip netip.Addr, c *model.Cluster) {
 	for _, node := range c.Nodes {
 		for _, addr := range parseAddrs(nodeAddrs(node)) {

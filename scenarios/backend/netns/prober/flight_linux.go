@@ -122,7 +122,8 @@ func (s *sky) arrive(proto flow.Protocol, port uint16, addrs []netip.Addr, at ui
 	}
 }
 
-// hear notes that a listener got a number, if it came over a kept connection, and how the listener speaks to its opener.
+// hear notes that a listener got a number, if it came over a kept connection, and how the listener speaks to its
+// opener.
 func (s *sky) hear(proto flow.Protocol, port uint16, number uint64, say func(number uint64) error) (isKept bool) {
 	f := s.find(proto, port)
 	if f == nil || f.kept == nil {

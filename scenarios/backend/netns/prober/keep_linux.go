@@ -27,8 +27,8 @@ type line interface {
 	attempt
 	// say sends a number to the listener.
 	say(f *flight, number uint64) error
-	// listen notes the numbers that the listener sends until the socket is closed, or the connection by somebody else: then
-	// it says how.
+	// listen notes the numbers that the listener sends until the socket is closed, or the connection by somebody else:
+	// then it says how.
 	listen(heard *ledger) error
 	// closer is closed to end listen.
 	closer() *os.File

@@ -1,9 +1,9 @@
-// Package sctp reads and writes the packets of an SCTP association's first round trip (RFC 9260): INIT, and the INIT ACK
-// or ABORT that answers it; and DATA, as it would follow later.
+// Package sctp reads and writes the packets of an SCTP association's first round trip (RFC 9260): INIT, and the INIT
+// ACK or ABORT that answers it; and DATA, as it would follow later.
 //
 // It exists because many kernels have no SCTP sockets: with raw sockets these packets suffice to tell whether a network
-// lets an association begin, and they are what a listening and a closed port would send. Packets carry the checksum that
-// connection tracking verifies. Nothing beyond the first chunk is read.
+// lets an association begin, and they are what a listening and a closed port would send. Packets carry the checksum
+// that connection tracking verifies. Nothing beyond the first chunk is read.
 package sctp
 
 import (
@@ -62,8 +62,8 @@ func (p Packet) WithData(data []byte) Packet {
 	return Packet{SrcPort: p.SrcPort, DstPort: p.DstPort, Tag: p.Tag, Type: Data, Data: data}
 }
 
-// Answer is the packet with which the owner of a port answers an INIT: an INIT ACK with the initiate tag and cookie given,
-// or an ABORT where tag is zero.
+// Answer is the packet with which the owner of a port answers an INIT: an INIT ACK with the initiate tag and cookie
+// given, or an ABORT where tag is zero.
 func (p Packet) Answer(tag uint32, cookie []byte) Packet {
 	a := Packet{SrcPort: p.DstPort, DstPort: p.SrcPort, Tag: p.InitTag, Type: Abort}
 	if tag != 0 {

@@ -85,8 +85,8 @@ func translate(to netip.AddrPort) clause {
 	}
 }
 
-// toBeMasqueraded is the mark of packets whose source is to be replaced once they leave; the first packet of a connection
-// decides for all.
+// toBeMasqueraded is the mark of packets whose source is to be replaced once they leave; the first packet of a
+// connection decides for all.
 const toBeMasqueraded = 1
 
 func setMark() clause {

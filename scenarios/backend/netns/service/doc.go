@@ -1,5 +1,5 @@
-// Package service makes Services answer in a node's namespace: what kube-proxy does for ClusterIPs and for the node ports
-// of clients outside the cluster, what the CNI does for host ports, and no more.
+// Package service makes Services answer in a node's namespace: what kube-proxy does for ClusterIPs and for the node
+// ports of clients outside the cluster, what the CNI does for host ports, and no more.
 //
 // Frontends reads Services and EndpointSlices and is pure; Table makes one namespace translate them by nftables. A new
 // connection goes to a random endpoint; a Service port without any is refused by an ICMP error, also where kube-proxy

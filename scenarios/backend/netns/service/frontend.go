@@ -36,8 +36,8 @@ type Proxy struct {
 	Slices   []*discoveryv1.EndpointSlice
 }
 
-// Frontends returns what the node serves, sorted. Headless and ExternalName Services have no frontend. It is an error if
-// an address cannot be read or two Services share one.
+// Frontends returns what the node serves, sorted. Headless and ExternalName Services have no frontend. It is an error
+// if an address cannot be read or two Services share one.
 func (p Proxy) Frontends() ([]Frontend, error) {
 	var out []Frontend
 	for _, s := range p.Services {

@@ -11,8 +11,8 @@ import (
 )
 
 // nodePorts are the frontends of a Service port at the node's own addresses, as f is at one ClusterIP. With
-// externalTrafficPolicy Local they lead to endpoints on this node, with the client's address; otherwise to all endpoints,
-// with the node's address, so that answers come back this way.
+// externalTrafficPolicy Local they lead to endpoints on this node, with the client's address; otherwise to all
+// endpoints, with the node's address, so that answers come back this way.
 func (p Proxy) nodePorts(s *corev1.Service, f Frontend, port corev1.ServicePort) ([]Frontend, error) {
 	if port.NodePort == 0 {
 		return nil, nil

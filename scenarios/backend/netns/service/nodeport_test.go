@@ -69,7 +69,8 @@ func TestHostPorts(t *testing.T) {
 	}
 	ended, host := pod("near", "10.0.0.3", 8083), pod("near", "192.168.7.1", 8084)
 	ended.Status.Phase, host.Spec.HostNetwork = corev1.PodSucceeded, true
-	got, err := node(&corev1.Service{}, pod("near", "10.0.0.1", 8081), pod("far", "10.0.0.2", 8082), ended, host).Frontends()
+	near, far := pod("near", "10.0.0.1", 8081), pod("far", "10.0.0.2", 8082)
+	got, err := node(&corev1.Service{}, near, far, ended, host).Frontends()
 	if err != nil {
 		t.Fatal(err)
 	}
