@@ -23,7 +23,9 @@ type Config struct {
 	Mode      bpf.Mode
 	Hook      hook.Mode
 	Capacity  bpf.Capacity
-	Log       *slog.Logger // default: slog.Default()
+	// TrackIsolatedOnly: see bpf.Options.
+	TrackIsolatedOnly bool
+	Log               *slog.Logger // default: slog.Default()
 }
 
 func (c Config) withDefaults() Config {
@@ -31,6 +33,11 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.Default()
 	}
 	return c
+}
+
+// datapath says how the datapath is opened.
+func (c Config) datapath() bpf.Options {
+	return bpf.Options{Dir: c.Pins, Capacity: c.Capacity, Mode: c.Mode, TrackIsolatedOnly: c.TrackIsolatedOnly}
 }
 
 // Pod is a pod of the node.
@@ -47,7 +54,7 @@ type Agent struct {
 // Open finds what an earlier agent left at the pins, or loads it. Nothing that is enforced changes.
 func Open(_ context.Context, cfg Config) (*Agent, error) {
 	cfg = cfg.withDefaults()
-	node, err := bpf.Open(bpf.Options{Dir: cfg.Pins, Capacity: cfg.Capacity, Mode: cfg.Mode})
+	node, err := bpf.Open(cfg.datapath())
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ const rewatch = 100 * time.Millisecond
 // CAP_NET_ADMIN.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
-	node, err := bpf.Open(bpf.Options{Dir: o.Pins, Capacity: o.Capacity, Mode: o.Mode})
+	node, err := bpf.Open(o.datapath())
 	if err != nil {
 		return err
 	}

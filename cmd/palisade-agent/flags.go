@@ -25,6 +25,7 @@ type flags struct {
 	socket, listen                                          string
 	startTimeout                                            time.Duration
 	flows                                                   int
+	trackIsolatedOnly                                       bool
 	pprof                                                   bool
 	level                                                   slog.Level
 }
@@ -48,6 +49,8 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.StringVar(&f.socket, "socket", "/run/palisade/agent.sock", "`path` of the socket for palisade-cni; empty for none")
 	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second,
 		"how long the start of a pod may wait for its policies")
+	fs.BoolVar(&f.trackIsolatedOnly, "track-isolated-only", false,
+		"remember flows only where the pod's other direction is isolated: cheaper, but a first policy cuts what a pod has opened")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
 		"how many flows are known at a time, per address family")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
@@ -65,7 +68,9 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 // options checks the flags, and reports all that is wrong with them.
 func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o := agent.Options{
-		Config:       agent.Config{Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows}},
+		Config: agent.Config{
+			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows}, TrackIsolatedOnly: f.trackIsolatedOnly,
+		},
 		LinkPrefixes: splitList(f.prefixes),
 		Socket:       f.socket, StartTimeout: f.startTimeout, Listen: f.listen, Pprof: f.pprof,
 	}
