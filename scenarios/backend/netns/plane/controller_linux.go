@@ -70,6 +70,13 @@ func (p *Plane) KillLeader(ctx context.Context) error {
 	return errNoLeader
 }
 
+// StopControllers ends all replicas: nobody publishes until the next Write.
+func (p *Plane) StopControllers() {
+	for _, c := range p.controllers {
+		c.process.Kill()
+	}
+}
+
 // revive starts a replica for each one that has ended, as a Deployment does.
 func (p *Plane) revive() error {
 	for i := 0; i < len(p.controllers); {

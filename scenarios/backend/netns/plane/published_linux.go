@@ -77,6 +77,13 @@ func (p *published) see(o any, gone bool) {
 	p.news = make(chan struct{})
 }
 
+// all returns the objects by name.
+func (p *published) all() map[types.NamespacedName]*v1alpha1.PolicyEndpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.objects)
+}
+
 // await waits until exactly the wanted objects are published and returns the version of the latest change.
 func (p *published) await(ctx context.Context, want []*v1alpha1.PolicyEndpoint) (uint64, error) {
 	for {
