@@ -1,6 +1,7 @@
 package bpf_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -23,7 +24,10 @@ func TestGonePodIsUnknownInBothBanks(t *testing.T) {
 // TestWhatIsBeyondATableIsCleared: a bank that held more before holds nothing beyond what it is given now.
 func TestWhatIsBeyondATableIsCleared(t *testing.T) {
 	h := harness(t, bpf.Standard)
-	mustSync(t, h.Node, image(bpf.PortsAll, 20))
+	larger := image(bpf.PortsAll, 20)
+	larger.Hosts = append(larger.Hosts, bpf.Host{Addr: bpf.Mapped(netip.MustParseAddr("fd00::2")), Class: 1})
+	larger.Nets = append(larger.Nets, bpf.Net{Addr: bpf.Mapped(netip.MustParseAddr("fd01::")), Bits: 16, Class: 1})
+	mustSync(t, h.Node, larger)
 	mustSync(t, h.Node, image(bpf.PortsAll, 0))
 	mustSync(t, h.Node, image(bpf.PortsNone, 0)) // into the bank that held the larger one
 	if s := mustSync(t, h.Node, image(bpf.PortsNone, 0)); s != (bpf.Stats{}) {
