@@ -7,6 +7,7 @@ SEED     ?= 0
 CELLS    ?= 0
 BENCH    ?=
 CONTROL_PLANE ?= auto
+FLAGS    ?=
 RUN      ?=
 FUZZTIME ?= 30s
 GO       ?= go
@@ -26,8 +27,8 @@ test: ## run all tests (as root also those that need the kernel)
 	$(GO) test ./...
 
 .PHONY: scenarios
-scenarios: ## replay the scenarios; BACKEND=auto|sim|netns CONTROL_PLANE=auto|processes|memory SCENARIO=pattern
-	@$(GO) build -o bin/ ./cmd/... && bin/palisade scenarios run --backend $(BACKEND) --control-plane $(CONTROL_PLANE) --run '$(SCENARIO)' --out $(OUT)
+scenarios: ## replay the scenarios; BACKEND=auto|sim|netns CONTROL_PLANE=auto|processes|memory SCENARIO=pattern FLAGS="--nodes 3"
+	@$(GO) build -o bin/ ./cmd/... && bin/palisade scenarios run --backend $(BACKEND) --control-plane $(CONTROL_PLANE) --run '$(SCENARIO)' --out $(OUT) $(FLAGS)
 
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000

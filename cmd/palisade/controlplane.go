@@ -15,6 +15,7 @@ type planeFlags struct {
 	controlPlane    string
 	kubernetes      string
 	killLeaderAfter int
+	nodes           int
 }
 
 // Clusters that may wait for the next scenario: nodes and agents are cheap to keep, API servers are not.
@@ -29,6 +30,7 @@ func (f *planeFlags) register(c *cobra.Command) {
 		"`FOLDER` with etcd, kube-apiserver, kube-controller-manager and kube-proxy")
 	c.Flags().IntVar(&f.killLeaderAfter, "kill-leader-after", 0,
 		"kill the leading controller of every cluster after so many changes (0: never)")
+	c.Flags().IntVar(&f.nodes, "nodes", 2, "nodes of scenarios that name none")
 }
 
 // prepare gives the backend netns the control plane that was asked for, and returns a sentence about it. Other backends

@@ -67,6 +67,9 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBackend(chosen)) }()
+	for _, in := range inputs {
+		in.Scenario.Spread(flags.plane.nodes)
+	}
 	left := ""
 	if sample := run.Sample(inputs); chosen.Name() != "sim" && !flags.allCases && len(sample) < len(inputs) {
 		left = fmt.Sprintf(", one case of each; --all-cases runs all %d", len(inputs))

@@ -31,6 +31,9 @@ type ScenarioResult struct {
 type StepResult struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
+	// Convergence is how long it took, in seconds, until the data plane enforced the change, as far as the backend can
+	// see; probes may have found it not quite ready yet, see Confirmed.
+	Convergence float64 `json:"convergence"`
 	// Cells counts the connections whose outcome was compared, Undefined those the API says nothing about, and
 	// Confirmed those that were probed again because the first outcome was not the expected one.
 	Cells      int        `json:"cells"`

@@ -185,6 +185,7 @@ func (r *runner) step(
 			return StepResult{}, fmt.Errorf("apply: %w", err)
 		}
 	}
+	converged := r.since(start)
 	if err := p.exchange(ctx, session, r.First, r.Confirm); err != nil {
 		return StepResult{}, err
 	}
@@ -195,6 +196,6 @@ func (r *runner) step(
 		return StepResult{}, err
 	}
 	result := p.result(stage.Name, at)
-	result.Seconds = r.since(start)
+	result.Seconds, result.Convergence = r.since(start), converged
 	return result, nil
 }
