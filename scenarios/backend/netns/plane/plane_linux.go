@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/palisade-netpol/palisade/deploy"
 	"github.com/palisade-netpol/palisade/hack/cluster"
@@ -94,7 +95,9 @@ func unpack(dir string) ([]string, error) {
 // begin starts what works on the API server.
 func (p *Plane) begin(ctx context.Context) error {
 	var err error
-	if p.dynamic, err = dynamic.NewForConfig(p.cluster.AdminConfig()); err != nil {
+	config := p.cluster.AdminConfig()
+	config.WarningHandler = rest.NoWarnings{} // scenarios may hold what is odd
+	if p.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return err
 	}
 	services, err := p.cluster.Client().CoreV1().Services("").List(ctx, metav1.ListOptions{})
