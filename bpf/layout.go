@@ -60,6 +60,7 @@ const (
 	ReasonMalformed      = Reason(kernelReasonREASON_MALFORMED)
 	ReasonUnsupported    = Reason(kernelReasonREASON_UNSUPPORTED)
 	ReasonFragment       = Reason(kernelReasonREASON_FRAGMENT)
+	ReasonTable          = Reason(kernelReasonREASON_TABLE)
 	ReasonCount          = Reason(kernelReasonREASON_COUNT)
 )
 
@@ -98,6 +99,8 @@ func (r Reason) String() string {
 		return "unsupported"
 	case ReasonFragment:
 		return "fragment"
+	case ReasonTable:
+		return "table"
 	}
 	return fmt.Sprintf("reason-%d", uint32(r))
 }

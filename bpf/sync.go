@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -217,6 +216,3 @@ func (img *Image) nets() map[prefix]uint32 {
 	}
 	return m
 }
-
-// ComparePods orders pods as an Image holds them.
-func ComparePods(a, b Pod) int { return cmp.Compare(a.Ifindex, b.Ifindex) }

@@ -2,10 +2,8 @@ package enforce
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/palisade-netpol/palisade/bpf"
-	"github.com/palisade-netpol/palisade/model/flow"
 )
 
 // Image gives numbers to the parts of the program and lays them out as the kernel's tables, together with the Legend
@@ -206,9 +204,4 @@ func grow[T any](table *[]T, i int) {
 func put[T any](table *[]T, i int, v T) {
 	grow(table, i)
 	(*table)[i] = v
-}
-
-// Direction returns the sets of a direction in use, for people.
-func (prog *Program) Direction(dir flow.Direction) []*Set {
-	return slices.DeleteFunc(slices.Clone(prog.Sets), func(s *Set) bool { return s.Direction != dir })
 }
