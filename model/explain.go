@@ -110,7 +110,7 @@ func enforcementOf(r Reason) string {
 	case ServiceToSelf:
 		return "Palisade decides by the address that the packet carries at the pod's interface."
 	case BackendsDiffer:
-		return "Palisade decides each connection for the backend that it is translated to."
+		return "Palisade denies it where egress differs, and decides for the backend it is translated to where only ingress does."
 	}
 	return ""
 }

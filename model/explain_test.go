@@ -125,7 +125,7 @@ func TestEnforcementIsNamedWhereTheApiLeavesItOpen(t *testing.T) {
 		{"x/a x/h TCP/80", "Palisade takes a hostNetwork pod for its node, which only an ipBlock matches: denied."},
 		{"x/a node/n1 TCP/80", "Palisade lets a pod reach its own node: allowed."},
 		{"y/a z/i TCP/80", "Palisade counts the port names of containers and sidecars only: denied."},
-		{"z/a 10.96.0.10 TCP/80", "Palisade decides each connection for the backend that it is translated to."},
+		{"z/a 10.96.0.10 TCP/80", "Palisade denies it where egress differs, and decides for the backend it is translated to where only ingress does."},
 		{"y/b 10.96.0.10 TCP/80", "Palisade decides by the address that the packet carries at the pod's interface."},
 	}
 	m := model.New(c)
