@@ -30,7 +30,12 @@ const childVar = "PALISADE_TEST_RUN_CLUSTER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childVar) == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if err := removeBuilt(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
 	}
 	fmt.Println(runCluster(context.Background()))
 	select {}

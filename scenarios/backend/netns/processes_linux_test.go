@@ -2,8 +2,10 @@ package netns_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -13,10 +15,18 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns"
 )
 
+// programsDir is where the programs of this test process are built.
+func programsDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("palisade-programs-%d", os.Getpid()))
+}
+
+// removeBuilt removes the programs, if there are any.
+func removeBuilt() error { return os.RemoveAll(programsDir()) }
+
 // built is where the programs of this project are built, once.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "palisade-programs-")
-	if err != nil {
+	dir := programsDir()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	out, err := exec.Command("go", "build", "-o", dir, "../../../cmd/palisade-controller", "../../../cmd/palisade-agent").
