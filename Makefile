@@ -45,7 +45,7 @@ fuzz: ## run every fuzz target; FUZZTIME=30s each
 
 .PHONY: bench
 bench: ## measure datapath and control plane (as root) and the model; BENCH='-policies 100 -pods 1000' for a quick look
-	@$(GO) run ./hack/bench
+	@$(GO) run ./hack/bench -baseline hack/bench/baseline.json
 	@$(GO) run ./hack/bench/controlplane $(BENCH)
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bpf ./model ./sim/...
 
