@@ -57,7 +57,7 @@ type Capacity struct {
 	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
 	Peers4, Sets, Rows, PortSets, PortPages, PortLeaves int
 	Hosts, Nets                                         int // entries of both banks
-	Flows                                               int // per address family
+	Flows                                               int // per address family; a pinned table keeps its size
 }
 
 // DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a

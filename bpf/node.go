@@ -78,6 +78,7 @@ func (n *Node) open() error {
 		if n.maps[name], err = n.openMap(name, spec.Maps[name]); err != nil {
 			return fmt.Errorf("map %s: %w", name, err)
 		}
+		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
 	if err := n.openPrograms(spec); err != nil {
 		return err
@@ -160,13 +161,22 @@ func mapNames(spec *ebpf.CollectionSpec) []string {
 	return names
 }
 
+// keepsSize says which maps stay as large as they were made. What they hold comes from packets and cannot be written
+// again, and while programs are replaced one by one, a flow that one direction's program notes in one map would be missing
+// from the map of the other's.
+func keepsSize(name string) bool { return name == kernelMapFlows4 || name == kernelMapFlows6 }
+
 // openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
 // another layout finds no pin and starts with a table of its own, while the old program goes on with the old one.
 func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	shape := fmt.Sprintf("%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, spec.MaxEntries, spec.Flags)
+	size := spec.MaxEntries
+	if keepsSize(name) {
+		size = 0
+	}
+	shape := fmt.Sprintf("%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
 	return openPin(n.pin(name, []byte(shape)), func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
@@ -189,7 +199,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
 		return nil
 	}
-	version := append(fmt.Appendf(nil, "%+v\x00", n.opts.Capacity), _KernelBytes...)
+	version := append(fmt.Appendf(nil, "%+v %t\x00", n.opts.Capacity, n.opts.TrackIsolatedOnly), _KernelBytes...)
 	var loaded *kernelPrograms
 	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
 		p, err := openPin(n.pin(name, version),
@@ -239,6 +249,10 @@ func openPin[T pinnable](path string, open func(string) (T, error), create func(
 
 // Program returns the program of a direction. It belongs to the node.
 func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
+
+// Flows returns how many flows of an address family the node remembers: those of Options.Capacity, or those of the table
+// that was found at its pin.
+func (n *Node) Flows() int { return int(n.maps[kernelMapFlows4].MaxEntries()) }
 
 // Dir returns the directory of the pins, empty where nothing is pinned.
 func (n *Node) Dir() string { return n.opts.Dir }

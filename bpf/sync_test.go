@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -190,15 +191,53 @@ func TestReopenGoesOn(t *testing.T) {
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Other sizes are other tables; the old ones are left alone.
-	opts.Capacity.Sets = 64
-	third := open(t, opts)
-	if third.Epoch() != 0 && programIDs(t, third) == ids {
-		t.Error("tables of another size use the old programs")
+}
+
+// TestOtherOptionsAreOtherProgramsWithTheSameFlows: what packets have taught must be known to both directions' programs
+// while they are replaced one after the other.
+func TestOtherOptionsAreOtherProgramsWithTheSameFlows(t *testing.T) {
+	for name, change := range map[string]func(*bpf.Options){
+		"tables of another size": func(o *bpf.Options) { o.Capacity.Sets = 64 },
+		"fewer flows":            func(o *bpf.Options) { o.Capacity.Flows /= 2 },
+		"more flows":             func(o *bpf.Options) { o.Capacity.Flows *= 2 },
+		"flows of isolated pods": func(o *bpf.Options) { o.TrackIsolatedOnly = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := bpf.Options{Dir: pinDir(t), Capacity: small}
+			first := open(t, opts)
+			defer first.Close()
+			change(&opts)
+			second := open(t, opts)
+			defer second.Close()
+			before, after := programIDs(t, first), programIDs(t, second)
+			for dir := range before {
+				if before[dir] == after[dir] {
+					t.Errorf("the %s program is the old one", flow.Direction(dir))
+				}
+			}
+			for _, m := range []string{"flows4", "flows6"} {
+				if got, want := mapID(t, second, m), mapID(t, first, m); got != want {
+					t.Errorf("%s is map %d, want %d, the one that was there", m, got, want)
+				}
+			}
+			if second.Flows() != small.Flows {
+				t.Errorf("says %d flows, want %d", second.Flows(), small.Flows)
+			}
+		})
 	}
-	if err := third.Close(); err != nil {
+}
+
+func mapID(t *testing.T, n *bpf.Node, name string) ebpf.MapID {
+	t.Helper()
+	info, err := n.Maps()[name].Info()
+	if err != nil {
 		t.Fatal(err)
 	}
+	id, ok := info.ID()
+	if !ok {
+		t.Fatal("the kernel tells no ids of maps")
+	}
+	return id
 }
 
 // pinDir returns a directory on a BPF file system of the test's own.

@@ -52,7 +52,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.BoolVar(&f.trackIsolatedOnly, "track-isolated-only", false,
 		"remember flows only where the pod's other direction is isolated: cheaper, but a first policy cuts what a pod has opened")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
-		"how many flows are known at a time, per address family")
+		"how many flows are known at a time, per address family; a table that is there already keeps its size")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
 	fs.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
 	fs.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
