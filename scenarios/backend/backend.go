@@ -81,6 +81,7 @@ type Observation struct {
 	Outcome  Outcome
 	Answered string        // "namespace/pod", "node/NAME" or "external/NAME" of the listener that answered, if one did
 	RTT      time.Duration // from the first packet to the answer; 0 where there was none
+	Port     uint16        // the connection's source port, 0 where the backend does not know it
 	Detail   string        // for people: the error, the ICMP type, …
 }
 

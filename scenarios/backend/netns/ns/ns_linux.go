@@ -12,10 +12,13 @@ import (
 // current is the namespace of the thread that opens it.
 const current = "/proc/thread-self/ns/net"
 
-// NS is a network namespace without a name. Its methods are safe for concurrent use, except Close.
+// NS is a network namespace without a name, or that of the process. Its methods are safe for concurrent use, except Close.
 type NS struct {
-	file *os.File
+	file *os.File // nil for that of the process
 }
+
+// Own returns the namespace that the process lives in: there is nothing to enter and nothing to let go of.
+func Own() *NS { return &NS{} }
 
 // New makes a namespace that holds nothing but a loopback interface that is down. It needs CAP_SYS_ADMIN.
 func New() (*NS, error) {
@@ -37,11 +40,14 @@ func New() (*NS, error) {
 	return n, err
 }
 
-// FD is the descriptor of the namespace, valid until Close.
+// FD is the descriptor of the namespace, valid until Close; that of the process has none.
 func (n *NS) FD() int { return int(n.file.Fd()) }
 
 // Close lets go of the namespace: the kernel removes it once its last socket is closed.
 func (n *NS) Close() error {
+	if n.file == nil {
+		return nil
+	}
 	if err := n.file.Close(); err != nil {
 		return fmt.Errorf("close a network namespace: %w", err)
 	}
@@ -50,6 +56,9 @@ func (n *NS) Close() error {
 
 // Do runs f on a thread inside the namespace and returns f's error. Calls may be nested.
 func (n *NS) Do(f func() error) error {
+	if n.file == nil {
+		return f()
+	}
 	enter := func() error {
 		if err := unix.Setns(n.FD(), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter a network namespace: %w", err)

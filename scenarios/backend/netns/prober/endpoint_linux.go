@@ -72,9 +72,9 @@ func (e *endpoint) hear(fd int, src netip.Addr, segment []byte) {
 }
 
 func (e *endpoint) hearInit(fd int, src netip.Addr, p sctp.Packet) {
-	e.host.sky.arrive(flow.SCTP, p.SrcPort, e.host.addrs, p.DstPort)
-	if f := e.host.sky.find(flow.SCTP, p.SrcPort); f != nil {
-		e.host.sky.hear(flow.SCTP, p.SrcPort, f.number, e.speaker(src, p))
+	e.host.sky.arrive(flow.SCTP, netip.AddrPortFrom(src, p.SrcPort), e.host.addrs, p.DstPort)
+	if number := e.host.sky.opening(p.SrcPort, p.InitTag); number != 0 {
+		e.host.sky.hear(flow.SCTP, p.SrcPort, number, e.speaker(src, p))
 	}
 	reply := e.answer(p).Marshal()
 	unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe

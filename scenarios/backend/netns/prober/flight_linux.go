@@ -28,6 +28,7 @@ type answer struct {
 
 // sky holds the flights under way, by protocol and source port.
 type sky struct {
+	far     *far // what is known of flights of other processes; nil where all begin and end here
 	mu      sync.Mutex
 	flights map[lane]*flight
 	number  uint64
@@ -107,9 +108,13 @@ func (s *sky) find(proto flow.Protocol, port uint16) *flight {
 	return s.flights[lane{proto, port}]
 }
 
-// arrive records that a packet from a source port was delivered to one of addrs at a port.
-func (s *sky) arrive(proto flow.Protocol, port uint16, addrs []netip.Addr, at uint16) {
-	f := s.find(proto, port)
+// arrive records that a packet from a source was delivered to one of addrs at a port.
+func (s *sky) arrive(proto flow.Protocol, from netip.AddrPort, addrs []netip.Addr, at uint16) {
+	if s.far != nil {
+		s.far.arrive(Arrival{proto, from, at})
+		return
+	}
+	f := s.find(proto, from.Port())
 	if f == nil {
 		return
 	}
@@ -125,12 +130,27 @@ func (s *sky) arrive(proto flow.Protocol, port uint16, addrs []netip.Addr, at ui
 // hear notes that a listener got a number, if it came over a kept connection, and how the listener speaks to its
 // opener.
 func (s *sky) hear(proto flow.Protocol, port uint16, number uint64, say func(number uint64) error) (isKept bool) {
+	if s.far != nil {
+		s.far.hear(number, say)
+		return true
+	}
 	f := s.find(proto, port)
 	if f == nil || f.kept == nil {
 		return false
 	}
 	f.kept.heard.hear(number, say)
 	return true
+}
+
+// opening is the number that an SCTP flight begins with, as its listener knows it: 0 if there is no such flight.
+func (s *sky) opening(port uint16, tag uint32) uint64 {
+	if s.far != nil {
+		return uint64(tag)
+	}
+	if f := s.find(flow.SCTP, port); f != nil {
+		return f.number
+	}
+	return 0
 }
 
 // reply hands a flight what came back; only the first counts.

@@ -39,12 +39,12 @@ func TestOnlyAPacketAtATargetIsAnArrival(t *testing.T) {
 	} {
 		s := newSky()
 		f := s.start(probe, 20000, nil)
-		s.arrive(c.proto, c.from, []netip.Addr{c.at}, c.port)
+		s.arrive(c.proto, netip.AddrPortFrom(other, c.from), []netip.Addr{c.at}, c.port)
 		if got := f.arrived.Load(); got != c.want {
 			t.Errorf("%s: arrived = %v, want %v", name, got, c.want)
 		}
 		s.end(f)
-		s.arrive(flow.TCP, 20000, []netip.Addr{target}, 80) // nobody waits for it any more
+		s.arrive(flow.TCP, netip.AddrPortFrom(other, 20000), []netip.Addr{target}, 80) // nobody waits for it any more
 		if f.arrived.Load() != c.want {
 			t.Errorf("%s: arrived after its end", name)
 		}

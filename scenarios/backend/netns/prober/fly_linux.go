@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +68,7 @@ type journey struct {
 func (p *Prober) travel(ctx context.Context, probe Probe, k *kept) (*journey, backend.Observation, error) {
 	a, port, err := p.attempt(probe)
 	if errors.Is(err, errLocal) {
-		return nil, backend.Observation{Outcome: backend.Blocked, Detail: err.Error()}, nil
+		return nil, notSent(err), nil
 	}
 	if err != nil {
 		return nil, backend.Observation{}, fmt.Errorf("probe from %s: %w", probe.From, err)
@@ -82,6 +83,7 @@ func (p *Prober) travel(ctx context.Context, probe Probe, k *kept) (*journey, ba
 		return j, backend.Observation{}, ctx.Err()
 	}
 	seen, err := p.judge(j.flight, name, err, rtt)
+	seen.Port = port
 	return j, seen, err
 }
 
@@ -109,13 +111,22 @@ func (p *Prober) judge(f *flight, name string, err error, rtt time.Duration) (ba
 	case err == nil:
 		return backend.Observation{Outcome: backend.Connected, Answered: name, RTT: rtt}, nil
 	case errors.Is(err, errLocal):
-		return backend.Observation{Outcome: backend.Blocked, Detail: err.Error()}, nil
+		return notSent(err), nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return p.silence(f)
 	case refusal(err):
 		return backend.Observation{Outcome: backend.Refused, RTT: rtt, Detail: err.Error()}, nil
 	}
 	return backend.Observation{}, err
+}
+
+func notSent(err error) backend.Observation {
+	return backend.Observation{Outcome: backend.Blocked, Detail: err.Error()}
+}
+
+// NotSent reports whether an observation of a Prober is of a packet that did not leave its namespace.
+func NotSent(o backend.Observation) bool {
+	return o.Outcome == backend.Blocked && strings.HasPrefix(o.Detail, errLocal.Error())
 }
 
 // refusal reports whether err is what a reset or an ICMP error becomes.

@@ -93,9 +93,9 @@ func (h *host) hear(proto flow.Protocol, domain int) error {
 	if err != nil {
 		return err
 	}
-	r.hear = func(_ int, _ netip.Addr, segment []byte) {
+	r.hear = func(_ int, from netip.Addr, segment []byte) {
 		if src, dst, ok := ports(segment); ok {
-			h.sky.arrive(proto, src, h.addrs, dst)
+			h.sky.arrive(proto, netip.AddrPortFrom(from, src), h.addrs, dst)
 		}
 	}
 	h.ears[key] = r

@@ -102,11 +102,7 @@ func (p *Prober) Exchange(ctx context.Context, names []string, timeout time.Dura
 
 // exchange asks and, where nobody heard it, makes the listener speak up.
 func (p *Prober) exchange(ctx context.Context, k *kept, timeout time.Duration) (backend.Passage, error) {
-	number := p.sky.nextNumber()
-	err := sent(k.line.say(k.journey.flight, number))
-	if err == nil {
-		err = p.wait(ctx, k, number, timeout)
-	}
+	number, err := p.ask(ctx, k, timeout)
 	if err == nil && !k.heard.asked(number) {
 		if err = sent(k.heard.speak(number)); err == nil {
 			err = p.wait(ctx, k, number, timeout)
@@ -122,6 +118,15 @@ func (p *Prober) exchange(ctx context.Context, k *kept, timeout time.Duration) (
 		seen.Detail = err.Error()
 	}
 	return seen, nil
+}
+
+// ask sends a new number over a kept connection and waits for the answer.
+func (p *Prober) ask(ctx context.Context, k *kept, timeout time.Duration) (number uint64, err error) {
+	number = p.sky.nextNumber()
+	if err := sent(k.line.say(k.journey.flight, number)); err != nil {
+		return number, err
+	}
+	return number, p.wait(ctx, k, number, timeout)
 }
 
 // wait waits until a number has come back, or for timeout; then everything is noted that was delivered by then.
