@@ -61,11 +61,11 @@ type Capacity struct {
 }
 
 // DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the arrays take less than 16 MiB of kernel memory in all.
+// handful occur in policies; the arrays take 16 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
-	var t *kernelTables
+	var t *tables
 	return Capacity{
-		Peers4: len(t.Peers4[0]), Sets: len(t.Sets[0]), Rows: len(t.Rows[0]), PortSets: len(t.PortSets[0]),
+		Peers4: len(kernelPeerTables{}.Peers4), Sets: len(t.Sets[0]), Rows: len(t.Rows[0]), PortSets: len(t.PortSets[0]),
 		PortPages: len(t.PortPages[0]), PortLeaves: len(t.PortLeaves[0]),
 		Hosts: 2 << 20, Nets: 256 << 10,
 		Flows: 64 << 10,

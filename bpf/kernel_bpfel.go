@@ -117,10 +117,28 @@ type kernelNetKey struct {
 	Addr      [16]uint8
 }
 
+type kernelNodeTables struct {
+	_        structs.HostLayout
+	Control  kernelControl
+	Unused   [48]uint8
+	Pods     [65536]kernelPod
+	Healing  [65536]kernelHealing
+	PortSets [2][4096]kernelPortSet
+}
+
 type kernelPage struct {
 	_    structs.HostLayout
 	Slot [256]uint32
 }
+
+type kernelPart uint32
+
+const (
+	kernelPartPART_NODE  kernelPart = 0
+	kernelPartPART_RULES kernelPart = 1
+	kernelPartPART_PEERS kernelPart = 2
+	kernelPartPARTS      kernelPart = 4
+)
 
 type kernelPeerSlot uint32
 
@@ -130,6 +148,11 @@ const (
 	kernelPeerSlotPEER_SPARSE     kernelPeerSlot = 1073741824
 	kernelPeerSlotPEER_PAGE       kernelPeerSlot = 2147483648
 )
+
+type kernelPeerTables struct {
+	_      structs.HostLayout
+	Peers4 [4096]kernelPage
+}
 
 type kernelPod struct {
 	_    structs.HostLayout
@@ -191,6 +214,14 @@ const (
 	kernelReasonREASON_TABLE            kernelReason = 23
 	kernelReasonREASON_COUNT            kernelReason = 24
 )
+
+type kernelRuleTables struct {
+	_          structs.HostLayout
+	Sets       [2][512]kernelPage
+	Rows       [2][1024]kernelPage
+	PortPages  [2][256]kernelPage
+	PortLeaves [2][8192]kernelPortLeaf
+}
 
 type kernelScratch struct {
 	_      structs.HostLayout
@@ -287,47 +318,43 @@ const (
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
 )
 
-type kernelTables struct {
-	_          structs.HostLayout
-	Control    kernelControl
-	Unused     [48]uint8
-	Peers4     [2][4096]kernelPage
-	Sets       [2][512]kernelPage
-	Rows       [2][1024]kernelPage
-	PortSets   [2][4096]kernelPortSet
-	PortPages  [2][256]kernelPage
-	PortLeaves [2][8192]kernelPortLeaf
-	Pods       [65536]kernelPod
-	Healing    [65536]kernelHealing
+type kernelTablesPart struct {
+	_    structs.HostLayout
+	Node kernelNodeTables
+	_    [393152]byte
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapCounters        = "counters"
-	kernelMapEvents          = "events"
-	kernelMapFlows4          = "flows4"
-	kernelMapFlows6          = "flows6"
-	kernelMapFragments       = "fragments"
-	kernelMapPeerHosts       = "peer_hosts"
-	kernelMapPeerNets        = "peer_nets"
-	kernelMapPodsFar         = "pods_far"
-	kernelMapScratch         = "scratch"
-	kernelMapTables          = "tables"
-	kernelProgPodEgress      = "pod_egress"
-	kernelProgPodIngress     = "pod_ingress"
-	kernelVarHarness         = "harness"
-	kernelVarHz              = "hz"
-	kernelVarTrackAll        = "track_all"
-	kernelVarUnusedDirection = "unused_direction"
-	kernelVarUnusedEvent     = "unused_event"
-	kernelVarUnusedMode      = "unused_mode"
-	kernelVarUnusedPeerSlot  = "unused_peer_slot"
-	kernelVarUnusedPorts     = "unused_ports"
-	kernelVarUnusedReason    = "unused_reason"
-	kernelVarUnusedSet       = "unused_set"
-	kernelVarUnusedTableSize = "unused_table_size"
+	kernelMapCounters         = "counters"
+	kernelMapEvents           = "events"
+	kernelMapFlows4           = "flows4"
+	kernelMapFlows6           = "flows6"
+	kernelMapFragments        = "fragments"
+	kernelMapPeerHosts        = "peer_hosts"
+	kernelMapPeerNets         = "peer_nets"
+	kernelMapPodsFar          = "pods_far"
+	kernelMapScratch          = "scratch"
+	kernelMapTables           = "tables"
+	kernelProgPodEgress       = "pod_egress"
+	kernelProgPodIngress      = "pod_ingress"
+	kernelVarHarness          = "harness"
+	kernelVarHz               = "hz"
+	kernelVarTrackAll         = "track_all"
+	kernelVarUnusedDirection  = "unused_direction"
+	kernelVarUnusedEvent      = "unused_event"
+	kernelVarUnusedMode       = "unused_mode"
+	kernelVarUnusedNodeTables = "unused_node_tables"
+	kernelVarUnusedPart       = "unused_part"
+	kernelVarUnusedPeerSlot   = "unused_peer_slot"
+	kernelVarUnusedPeerTables = "unused_peer_tables"
+	kernelVarUnusedPorts      = "unused_ports"
+	kernelVarUnusedReason     = "unused_reason"
+	kernelVarUnusedRuleTables = "unused_rule_tables"
+	kernelVarUnusedSet        = "unused_set"
+	kernelVarUnusedTableSize  = "unused_table_size"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -396,17 +423,21 @@ type kernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
-	Harness         *ebpf.VariableSpec `ebpf:"harness"`
-	Hz              *ebpf.VariableSpec `ebpf:"hz"`
-	TrackAll        *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedDirection *ebpf.VariableSpec `ebpf:"unused_direction"`
-	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedPeerSlot  *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPorts     *ebpf.VariableSpec `ebpf:"unused_ports"`
-	UnusedReason    *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedSet       *ebpf.VariableSpec `ebpf:"unused_set"`
-	UnusedTableSize *ebpf.VariableSpec `ebpf:"unused_table_size"`
+	Harness          *ebpf.VariableSpec `ebpf:"harness"`
+	Hz               *ebpf.VariableSpec `ebpf:"hz"`
+	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
+	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
+	UnusedPart       *ebpf.VariableSpec `ebpf:"unused_part"`
+	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
+	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedReason     *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRuleTables *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
+	UnusedSet        *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize  *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // kernelObjects contains all objects after they have been loaded into the kernel.
@@ -460,17 +491,21 @@ func (m *kernelMaps) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
-	Harness         *ebpf.Variable `ebpf:"harness"`
-	Hz              *ebpf.Variable `ebpf:"hz"`
-	TrackAll        *ebpf.Variable `ebpf:"track_all"`
-	UnusedDirection *ebpf.Variable `ebpf:"unused_direction"`
-	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
-	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedPeerSlot  *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPorts     *ebpf.Variable `ebpf:"unused_ports"`
-	UnusedReason    *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedSet       *ebpf.Variable `ebpf:"unused_set"`
-	UnusedTableSize *ebpf.Variable `ebpf:"unused_table_size"`
+	Harness          *ebpf.Variable `ebpf:"harness"`
+	Hz               *ebpf.Variable `ebpf:"hz"`
+	TrackAll         *ebpf.Variable `ebpf:"track_all"`
+	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
+	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
+	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
+	UnusedPart       *ebpf.Variable `ebpf:"unused_part"`
+	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
+	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedReason     *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRuleTables *ebpf.Variable `ebpf:"unused_rule_tables"`
+	UnusedSet        *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize  *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // kernelPrograms contains all programs after they have been loaded into the kernel.

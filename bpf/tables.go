@@ -12,19 +12,27 @@ import (
 // tables is the map "tables" in this process's memory: what is stored here is there for the programs at once.
 type tables struct {
 	memory []byte
-	*kernelTables
+	*kernelNodeTables
+	*kernelRuleTables
+	Peers4 [banks]*[len(kernelPeerTables{}.Peers4)]kernelPage
 }
 
 // podsSize is how many interfaces have their entry in the array.
-const podsSize = len(kernelTables{}.Pods)
+const podsSize = len(kernelNodeTables{}.Pods)
 
-// openTables maps the kernel's memory.
+// openTables maps the kernel's memory, where the values of the map follow one another.
 func openTables(m *ebpf.Map) (*tables, error) {
-	memory, err := unix.Mmap(m.FD(), 0, int(unsafe.Sizeof(kernelTables{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	memory, err := unix.Mmap(m.FD(), 0, int(m.ValueSize()*m.MaxEntries()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map tables into memory: %w", err)
 	}
-	return &tables{memory, (*kernelTables)(unsafe.Pointer(unsafe.SliceData(memory)))}, nil
+	part := func(n kernelPart) unsafe.Pointer { return unsafe.Pointer(&memory[int(n)*int(m.ValueSize())]) }
+	t := &tables{memory, (*kernelNodeTables)(part(kernelPartPART_NODE)), (*kernelRuleTables)(part(kernelPartPART_RULES)),
+		[banks]*[len(kernelPeerTables{}.Peers4)]kernelPage{}}
+	for b := range t.Peers4 {
+		t.Peers4[b] = &(*kernelPeerTables)(part(kernelPartPART_PEERS + kernelPart(b))).Peers4
+	}
+	return t, nil
 }
 
 func (t *tables) Close() error { return unix.Munmap(t.memory) }

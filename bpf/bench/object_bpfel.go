@@ -16,35 +16,39 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	objectMapCounters        = "counters"
-	objectMapEvents          = "events"
-	objectMapFlows4          = "flows4"
-	objectMapFlows6          = "flows6"
-	objectMapFragments       = "fragments"
-	objectMapPeerHosts       = "peer_hosts"
-	objectMapPeerNets        = "peer_nets"
-	objectMapPodsFar         = "pods_far"
-	objectMapScratch         = "scratch"
-	objectMapTables          = "tables"
-	objectProgBenchEgress    = "bench_egress"
-	objectProgBenchIngress   = "bench_ingress"
-	objectProgBenchOk        = "bench_ok"
-	objectProgPodEgress      = "pod_egress"
-	objectProgPodIngress     = "pod_ingress"
-	objectVarFlowMask        = "flow_mask"
-	objectVarHarness         = "harness"
-	objectVarHz              = "hz"
-	objectVarPeerMask        = "peer_mask"
-	objectVarRuns            = "runs"
-	objectVarTrackAll        = "track_all"
-	objectVarUnusedDirection = "unused_direction"
-	objectVarUnusedEvent     = "unused_event"
-	objectVarUnusedMode      = "unused_mode"
-	objectVarUnusedPeerSlot  = "unused_peer_slot"
-	objectVarUnusedPorts     = "unused_ports"
-	objectVarUnusedReason    = "unused_reason"
-	objectVarUnusedSet       = "unused_set"
-	objectVarUnusedTableSize = "unused_table_size"
+	objectMapCounters         = "counters"
+	objectMapEvents           = "events"
+	objectMapFlows4           = "flows4"
+	objectMapFlows6           = "flows6"
+	objectMapFragments        = "fragments"
+	objectMapPeerHosts        = "peer_hosts"
+	objectMapPeerNets         = "peer_nets"
+	objectMapPodsFar          = "pods_far"
+	objectMapScratch          = "scratch"
+	objectMapTables           = "tables"
+	objectProgBenchEgress     = "bench_egress"
+	objectProgBenchIngress    = "bench_ingress"
+	objectProgBenchOk         = "bench_ok"
+	objectProgPodEgress       = "pod_egress"
+	objectProgPodIngress      = "pod_ingress"
+	objectVarFlowMask         = "flow_mask"
+	objectVarHarness          = "harness"
+	objectVarHz               = "hz"
+	objectVarPeerMask         = "peer_mask"
+	objectVarRuns             = "runs"
+	objectVarTrackAll         = "track_all"
+	objectVarUnusedDirection  = "unused_direction"
+	objectVarUnusedEvent      = "unused_event"
+	objectVarUnusedMode       = "unused_mode"
+	objectVarUnusedNodeTables = "unused_node_tables"
+	objectVarUnusedPart       = "unused_part"
+	objectVarUnusedPeerSlot   = "unused_peer_slot"
+	objectVarUnusedPeerTables = "unused_peer_tables"
+	objectVarUnusedPorts      = "unused_ports"
+	objectVarUnusedReason     = "unused_reason"
+	objectVarUnusedRuleTables = "unused_rule_tables"
+	objectVarUnusedSet        = "unused_set"
+	objectVarUnusedTableSize  = "unused_table_size"
 )
 
 // loadObject returns the embedded CollectionSpec for object.
@@ -116,20 +120,24 @@ type objectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
-	FlowMask        *ebpf.VariableSpec `ebpf:"flow_mask"`
-	Harness         *ebpf.VariableSpec `ebpf:"harness"`
-	Hz              *ebpf.VariableSpec `ebpf:"hz"`
-	PeerMask        *ebpf.VariableSpec `ebpf:"peer_mask"`
-	Runs            *ebpf.VariableSpec `ebpf:"runs"`
-	TrackAll        *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedDirection *ebpf.VariableSpec `ebpf:"unused_direction"`
-	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedPeerSlot  *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPorts     *ebpf.VariableSpec `ebpf:"unused_ports"`
-	UnusedReason    *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedSet       *ebpf.VariableSpec `ebpf:"unused_set"`
-	UnusedTableSize *ebpf.VariableSpec `ebpf:"unused_table_size"`
+	FlowMask         *ebpf.VariableSpec `ebpf:"flow_mask"`
+	Harness          *ebpf.VariableSpec `ebpf:"harness"`
+	Hz               *ebpf.VariableSpec `ebpf:"hz"`
+	PeerMask         *ebpf.VariableSpec `ebpf:"peer_mask"`
+	Runs             *ebpf.VariableSpec `ebpf:"runs"`
+	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
+	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
+	UnusedPart       *ebpf.VariableSpec `ebpf:"unused_part"`
+	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
+	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedReason     *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRuleTables *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
+	UnusedSet        *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize  *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // objectObjects contains all objects after they have been loaded into the kernel.
@@ -183,20 +191,24 @@ func (m *objectMaps) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
-	FlowMask        *ebpf.Variable `ebpf:"flow_mask"`
-	Harness         *ebpf.Variable `ebpf:"harness"`
-	Hz              *ebpf.Variable `ebpf:"hz"`
-	PeerMask        *ebpf.Variable `ebpf:"peer_mask"`
-	Runs            *ebpf.Variable `ebpf:"runs"`
-	TrackAll        *ebpf.Variable `ebpf:"track_all"`
-	UnusedDirection *ebpf.Variable `ebpf:"unused_direction"`
-	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
-	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedPeerSlot  *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPorts     *ebpf.Variable `ebpf:"unused_ports"`
-	UnusedReason    *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedSet       *ebpf.Variable `ebpf:"unused_set"`
-	UnusedTableSize *ebpf.Variable `ebpf:"unused_table_size"`
+	FlowMask         *ebpf.Variable `ebpf:"flow_mask"`
+	Harness          *ebpf.Variable `ebpf:"harness"`
+	Hz               *ebpf.Variable `ebpf:"hz"`
+	PeerMask         *ebpf.Variable `ebpf:"peer_mask"`
+	Runs             *ebpf.Variable `ebpf:"runs"`
+	TrackAll         *ebpf.Variable `ebpf:"track_all"`
+	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
+	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
+	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
+	UnusedPart       *ebpf.Variable `ebpf:"unused_part"`
+	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
+	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedReason     *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRuleTables *ebpf.Variable `ebpf:"unused_rule_tables"`
+	UnusedSet        *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize  *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // objectPrograms contains all programs after they have been loaded into the kernel.

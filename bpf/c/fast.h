@@ -4,13 +4,14 @@
  * way in judge() would decide otherwise; when in doubt it returns REASON_NONE. */
 #pragma once
 
-static __always_inline enum reason fast(struct __sk_buff *skb, const struct env *e, struct decision *d)
+static __always_inline enum reason fast(struct __sk_buff *skb, const struct env *e)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
 	__u8 *l4 = (void *)(ip + 1);
 	__u32 bank = e->epoch & 1, set = pod_set(e, e->dir), slot;
-	struct tables *t = e->tables;
+	struct peer_tables *peers;
+	struct rule_tables *t;
 	__be32 peer;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || set < SET_FIRST || !e->pod->instance)
@@ -29,16 +30,20 @@ static __always_inline enum reason fast(struct __sk_buff *skb, const struct env 
 			return REASON_NONE;
 		peer = ip->saddr;
 	}
-	slot = slot_of_ip4(t, bank, bpf_ntohl(peer));
+	peers = part(PART_PEERS + bank);
+	t = part(PART_RULES);
+	if (!peers || !t)
+		return REASON_NONE;
+	slot = slot_of_ip4(peers, bpf_ntohl(peer));
 	if (slot & PEER_SPARSE)
 		return REASON_NONE;
-	d->set = set;
-	d->class = slot & PEER_CLASS_MASK;
-	slot = PAGE_SLOT(t, bank, sets, set, d->class >> 8);
-	slot = PAGE_SLOT(t, bank, rows, slot, d->class);
+	__u32 class = slot & PEER_CLASS_MASK;
+	note(skb, set, class);
+	slot = PAGE_SLOT(t, bank, sets, set, class >> 8);
+	slot = PAGE_SLOT(t, bank, rows, slot, class);
 	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	bool allowed = slot < PORTS_FIRST ? slot == PORTS_ALL
-					  : word_allows(t, bank, ENTRY(t, bank, port_sets, slot)->tcp,
+					  : word_allows(t, bank, ENTRY(e->node, bank, port_sets, slot)->tcp,
 							bpf_ntohs(*(__be16 *)(l4 + 2)));
 	if (allowed == opens || (allowed && is_healing(e)))
 		return REASON_NONE;

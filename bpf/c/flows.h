@@ -109,14 +109,14 @@ static __always_inline bool flow_still_allowed(struct flow_state *f, const struc
 
 static __always_inline bool is_healing(const struct env *e)
 {
-	struct healing *h = &e->tables->healing[e->ifindex & (PODS_SIZE - 1)];
+	struct healing *h = &e->node->healing[pod_index(e->ifindex)];
 
 	return h->instance == e->pod->instance && (__s32)(h->until - now()) > 0;
 }
 
 static __always_inline void start_healing(const struct env *e)
 {
-	struct healing *h = &e->tables->healing[e->ifindex & (PODS_SIZE - 1)];
+	struct healing *h = &e->node->healing[pod_index(e->ifindex)];
 
 	h->until = now() + HEAL_S * hz;
 	h->instance = e->pod->instance;

@@ -199,16 +199,35 @@ struct event {
 	__u8 dst[16];
 };
 
-/* The one value of the map "tables". */
-struct tables {
+/* The values of the map "tables", each of at most 4 MiB, which is all that kernel 5.10 takes for one. */
+enum part {
+	PART_NODE,
+	PART_RULES,
+	PART_PEERS, /* one per bank */
+	PARTS = PART_PEERS + BANKS,
+};
+
+struct node_tables {
 	struct control control;
 	__u8 unused[48]; /* the rest of the cache line */
-	struct page peers4[BANKS][PEERS4_SIZE];
-	struct page sets[BANKS][SETS_SIZE];
-	struct page rows[BANKS][ROWS_SIZE];
-	struct port_set port_sets[BANKS][PORT_SETS_SIZE];
-	struct page port_pages[BANKS][PORT_PAGES_SIZE];
-	struct port_leaf port_leaves[BANKS][PORT_LEAVES_SIZE];
 	struct pod pods[PODS_SIZE];
 	struct healing healing[PODS_SIZE];
+	struct port_set port_sets[BANKS][PORT_SETS_SIZE]; /* there is no room among the rules */
+};
+
+struct rule_tables {
+	struct page sets[BANKS][SETS_SIZE];
+	struct page rows[BANKS][ROWS_SIZE];
+	struct page port_pages[BANKS][PORT_PAGES_SIZE];
+	struct port_leaf port_leaves[BANKS][PORT_LEAVES_SIZE];
+};
+
+struct peer_tables {
+	struct page peers4[PEERS4_SIZE];
+};
+
+union tables_part {
+	struct node_tables node;
+	struct rule_tables rules;
+	struct peer_tables peers;
 };

@@ -35,6 +35,10 @@ const enum ports *unused_ports __attribute__((unused));
 const enum peer_slot *unused_peer_slot __attribute__((unused));
 const enum table_size *unused_table_size __attribute__((unused));
 const enum mode *unused_mode __attribute__((unused));
+const enum part *unused_part __attribute__((unused));
+const struct node_tables *unused_node_tables __attribute__((unused));
+const struct rule_tables *unused_rule_tables __attribute__((unused));
+const struct peer_tables *unused_peer_tables __attribute__((unused));
 const enum direction *unused_direction __attribute__((unused));
 
 /* A pod that is not in the tables is found as one without instance. */
@@ -43,7 +47,7 @@ static __always_inline struct pod *find_pod(const struct env *e, struct pod *nob
 	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
 
 	if (ifindex < PODS_SIZE)
-		return &e->tables->pods[ifindex];
+		return &e->node->pods[pod_index(ifindex)];
 	return bpf_map_lookup_elem(&pods_far, &ifindex) ?: nobody;
 }
 
@@ -57,6 +61,15 @@ static __always_inline bool from_node(struct __sk_buff *skb)
 		return skb->cb[0];
 	sk = skb->sk;
 	return sk && sk->family != 0 /* AF_UNSPEC */;
+}
+
+/* Tells the harness what a decision was made on. */
+static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
+{
+	if (harness) {
+		skb->cb[2] = set;
+		skb->cb[3] = class;
+	}
 }
 
 #include "fast.h"
@@ -150,20 +163,20 @@ static __always_inline void report(const struct packet *p, const struct decision
 /* The long way, for every packet; the decision goes into the scratch value. Where user space listens, denials are reported. */
 static __always_inline enum reason judge_and_report(struct __sk_buff *skb, __u32 ifindex, __u32 epoch, enum direction dir)
 {
-	__u32 zero = 0;
-	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = ifindex, .epoch = epoch, .dir = dir};
+	struct env e = {.node = part(PART_NODE), .ifindex = ifindex, .epoch = epoch, .dir = dir};
 	struct scratch *s = scratch_of_cpu();
 	struct pod nobody;
 
-	if (!e.tables || !s)
+	if (!e.node || !s)
 		return REASON_TABLE;
 	nobody.instance = 0;
 	nobody.bank[0] = nobody.bank[1] = (struct pod_sets){};
 	e.pod = find_pod(&e, &nobody);
-	e.mode = e.tables->control.mode;
+	e.mode = e.node->control.mode;
 	s->decision.set = s->decision.class = 0;
 	s->decision.reason = judge(skb, &e, s);
-	if (s->decision.reason >= REASON_FIRST_DROP && e.tables->control.events)
+	note(skb, s->decision.set, s->decision.class);
+	if (s->decision.reason >= REASON_FIRST_DROP && e.node->control.events)
 		report(&s->packet, &s->decision, &e);
 	return s->decision.reason;
 }
@@ -180,40 +193,31 @@ __noinline int judge_ingress(struct __sk_buff *skb, __u32 ifindex, __u32 epoch)
 
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
-	__u32 zero = 0;
-	struct env e = {.tables = bpf_map_lookup_elem(&tables, &zero), .ifindex = skb->ifindex, .dir = dir};
-	struct decision d = {};
+	struct env e = {.node = part(PART_NODE), .ifindex = skb->ifindex, .dir = dir};
+	enum reason reason = REASON_NONE;
 
-	if (!e.tables)
+	if (!e.node)
 		return TC_ACT_SHOT;
 	if (harness)
 		e.ifindex = skb->mark;
-	e.epoch = *(volatile __u32 *)&e.tables->control.epoch;
-	if (e.ifindex < PODS_SIZE && !e.tables->control.events) {
-		e.pod = &e.tables->pods[e.ifindex & (PODS_SIZE - 1)];
-		d.reason = fast(skb, &e, &d);
+	e.epoch = *(volatile __u32 *)&e.node->control.epoch;
+	if (e.ifindex < PODS_SIZE && !e.node->control.events) {
+		e.pod = &e.node->pods[pod_index(e.ifindex)];
+		reason = fast(skb, &e);
 	}
-	if (d.reason == REASON_NONE) {
-		int reason = dir == EGRESS ? judge_egress(skb, e.ifindex, e.epoch) : judge_ingress(skb, e.ifindex, e.epoch);
-		d.reason = reason > 0 && reason < REASON_COUNT ? reason : REASON_TABLE;
-		if (harness) {
-			struct scratch *s = scratch_of_cpu();
-			if (s)
-				d = s->decision;
-		}
+	if (reason == REASON_NONE) {
+		int judged = dir == EGRESS ? judge_egress(skb, e.ifindex, e.epoch) : judge_ingress(skb, e.ifindex, e.epoch);
+		reason = judged > 0 && judged < REASON_COUNT ? judged : REASON_TABLE;
 	}
 
-	__u32 slot = dir * REASON_COUNT + d.reason;
+	__u32 slot = dir * REASON_COUNT + reason;
 	__u64 *count = bpf_map_lookup_elem(&counters, &slot);
 	if (count)
 		*count += skb->gso_segs ?: 1;
-	if (harness) {
-		skb->cb[1] = d.reason;
-		skb->cb[2] = d.set;
-		skb->cb[3] = d.class;
-	}
+	if (harness)
+		skb->cb[1] = reason;
 	/* TC_ACT_UNSPEC: others on this interface may still have a say. */
-	return d.reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 SEC("tc")

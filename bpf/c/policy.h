@@ -39,19 +39,19 @@ static __always_inline void map_to_ip6(__be32 ip4, __u8 *addr)
 }
 
 /* The first FANOUT pages of a bank of peers4 are selected by the first byte of the address, their slots by the second. */
-static __always_inline __u32 slot_of_ip4(struct tables *t, __u32 bank, __u32 addr)
+static __always_inline __u32 slot_of_ip4(struct peer_tables *t, __u32 addr)
 {
-	__u32 slot = PAGE_SLOT(t, bank, peers4, addr >> 24, addr >> 16);
+	__u32 slot = CUT(t->peers4, addr >> 24)->slot[(addr >> 16) & (FANOUT - 1)];
 
 	if (slot & PEER_PAGE) {
-		slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, addr >> 8);
+		slot = CUT(t->peers4, slot & PEER_INDEX_MASK)->slot[(addr >> 8) & (FANOUT - 1)];
 		if (slot & PEER_PAGE)
-			slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, addr);
+			slot = CUT(t->peers4, slot & PEER_INDEX_MASK)->slot[addr & (FANOUT - 1)];
 	}
 	return slot;
 }
 
-static __always_inline bool word_allows(struct tables *t, __u32 bank, __u32 word, __u32 port)
+static __always_inline bool word_allows(struct rule_tables *t, __u32 bank, __u32 word, __u32 port)
 {
 	if (word < PORTS_FIRST)
 		return word == PORTS_ALL;
@@ -61,9 +61,10 @@ static __always_inline bool word_allows(struct tables *t, __u32 bank, __u32 word
 	return ENTRY(t, bank, port_leaves, word)->bits[(port >> 6) & 3] >> (port & 63) & 1;
 }
 
-static __always_inline bool ports_allow(struct tables *t, __u32 bank, __u32 ports, __u64 proto_port)
+static __always_inline bool ports_allow(struct node_tables *node, struct rule_tables *t, __u32 bank, __u32 ports,
+					__u64 proto_port)
 {
-	struct port_set *ps = ENTRY(t, bank, port_sets, ports);
+	struct port_set *ps = ENTRY(node, bank, port_sets, ports);
 	__u32 protocol = (proto_port >> 16) & 0xff, word;
 
 	if (ports < PORTS_FIRST)
@@ -81,25 +82,25 @@ static __always_inline bool ports_allow(struct tables *t, __u32 bank, __u32 port
 	return word_allows(t, bank, word, proto_port & 0xffff);
 }
 
-static __always_inline __u32 answer(struct tables *t, __u64 bank_set, __u32 class, __u64 proto_port)
+static __always_inline __u32 answer(struct node_tables *node, struct rule_tables *t, __u64 bank_set, __u32 class, __u64 proto_port)
 {
 	__u32 bank = bank_set >> 32, set = bank_set;
 	__u32 row = PAGE_SLOT(t, bank, sets, set, class >> 8);
 	__u32 ports = PAGE_SLOT(t, bank, rows, row, class);
 
-	if (ports_allow(t, bank, ports, proto_port))
+	if (ports_allow(node, t, bank, ports, proto_port))
 		return ANSWER(REASON_POLICY, 1);
 	return ANSWER(proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
 }
 
 __noinline __u32 class_of_ip4(__u32 bank, __be32 peer)
 {
-	__u32 zero = 0, slot;
-	struct tables *t = bpf_map_lookup_elem(&tables, &zero);
+	struct peer_tables *t = part(PART_PEERS + (bank & (BANKS - 1)));
+	__u32 slot;
 
 	if (!t)
 		return 0;
-	slot = slot_of_ip4(t, bank, bpf_ntohl(peer));
+	slot = slot_of_ip4(t, bpf_ntohl(peer));
 	if (slot & PEER_SPARSE) {
 		__u64 mapped[2];
 		map_to_ip6(peer, (__u8 *)mapped);
@@ -110,17 +111,17 @@ __noinline __u32 class_of_ip4(__u32 bank, __be32 peer)
 
 __noinline __u32 policy(__u64 bank_set, __u32 class, __u64 proto_port)
 {
-	__u32 zero = 0;
-	struct tables *t = bpf_map_lookup_elem(&tables, &zero);
+	struct node_tables *node = part(PART_NODE);
+	struct rule_tables *t = part(PART_RULES);
 
-	if (!t)
+	if (!node || !t)
 		return ANSWER(REASON_TABLE, 0);
-	return answer(t, bank_set, class & PEER_CLASS_MASK, proto_port);
+	return answer(node, t, bank_set, class & PEER_CLASS_MASK, proto_port);
 }
 
 /* What a verdict is about besides the packet. */
 struct env {
-	struct tables *tables;
+	struct node_tables *node;
 	struct pod *pod;
 	__u32 ifindex;
 	__u32 epoch;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The maps. All arrays lie in one, the map "tables", which has a single value: a program looks it up once and then only adds
- * offsets whose bounds the verifier knows, and user space maps it into its memory and writes with plain stores. */
+/* The maps. All arrays lie in one, the map "tables", which has few large values: a program looks up those that it needs and
+ * then only adds offsets whose bounds the verifier knows, and user space maps all into its memory, where they follow one
+ * another, and writes with plain stores. */
 #pragma once
 
 /* An entry of a table. The index is cut to the table's size: what user space writes never leads beyond. */
-#define ENTRY(t, bank, table, index)                                                                                   \
-	(&(t)->table[(bank) & (BANKS - 1)][(index) & (sizeof((t)->table[0]) / sizeof((t)->table[0][0]) - 1)])
+#define CUT(table, index) (&(table)[(index) & (sizeof(table) / sizeof((table)[0]) - 1)])
+#define ENTRY(t, bank, table, index) CUT((t)->table[(bank) & (BANKS - 1)], index)
 #define PAGE_SLOT(t, bank, table, index, n) (ENTRY(t, bank, table, index)->slot[(n) & (FANOUT - 1)])
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
@@ -26,10 +27,23 @@ const volatile __u8 harness = 0;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
-	__type(value, struct tables);
-	__uint(max_entries, 1);
+	__type(value, union tables_part);
+	__uint(max_entries, PARTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 } tables SEC(".maps");
+
+/* Where the pod behind an interface is in the arrays. clang must not know that the cut does nothing: it would leave it out, and
+ * the verifier of 5.10 forgets the bounds of a number that was on the stack meanwhile. */
+static __always_inline __u32 pod_index(__u32 ifindex)
+{
+	asm volatile("" : "+r"(ifindex));
+	return ifindex & (PODS_SIZE - 1);
+}
+
+static __always_inline void *part(__u32 n)
+{
+	return bpf_map_lookup_elem(&tables, &n);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

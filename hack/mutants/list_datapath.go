@@ -116,8 +116,8 @@ func inC() []Mutant {
 			"bpf/c/policy.h", `return class ? *class : fallback;`, `return class ? *class : 0 * fallback;`,
 			[]string{"sim/datapath:TestSparse"}},
 		{"c-last-byte-of-address", "addresses that differ in the last byte are one",
-			"bpf/c/policy.h", `slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, addr);`,
-			`slot = PAGE_SLOT(t, bank, peers4, slot & PEER_INDEX_MASK, 0);`,
+			"bpf/c/policy.h", `slot[addr & (FANOUT - 1)];`,
+			`slot[0];`,
 			[]string{semantics}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
 			"bpf/c/policy.h", `		return ports == PORTS_ALL;
@@ -163,7 +163,7 @@ func inC() []Mutant {
 			"bpf/c/palisade.bpf.c", `if (e->dir == EGRESS && !source_is_own(`, `if (e->dir == INGRESS && !source_is_own(`,
 			[]string{flows, twins}},
 		{"c-denied-passes", "the reason says dropped, the program does not drop",
-			"bpf/c/palisade.bpf.c", `return d.reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC`, `return d.reason <= REASON_FIRST_DROP ? TC_ACT_UNSPEC`,
+			"bpf/c/palisade.bpf.c", `return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC`, `return reason <= REASON_FIRST_DROP ? TC_ACT_UNSPEC`,
 			[]string{headers, flows}},
 		{"c-malformed-passes", "trap 22: what cannot be parsed passes an isolated pod",
 			"bpf/c/palisade.bpf.c", `		if (set == SET_OPEN || set == SET_UNKNOWN)
