@@ -34,6 +34,7 @@ func (b *builder) image(ctx context.Context, r recipe, p v1.Platform) (v1.Image,
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
 		OS: p.OS, Architecture: p.Architecture, Config: r.config(labels), Created: v1.Time{Time: b.tree.time},
+		RootFS: v1.RootFS{Type: "layers"},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
