@@ -1,0 +1,12 @@
+{{/* The security context of a container on a node: root, since only root can be given capabilities, but without any. */}}
+{{- define "palisade.restricted" -}}
+{{- with .Values.agent.seLinuxOptions -}}
+seLinuxOptions:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+runAsUser: 0
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
