@@ -1,0 +1,244 @@
+package deploy_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/yaml"
+
+	"github.com/palisade-netpol/palisade/deploy"
+	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
+)
+
+// render renders the chart with values as helm's --set takes them.
+func render(t *testing.T, values ...string) []byte {
+	t.Helper()
+	args := []string{"run", "-C", "../hack/chart", "."}
+	for _, v := range values {
+		args = append(args, "-set", v)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("go %s: %v: %s", strings.Join(args, " "), err, exit.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// objects reads a stream of YAML documents.
+func objects(t *testing.T, stream []byte) []*unstructured.Unstructured {
+	t.Helper()
+	var list []*unstructured.Unstructured
+	for documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(stream))); ; {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict(document, &o.Object); err != nil {
+			t.Fatalf("%v in:\n%s", err, document)
+		}
+		if len(o.Object) > 0 {
+			list = append(list, o)
+		}
+	}
+}
+
+// server is an API server and what it takes to write to it.
+type server struct {
+	*cluster.Cluster
+	client dynamic.Interface
+	mapper *restmapper.DeferredDiscoveryRESTMapper
+}
+
+func startServer(t *testing.T) server {
+	t.Helper()
+	c := clustertest.Start(t, cluster.Options{
+		Controllers: []string{"daemonset-controller", "deployment-controller", "replicaset-controller"},
+	})
+	client, err := dynamic.NewForConfig(c.AdminConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server{c, client, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client().Discovery()))}
+}
+
+// apply does what kubectl apply --server-side does, with unknown fields refused.
+func (s server) apply(ctx context.Context, o *unstructured.Unstructured, dryRun ...string) error {
+	gvk := o.GroupVersionKind()
+	mapping, err := s.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return err
+	}
+	data, err := o.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	_, err = s.client.Resource(mapping.Resource).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.ApplyPatchType,
+		data, metav1.PatchOptions{FieldManager: "test", FieldValidation: metav1.FieldValidationStrict, DryRun: dryRun})
+	return err
+}
+
+// TestAPIServerAcceptsTheManifests: a dry run is validated and admitted like the real thing.
+func TestAPIServerAcceptsTheManifests(t *testing.T) {
+	s := startServer(t)
+	for name, c := range map[string]struct {
+		manifests []byte
+		objects   int // of the kinds that are run
+	}{
+		"as shipped":       {deploy.Install, 2},
+		"strict with CNI":  {render(t, "mode=strict", "cni.install=true"), 2},
+		"nodes of kind":    {render(t, "agent.bpffs.mount=true", "agent.interfacePrefixes={veth}"), 2},
+		"agents only":      {render(t, "controller.enabled=false"), 1},
+		"pod network":      {render(t, "controller.hostNetwork=false", "agent.exposeMetrics=true"), 2},
+		"everything set":   {render(t, everything()...), 2},
+		"taken off":        {render(t, "cleanup=true"), 1},
+		"not enforced":     {render(t, "enableNetworkPolicy=false"), 0},
+		"another registry": {render(t, "image.repository=localhost:5000/x", "image.tag=v1", "image.pullSecrets={a,b}"), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := 0
+			for _, o := range objects(t, c.manifests) {
+				if err := s.apply(t.Context(), o, metav1.DryRunAll); err != nil {
+					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
+				}
+				if kind := o.GetKind(); kind == "DaemonSet" || kind == "Deployment" {
+					run++
+				}
+			}
+			if run != c.objects {
+				t.Errorf("%d workloads, want %d", run, c.objects)
+			}
+		})
+	}
+}
+
+// everything sets what the other cases leave alone.
+func everything() []string {
+	return []string{
+		"agent.flowEntries=1024", "agent.hook=clsact", "agent.maxUnavailable=10%", "agent.seLinuxOptions.type=spc_t",
+		"agent.resources.limits.memory=256Mi", "agent.extraArgs={-pprof}", "agent.nodeSelector.x=y", "agent.port=1234",
+		"controller.replicas=3", "controller.resources.limits.cpu=1", "controller.extraArgs={-workers=4}",
+		"controller.exposeMetrics=true", "controller.port=4321", "logLevel=debug", "cni.onAgentDown=open", "cni.install=true",
+		"agent.bpffs.mount=true",
+	}
+}
+
+// TestInstalledForReal applies the manifests, and waits for a node to be offered an agent that has the rights that the
+// chart promises and no others.
+func TestInstalledForReal(t *testing.T) {
+	s := startServer(t)
+	if _, err := cluster.CreateNode(t.Context(), s.Client(), cluster.Node{
+		Name: "n1", Labels: map[string]string{"kubernetes.io/os": "linux"},
+		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects(t, deploy.Install) {
+		if err := s.apply(t.Context(), o); err != nil {
+			t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+	pod := s.awaitPod(t, "app.kubernetes.io/component=agent")
+	checkRights(t, pod)
+	if pod.Spec.Priority == nil || *pod.Spec.Priority < 2000000000 {
+		t.Errorf("priority %v", pod.Spec.Priority)
+	}
+	s.awaitPod(t, "app.kubernetes.io/component=controller")
+	// Applying again changes nothing.
+	before := s.daemonSet(t)
+	for _, o := range objects(t, deploy.Install) {
+		if err := s.apply(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := s.daemonSet(t); after.Generation != before.Generation {
+		t.Errorf("generation %d after %d", after.Generation, before.Generation)
+	}
+}
+
+func (s server) daemonSet(t *testing.T) *appsv1.DaemonSet {
+	t.Helper()
+	d, err := s.Client().AppsV1().DaemonSets("kube-system").Get(t.Context(), "palisade-agent", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// awaitPod waits until a controller of the cluster has created a pod with a label.
+func (s server) awaitPod(t *testing.T, label string) *corev1.Pod {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w, err := s.Client().CoreV1().Pods("kube-system").Watch(ctx, metav1.ListOptions{LabelSelector: label})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		if pod, ok := event.Object.(*corev1.Pod); ok {
+			return pod
+		}
+	}
+	t.Fatalf("no pod with %s: %v", label, ctx.Err())
+	return nil
+}
+
+func checkRights(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if len(pod.Spec.InitContainers) != 0 || len(pod.Spec.Containers) != 1 {
+		t.Fatalf("%d init containers, %d containers", len(pod.Spec.InitContainers), len(pod.Spec.Containers))
+	}
+	s := pod.Spec.Containers[0].SecurityContext
+	var add []string
+	for _, c := range s.Capabilities.Add {
+		add = append(add, string(c))
+	}
+	if got := strings.Join(add, ","); got != "BPF,NET_ADMIN" || len(s.Capabilities.Drop) != 1 || s.Capabilities.Drop[0] != "ALL" {
+		t.Errorf("capabilities %+v", s.Capabilities)
+	}
+	if s.Privileged != nil && *s.Privileged || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem {
+		t.Errorf("security context %+v", s)
+	}
+	if p := pod.Spec.SecurityContext.SeccompProfile; p == nil || p.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("seccomp %v", p)
+	}
+	if pod.Spec.HostPID || pod.Spec.HostIPC {
+		t.Error("sees the node's processes")
+	}
+}
+
+// TestManifestsAreUpToDate: CI regenerates them too, but a change of the chart should fail where it is made.
+func TestManifestsAreUpToDate(t *testing.T) {
+	if !bytes.Equal(render(t), deploy.Install) {
+		t.Error("manifests/palisade.yaml is not what the chart gives: run make generate")
+	}
+	if link, err := os.Readlink("chart/palisade/crds"); err != nil || link != "../../crds" {
+		t.Errorf("crds is %q, %v: a copy would go stale", link, err)
+	}
+}
