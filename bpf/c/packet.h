@@ -271,6 +271,8 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	p->src6 = ip.saddr;
 	p->dst6 = ip.daddr;
 	next = ip.nexthdr;
+	/* No loop: without CAP_PERFMON the verifier of 6.12 also runs past its end, as a processor might, and finds no end of that. */
+#pragma unroll
 	for (int i = 0; i < EXT_HEADERS; i++) {
 		__u64 header = read_header(skb, off, left, next);
 		__u32 kind = header & 0xff, size = header >> 16 & 0xffff;

@@ -165,12 +165,10 @@ static __always_inline enum reason judge_and_report(struct __sk_buff *skb, __u32
 {
 	struct env e = {.node = part(PART_NODE), .ifindex = ifindex, .epoch = epoch, .dir = dir};
 	struct scratch *s = scratch_of_cpu();
-	struct pod nobody;
+	struct pod nobody = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
 
 	if (!e.node || !s)
 		return REASON_TABLE;
-	nobody.instance = 0;
-	nobody.bank[0] = nobody.bank[1] = (struct pod_sets){};
 	e.pod = find_pod(&e, &nobody);
 	e.mode = e.node->control.mode;
 	s->decision.set = s->decision.class = 0;
