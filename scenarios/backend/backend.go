@@ -43,6 +43,15 @@ type Session interface {
 	Close() error
 }
 
+// Live is a Session on a cluster that gives its own addresses and enforces policies in its own time. Who observes it waits
+// until what he sees is stable.
+type Live interface {
+	Session
+	// Actual returns the cluster of the last Apply as its API server has it, under the names of the scenario, and when the
+	// last of it was about to be written. It is not modified.
+	Actual(ctx context.Context) (c *model.Cluster, changed time.Time, err error)
+}
+
 // Host is a host outside the cluster.
 type Host struct {
 	Name  string // "external/NAME"

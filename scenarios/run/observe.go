@@ -13,7 +13,7 @@ import (
 // observe probes every check, and once more, patiently and from a fresh port, those that went otherwise than the model
 // says: a lost packet is no denial, and a packet of the past is no leak.
 func observe(ctx context.Context, s backend.Session, checks []*check, first, confirm time.Duration) error {
-	if err := probe(ctx, s, checks, first); err != nil {
+	if err := probe(ctx, s, checks, always(first)); err != nil {
 		return err
 	}
 	var again []*check
@@ -22,7 +22,12 @@ func observe(ctx context.Context, s backend.Session, checks []*check, first, con
 			again = append(again, c)
 		}
 	}
-	return probe(ctx, s, again, confirm)
+	return probe(ctx, s, again, always(confirm))
+}
+
+// always gives every check the same time.
+func always(timeout time.Duration) func(*check) time.Duration {
+	return func(*check) time.Duration { return timeout }
 }
 
 // worthConfirming reports whether a second probe of c could excuse what the first one showed. An answer that got lost
@@ -60,13 +65,13 @@ func (c *check) outcome() string {
 }
 
 // probe observes checks once.
-func probe(ctx context.Context, s backend.Session, checks []*check, timeout time.Duration) error {
+func probe(ctx context.Context, s backend.Session, checks []*check, timeout func(*check) time.Duration) error {
 	if len(checks) == 0 {
 		return nil
 	}
 	probes := make([]backend.Probe, len(checks))
 	for i, c := range checks {
-		probes[i] = backend.Probe{From: c.from, To: c.to, Protocol: c.Protocol, Timeout: timeout}
+		probes[i] = backend.Probe{From: c.from, To: c.to, Protocol: c.Protocol, Timeout: timeout(c)}
 	}
 	seen, err := s.Probe(ctx, probes)
 	if err != nil {

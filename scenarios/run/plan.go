@@ -3,11 +3,13 @@ package run
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 	"github.com/palisade-netpol/palisade/scenarios/run/matrix"
+	"github.com/palisade-netpol/palisade/scenarios/run/profile"
 	"github.com/palisade-netpol/palisade/scenarios/spec"
 )
 
@@ -32,6 +34,8 @@ type check struct {
 	seen     backend.Observation
 	// confirmed is set when the outcome was not the expected one at first, and the connection was tried again.
 	confirmed bool
+	// settled is how long after the change it was seen as expected, for good; of a live cluster only.
+	settled time.Duration
 }
 
 // checkKey makes two checks of the same connection one. The names of pods on the host's network differ, not their
@@ -160,14 +164,14 @@ func (p *plan) check(from, to end, port flow.PortProto, family flow.Family) *che
 	return c
 }
 
-// result judges what was observed.
-func (p *plan) result(name, at string) StepResult {
+// result judges what was observed, and sets aside what a profile declares.
+func (p *plan) result(name, at string, declared *profile.Profile) StepResult {
 	r := StepResult{Name: name, Mismatches: []Mismatch{}, Matrices: []Matrix{}}
 	for _, h := range p.held {
-		r.add(h.check, h.mismatches(at, h.agrees, h.passage.String()))
+		r.add(h.check, h.mismatches(at, h.agrees, h.passage.String()), declared.Limit(p.use(h.check, true)))
 	}
 	for _, c := range p.checks {
-		r.add(c, c.mismatches(at, c.agrees, c.outcome()))
+		r.add(c, c.mismatches(at, c.agrees, c.outcome()), declared.Limit(p.use(c, false)))
 	}
 	for _, m := range p.matrices {
 		r.Matrices = append(r.Matrices, m.result())
@@ -175,8 +179,8 @@ func (p *plan) result(name, at string) StepResult {
 	return r
 }
 
-// add counts a connection and what was found out about it.
-func (r *StepResult) add(c *check, found []Mismatch) {
+// add counts a connection and what was found out about it. A limit excuses what was observed, if it is not "".
+func (r *StepResult) add(c *check, found []Mismatch, limit profile.Capability) {
 	if c.decision.Verdict == flow.Undefined && len(c.claims) == 0 {
 		r.Undefined++
 	} else {
@@ -185,7 +189,14 @@ func (r *StepResult) add(c *check, found []Mismatch) {
 	if c.confirmed {
 		r.Confirmed++
 	}
-	r.Mismatches = append(r.Mismatches, found...)
+	for _, m := range found {
+		if limit != "" && m.Kind == KindObservation {
+			m.Limit = string(limit)
+			r.Limited = append(r.Limited, m)
+			continue
+		}
+		r.Mismatches = append(r.Mismatches, m)
+	}
 }
 
 func (m *planMatrix) result() Matrix {
@@ -193,6 +204,7 @@ func (m *planMatrix) result() Matrix {
 		Probe: m.probe.String(), Family: m.family.String(), Order: m.order,
 		Expected: m.rows(func(c *check) byte { return c.decision.Verdict.Cell() }),
 		Observed: m.rows(func(c *check) byte { return outcomeCell(c.seen.Outcome) }),
+		Settled:  m.settled(),
 	}
 }
 

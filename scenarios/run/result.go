@@ -14,6 +14,17 @@ type Result struct {
 	Start     time.Time        `json:"start"`
 	Seconds   float64          `json:"seconds"`
 	Scenarios []ScenarioResult `json:"scenarios"` // in the order they were given
+	// Profile is the capability profile that limits are taken from, "" if there is none.
+	Profile string `json:"profile,omitempty"`
+	// Inapplicable are the scenarios that could not be replayed on this backend at all.
+	Inapplicable []Inapplicable `json:"inapplicable,omitempty"`
+}
+
+// Inapplicable is a scenario that a backend cannot replay, and why.
+type Inapplicable struct {
+	Name   string `json:"name"`
+	File   string `json:"file"`
+	Reason string `json:"reason"`
 }
 
 // ScenarioResult is the result of one scenario, up to the first step that could not be carried out.
@@ -32,7 +43,8 @@ type StepResult struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
 	// Convergence is how long it took, in seconds, until the data plane enforced the change, as far as the backend can
-	// see; probes may have found it not quite ready yet, see Confirmed.
+	// see; probes may have found it not quite ready yet, see Confirmed. Of a live cluster it is how long after the change
+	// the last connection was seen as expected for good.
 	Convergence float64 `json:"convergence"`
 	// Cells counts the connections whose outcome was compared, Undefined those the API says nothing about, and
 	// Confirmed those that were probed again because the first outcome was not the expected one.
@@ -41,6 +53,8 @@ type StepResult struct {
 	Confirmed  int        `json:"confirmed"`
 	Matrices   []Matrix   `json:"matrices"`
 	Mismatches []Mismatch `json:"mismatches"`
+	// Limited are differences that the capability profile declares.
+	Limited []Mismatch `json:"limited,omitempty"`
 }
 
 // The cells of Matrix.Observed and Matrix.Expected besides those of flow.Verdict.Cell.
@@ -58,6 +72,9 @@ type Matrix struct {
 	Order    []string `json:"order"`  // "namespace/pod"
 	Expected []string `json:"expected"`
 	Observed []string `json:"observed"`
+	// Settled are the seconds from the change until each cell was seen as expected for good, -1 where it was not or was
+	// not looked at; only of a live cluster.
+	Settled [][]float64 `json:"settled,omitempty"`
 }
 
 // Kind says which of model, observation and hand-written expectation stands against the others.
@@ -83,17 +100,19 @@ type Mismatch struct {
 	// At is the file:line of the expectation that the connection contradicts, or of the step if there is none.
 	At          string   `json:"at"`
 	Explanation []string `json:"explanation"` // the model's reasons, one sentence each
+	// Limit is the capability whose absence is declared and explains the difference.
+	Limit string `json:"limit,omitempty"`
 }
 
 // Totals are the sums over a scenario or a run.
 type Totals struct {
-	Steps, Cells, Undefined, Confirmed, Mismatches, Errors int
+	Steps, Cells, Undefined, Confirmed, Mismatches, Errors, Limited int
 }
 
 func (t Totals) plus(u Totals) Totals {
 	return Totals{
 		t.Steps + u.Steps, t.Cells + u.Cells, t.Undefined + u.Undefined, t.Confirmed + u.Confirmed,
-		t.Mismatches + u.Mismatches, t.Errors + u.Errors,
+		t.Mismatches + u.Mismatches, t.Errors + u.Errors, t.Limited + u.Limited,
 	}
 }
 
@@ -101,7 +120,7 @@ func (t Totals) plus(u Totals) Totals {
 func (s ScenarioResult) Totals() Totals {
 	var t Totals
 	for _, step := range s.Steps {
-		t = t.plus(Totals{1, step.Cells, step.Undefined, step.Confirmed, len(step.Mismatches), 0})
+		t = t.plus(Totals{1, step.Cells, step.Undefined, step.Confirmed, len(step.Mismatches), 0, len(step.Limited)})
 	}
 	if s.Error != "" {
 		t.Errors++

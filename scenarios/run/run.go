@@ -16,6 +16,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/run/profile"
 	"github.com/palisade-netpol/palisade/scenarios/spec"
 )
 
@@ -40,6 +41,14 @@ type Options struct {
 	// Confirm is how long the second probe waits, which follows a first one that went otherwise than expected; zero
 	// means 3 s.
 	Confirm time.Duration
+	// Settle is how long the data plane of a live cluster may take to enforce a change; zero means 30 s.
+	Settle time.Duration
+	// Looks is how many times in a row all connections of a live cluster must be seen as expected; zero means 3.
+	Looks int
+	// Pause is how long to wait between two looks at a live cluster; zero means 100 ms.
+	Pause time.Duration
+	// Profile says which differences are declared limits of what is tested. May be nil.
+	Profile *profile.Profile
 	// Progress is told of every step's begin and, unless the run is cancelled, of every scenario's end; calls never
 	// overlap. May be nil.
 	Progress func(Progress)
@@ -58,6 +67,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Confirm == 0 {
 		o.Confirm = 3 * time.Second
+	}
+	if o.Settle == 0 {
+		o.Settle = 30 * time.Second
+	}
+	if o.Looks == 0 {
+		o.Looks = 3
+	}
+	if o.Pause == 0 {
+		o.Pause = 100 * time.Millisecond
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
@@ -175,6 +193,9 @@ func outside(stages []spec.Stage) []backend.Host {
 func (r *runner) step(
 	ctx context.Context, session backend.Session, stage spec.Stage, file, at string,
 ) (StepResult, error) {
+	if live, ok := session.(backend.Live); ok {
+		return r.liveStep(ctx, live, stage, file, at)
+	}
 	start := r.Now()
 	p, err := newPlan(r.Oracle(stage.Cluster), stage, file)
 	if err != nil {
@@ -195,7 +216,7 @@ func (r *runner) step(
 	if err := p.open(ctx, session, r.Confirm); err != nil {
 		return StepResult{}, err
 	}
-	result := p.result(stage.Name, at)
+	result := p.result(stage.Name, at, r.Profile)
 	result.Seconds, result.Convergence = r.since(start), converged
 	return result, nil
 }

@@ -30,7 +30,7 @@ type raw struct {
 // listenRaw opens a raw socket inside a namespace; prepare may bind it.
 func listenRaw(n *ns.NS, domain, proto int, prepare func(fd int) error) (*raw, error) {
 	file, err := open(n, domain, unix.SOCK_RAW, proto, func(fd int) error {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue); err != nil {
+		if err := enlarge(fd); err != nil {
 			return fmt.Errorf("enlarge a receive queue: %w", err)
 		}
 		return prepare(fd)
@@ -39,6 +39,16 @@ func listenRaw(n *ns.NS, domain, proto int, prepare func(fd int) error) (*raw, e
 		return nil, err
 	}
 	return &raw{file: file, fail: func([]byte, error) {}, buf: make([]byte, 1<<16)}, nil
+}
+
+// enlarge makes room for packets that nobody has read yet: as much as is wanted, or without CAP_NET_ADMIN as the system
+// allows.
+func enlarge(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue)
+	if errors.Is(err, unix.EPERM) {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, queue)
+	}
+	return err
 }
 
 // serve reads until the socket is closed.

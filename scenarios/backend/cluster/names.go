@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// maxName is how long the name of a namespace, and the value of a label, may be.
+const maxName = 63
+
+// names translates the names of namespaces and nodes between a scenario and the cluster, each to exactly one.
+type names struct {
+	prefix         string
+	real, scenario map[string]string // namespaces
+	node, nodeName map[string]string // nodes: real by scenario's, scenario's by real
+}
+
+// newNames gives namespaces names that begin with prefix; nodes are real names by the scenario's.
+func newNames(prefix string, nodes map[string]string) *names {
+	n := &names{
+		prefix: prefix, real: map[string]string{}, scenario: map[string]string{},
+		node: nodes, nodeName: map[string]string{},
+	}
+	for name, real := range nodes {
+		n.nodeName[real] = name
+	}
+	return n
+}
+
+// namespace returns the real name of a namespace of the scenario, whether it exists or not.
+func (n *names) namespace(name string) string {
+	if real, ok := n.real[name]; ok {
+		return real
+	}
+	real := n.prefix + name
+	if len(real) > maxName {
+		sum := sha256.Sum256([]byte(name))
+		real = n.prefix + hex.EncodeToString(sum[:])[:maxName-len(n.prefix)]
+	}
+	n.real[name], n.scenario[real] = real, name
+	return real
+}
+
+// namespaceOf returns what the scenario calls a real namespace. One that is not the scenario's gets a name that no
+// namespace of a scenario can have.
+func (n *names) namespaceOf(real string) string {
+	if name, ok := n.scenario[real]; ok {
+		return name
+	}
+	return "cluster:" + real
+}
+
+// nodeOf returns what the scenario calls a real node; those it does not use keep their name.
+func (n *names) nodeOf(real string) string {
+	if name, ok := n.nodeName[real]; ok {
+		return name
+	}
+	return real
+}
+
+// policyIn returns a policy in another namespace, with the namespaces that it selects by name renamed likewise.
+func policyIn(p *networkingv1.NetworkPolicy, rename func(string) string) *networkingv1.NetworkPolicy {
+	p = p.DeepCopy()
+	p.Namespace = rename(p.Namespace)
+	for i := range p.Spec.Ingress {
+		renamePeers(p.Spec.Ingress[i].From, rename)
+	}
+	for i := range p.Spec.Egress {
+		renamePeers(p.Spec.Egress[i].To, rename)
+	}
+	return p
+}
+
+func renamePeers(peers []networkingv1.NetworkPolicyPeer, rename func(string) string) {
+	for _, peer := range peers {
+		if peer.NamespaceSelector != nil {
+			renameSelected(peer.NamespaceSelector, rename)
+		}
+	}
+}
+
+// renameSelected renames the values of the label that holds a namespace's name.
+func renameSelected(s *metav1.LabelSelector, rename func(string) string) {
+	if name, ok := s.MatchLabels[corev1.LabelMetadataName]; ok {
+		s.MatchLabels[corev1.LabelMetadataName] = rename(name)
+	}
+	for i, e := range s.MatchExpressions {
+		if e.Key != corev1.LabelMetadataName {
+			continue
+		}
+		for j, value := range e.Values {
+			s.MatchExpressions[i].Values[j] = rename(value)
+		}
+	}
+}
+
+// sortedKeys returns the keys of m in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,208 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/palisade-netpol/palisade/model"
+	"github.com/palisade-netpol/palisade/scenarios/backend"
+)
+
+// session is one scenario on the cluster.
+type session struct {
+	backend *Backend
+	facts   *facts
+	prefix  string
+
+	mu       sync.Mutex // one call at a time
+	names    *names     // known from the first Apply on
+	have     map[key]*record
+	now      *model.Cluster     // the scenario's, as last applied
+	changed  time.Time          // when the last change was about to be written
+	view     *model.Cluster     // the same as the API server returns it, under the scenario's names
+	links    map[string]*link   // to the probes of pods, by the scenario's name
+	lines    map[string]*line   // kept connections
+	linkMu   sync.Mutex         // guards links and open
+	hostPort bool               // it is this session that uses ports of nodes
+	open     map[listening]bool // where somebody listens by now
+}
+
+func newSession(b *Backend, f *facts, prefix string) *session {
+	return &session{
+		backend: b, facts: f, prefix: prefix, have: map[key]*record{}, links: map[string]*link{},
+		lines: map[string]*line{}, open: map[listening]bool{},
+	}
+}
+
+// patience bounds how long one change may take until pods run and Services lead to them.
+const patience = 3 * time.Minute
+
+// Apply makes the namespaces of the session hold what the scenario's cluster holds, and returns when pods are as they
+// should be and Services lead to them. Whether policies are enforced by then cannot be known.
+func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.begin(ctx, c); err != nil {
+		return err
+	}
+	s.view = nil
+	wanted := s.records(c)
+	if err := s.remove(ctx, wanted); err != nil {
+		return err
+	}
+	for _, kind := range []string{kindNamespace, kindService, kindPolicy, kindPod} {
+		if err := s.put(ctx, kind, wanted); err != nil {
+			return err
+		}
+	}
+	if err := s.settlePods(ctx, c); err != nil {
+		return err
+	}
+	known, err := s.addresses(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.addressed(c, known, wanted)
+	for _, kind := range []string{kindSlice, kindPolicy} {
+		if err := s.put(ctx, kind, wanted); err != nil {
+			return err
+		}
+	}
+	s.now = c
+	return s.look(ctx)
+}
+
+// begin gives the scenario's nodes real ones, and waits for a turn where it needs ports of nodes for itself.
+func (s *session) begin(ctx context.Context, c *model.Cluster) error {
+	if s.names == nil {
+		nodes := map[string]string{}
+		for i, n := range c.Nodes {
+			if i >= len(s.facts.nodes) {
+				return fmt.Errorf("the scenario has %d nodes, the cluster %d", len(c.Nodes), len(s.facts.nodes))
+			}
+			nodes[n.Name] = s.facts.nodes[i].Name
+		}
+		s.names = newNames(s.prefix, nodes)
+	}
+	if s.hostPort || !usesHostPorts(c) {
+		return nil
+	}
+	select {
+	case s.backend.hostPort <- struct{}{}:
+		s.hostPort = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// usesHostPorts reports whether pods want ports of their nodes, which two scenarios cannot have at once.
+func usesHostPorts(c *model.Cluster) bool {
+	for _, p := range c.Pods {
+		for _, container := range p.Spec.Containers {
+			for _, port := range container.Ports {
+				if port.HostPort != 0 || p.Spec.HostNetwork {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Outside has nothing to make: a scenario with hosts outside does not apply to a cluster.
+func (s *session) Outside(_ context.Context, hosts []backend.Host) error {
+	if len(hosts) > 0 {
+		return errors.New(needsOutside)
+	}
+	return nil
+}
+
+// Actual returns the cluster as the API server has it, under the scenario's names, and when it was changed.
+func (s *session) Actual(context.Context) (*model.Cluster, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view == nil {
+		return nil, time.Time{}, errors.New("nothing is applied")
+	}
+	return s.view, s.changed, nil
+}
+
+// Close deletes the namespaces of the session, which are gone a little later.
+func (s *session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		l.close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var errs []error
+	var left []string
+	for k := range s.have {
+		if k.kind == kindNamespace {
+			errs = append(errs, ignoreGone(s.backend.client.CoreV1().Namespaces().Delete(ctx, k.name, metav1.DeleteOptions{})))
+			left = append(left, k.name)
+		}
+	}
+	s.backend.leave(left)
+	if s.hostPort {
+		errs = append(errs, s.untilPodsGone(ctx))
+		<-s.backend.hostPort
+	}
+	return errors.Join(errs...)
+}
+
+// addresses returns what the scenario's addresses of pods, nodes and Services are in the cluster.
+func (s *session) addresses(ctx context.Context, c *model.Cluster) (addresses, error) {
+	known := addresses{}
+	for _, n := range c.Nodes {
+		known.pair(nodeAddrs(n), nodeAddrs(s.realNode(n.Name)))
+	}
+	for _, p := range c.Pods {
+		real, err := s.backend.client.CoreV1().Pods(s.names.namespace(p.Namespace)).Get(ctx, p.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read pod %s/%s: %w", p.Namespace, p.Name, err)
+		}
+		known.pair(podAddrs(p), podAddrs(real))
+	}
+	for _, svc := range c.Services {
+		real, err := s.backend.client.CoreV1().Services(s.names.namespace(svc.Namespace)).Get(ctx, svc.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read Service %s/%s: %w", svc.Namespace, svc.Name, err)
+		}
+		known.pair(serviceAddrs(svc), serviceAddrs(real))
+	}
+	return known, nil
+}
+
+// realNode returns the real node of one of the scenario's.
+func (s *session) realNode(name string) *corev1.Node {
+	for _, n := range s.facts.nodes {
+		if n.Name == s.names.node[name] {
+			return n
+		}
+	}
+	return &corev1.Node{}
+}
+
+// nodeAt returns the scenario's name of the node that has an address.
+func (s *session) nodeAt(a netip.Addr) (string, bool) {
+	for _, n := range s.view.Nodes {
+		for _, own := range nodeAddrs(n) {
+			if own == a {
+				return n.Name, true
+			}
+		}
+	}
+	return "", false
+}
