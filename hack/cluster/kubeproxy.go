@@ -30,7 +30,7 @@ conntrack:
   tcpCloseWaitTimeout: 0s
   udpTimeout: 0s
   udpStreamTimeout: 0s
-nftables: {minSyncPeriod: 100ms}
+nftables: {minSyncPeriod: 10ms}
 `
 
 // errNotSynced is the state of a kube-proxy that has not programmed any rules yet.

@@ -12,6 +12,8 @@ type control interface {
 	apply(ctx context.Context, c *model.Cluster, nodes []*node, pods []*pod) error
 	// clear is apply for a cluster of nodes alone, between two uses of a session.
 	clear(ctx context.Context, c *model.Cluster, nodes []*node) error
+	// proxies reports whether the nodes of this control plane have somebody to translate Services.
+	proxies() bool
 	// leave is told that a pod ends, while its interface is still there.
 	leave(ctx context.Context, p *pod) error
 	// drop ends what works on a node, before the node goes.

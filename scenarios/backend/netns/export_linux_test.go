@@ -24,5 +24,8 @@ func Agents(s backend.Session) []*plane.Agent {
 // Space is the namespace of a pod.
 func Space(s backend.Session, pod string) *ns.NS { return s.(*session).pods[pod].wire.NS() }
 
+// NodeSpace is the namespace of a node.
+func NodeSpace(s backend.Session, node string) *ns.NS { return s.(*session).nodes[node].wire.NS() }
+
 // Pods are the names of all pods.
 func Pods(s backend.Session) []string { return slices.Sorted(maps.Keys(s.(*session).pods)) }

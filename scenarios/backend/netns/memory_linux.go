@@ -73,6 +73,8 @@ func (m *memory) open(ctx context.Context, n *node) (NodeAgent, error) {
 	return a, nil
 }
 
+func (m *memory) proxies() bool { return false }
+
 func (m *memory) leave(context.Context, *pod) error { return nil }
 
 func (m *memory) drop(n *node) error {

@@ -3,6 +3,7 @@ package netns
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
@@ -31,13 +32,32 @@ func newNode(f *fabric.Fabric, spec nodeSpec, pins string) (*node, error) {
 	return &node{spec: spec, wire: wire, table: table, pins: pins}, nil
 }
 
-func (n *node) serve(p service.Proxy) error {
-	frontends, err := p.Frontends()
+// serve translates what nobody else on the node does: with kube-proxy, host ports alone.
+func (n *node) serve(p service.Proxy, kubeProxy bool) error {
+	all, err := p.Frontends()
 	if err != nil {
 		return err
 	}
-	n.frontends = frontends
-	return n.table.Set(frontends)
+	n.frontends = all
+	if !kubeProxy {
+		return n.table.Set(all)
+	}
+	hostPorts, err := p.HostPorts()
+	if err != nil {
+		return err
+	}
+	return n.table.Set(hostPorts)
+}
+
+// families are those of the node's addresses.
+func (n *node) families() []flow.Family {
+	var out []flow.Family
+	for _, a := range n.spec.addrs {
+		if f := flow.FamilyOf(a); !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // targets are where a connection from this node to an address arrives: there, or at the endpoints of its Service.

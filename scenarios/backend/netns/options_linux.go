@@ -83,6 +83,9 @@ func (o Options) lacks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		return fmt.Errorf("kube-proxy needs nft of the package nftables: %w", err)
+	}
 	_, err = o.programs()
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model"
@@ -22,7 +24,9 @@ type processes struct {
 	agents map[*node]*plane.Agent
 	known  map[*pod]bool // pods that their agent knows
 	// killIn is how many more calls of apply there are until the leading controller is killed; 0: it is not.
-	killIn int
+	killIn  int
+	proxied map[*node]bool // nodes that have a kube-proxy
+	served  bool           // whether the last cluster had Services
 }
 
 func startProcesses(ctx context.Context, o Options, pins *pinfs.FS) (*processes, error) {
@@ -36,6 +40,7 @@ func startProcesses(ctx context.Context, o Options, pins *pinfs.FS) (*processes,
 	}
 	return &processes{
 		plane: p, pins: pins, agents: map[*node]*plane.Agent{}, known: map[*pod]bool{}, killIn: o.KillLeaderAfter,
+		proxied: map[*node]bool{},
 	}, nil
 }
 
@@ -69,6 +74,14 @@ func (p *processes) reach(ctx context.Context, c *model.Cluster, nodes []*node, 
 	if err := p.disturb(ctx); err != nil {
 		return err
 	}
+	var group errgroup.Group
+	group.Go(func() error { return p.filter(ctx, c, nodes, pods) })
+	group.Go(func() error { return p.proxy(ctx, c, nodes) })
+	return group.Wait()
+}
+
+// filter lets pods start and waits until the policies are in force.
+func (p *processes) filter(ctx context.Context, c *model.Cluster, nodes []*node, pods []*pod) error {
 	if err := p.introduce(ctx, pods); err != nil {
 		return err
 	}
@@ -140,6 +153,10 @@ func (p *processes) leave(ctx context.Context, q *pod) error {
 }
 
 func (p *processes) drop(n *node) error {
+	if p.proxied[n] {
+		delete(p.proxied, n)
+		p.plane.Cluster().StopKubeProxy(n.spec.name)
+	}
 	if a := p.agents[n]; a != nil {
 		delete(p.agents, n)
 		a.Close()

@@ -152,13 +152,13 @@ func (s *session) connect() error {
 	return nil
 }
 
-// serve makes every node translate the Services.
+// serve makes every node translate what nobody else there does.
 func (s *session) serve(c *model.Cluster) error {
 	return eachNode(s.allNodes(), func(n *node) error {
 		proxy := service.Proxy{
 			Node: n.spec.name, Addrs: n.spec.addrs, Pods: c.Pods, Services: c.Services, Slices: c.EndpointSlices,
 		}
-		return n.serve(proxy)
+		return n.serve(proxy, s.control.proxies())
 	})
 }
 

@@ -23,7 +23,7 @@ func (p *Plane) Published(ctx context.Context, c *model.Cluster) (uint64, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, convergence)
 	defer cancel()
-	version, err := p.published.await(ctx, want)
+	version, err := p.published.await(ctx, lacks(want))
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, p.cluster.LogTails())
 	}

@@ -4,5 +4,6 @@
 // as palisade-cni does.
 //
 // There are no kubelets: what those would tell the API server, Write does. What it waits for is seen, never slept
-// for: the PolicyEndpoints that a cluster must come to, and the version of them that each agent says is in force.
+// for: the PolicyEndpoints that a cluster must come to, the version of them that each agent says is in force, and for
+// Services the EndpointSlices and a mark by which a kube-proxy shows how far it has come.
 package plane

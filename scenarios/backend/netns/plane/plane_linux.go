@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/deploy"
 	"github.com/palisade-netpol/palisade/hack/cluster"
 )
@@ -42,7 +44,9 @@ type Plane struct {
 	started     int // controllers and agents so far: names them
 	written     map[key]*record
 	builtIn     []*corev1.Service
-	published   *published
+	published   *mirror[*v1alpha1.PolicyEndpoint]
+	slices      *mirror[*discoveryv1.EndpointSlice]
+	marks       int // written so far
 	stop        context.CancelFunc
 }
 
@@ -114,7 +118,18 @@ func (p *Plane) begin(ctx context.Context) error {
 	}
 	following, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	p.published, err = follow(following, p.dynamic)
+	return p.follow(following)
+}
+
+// follow begins to watch what is waited for.
+func (p *Plane) follow(ctx context.Context) (err error) {
+	endpoints := p.dynamic.Resource(v1alpha1.GroupVersionResource())
+	p.published, err = follow(ctx, endpoints, func() *v1alpha1.PolicyEndpoint { return &v1alpha1.PolicyEndpoint{} })
+	if err != nil {
+		return err
+	}
+	slices := p.dynamic.Resource(discoveryv1.SchemeGroupVersion.WithResource("endpointslices"))
+	p.slices, err = follow(ctx, slices, func() *discoveryv1.EndpointSlice { return &discoveryv1.EndpointSlice{} })
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,6 +42,7 @@ func (k key) String() string { return k.kind + " " + k.namespace + "/" + k.name 
 type record struct {
 	key
 	uid      string         // as the caller tells instances apart
+	given    types.UID      // as the API server does, once it is written
 	fixed    string         // a digest of what cannot change while it lives
 	main     map[string]any // without status
 	status   map[string]any // nil if there is none to write
@@ -84,7 +86,7 @@ func records(c *model.Cluster) (map[key]*record, error) {
 		add("Service", withFamilies(o, families))
 	}
 	for _, o := range c.EndpointSlices {
-		if o.Labels[discoveryv1.LabelManagedBy] != "endpointslice-controller.k8s.io" {
+		if !managed(o) {
 			add("EndpointSlice", o)
 		}
 	}
@@ -95,6 +97,11 @@ func records(c *model.Cluster) (map[key]*record, error) {
 		add("NetworkPolicy", o)
 	}
 	return all, err
+}
+
+// managed reports whether kube-controller-manager writes a slice.
+func managed(s *discoveryv1.EndpointSlice) bool {
+	return s.Labels[discoveryv1.LabelManagedBy] == "endpointslice-controller.k8s.io"
 }
 
 func newRecord(kind string, o object) (*record, error) {

@@ -33,7 +33,7 @@ func (p *Plane) PublishShuffled(ctx context.Context, c *model.Cluster, random *r
 			return 0, fmt.Errorf("publish a chunk: %w", err)
 		}
 	}
-	return p.published.await(ctx, want)
+	return p.published.await(ctx, lacks(want))
 }
 
 // chunkWrites are the requests that turn what is published into what is wanted.

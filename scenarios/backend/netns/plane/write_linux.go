@@ -135,9 +135,15 @@ func (p *Plane) put(ctx context.Context, k kind, r, old *record) error {
 	}
 	client := p.client(k, r.key)
 	options := metav1.ApplyOptions{FieldManager: manager, Force: true}
+	if old != nil {
+		r.given = old.given
+	}
 	if old == nil || old.mainSum != r.mainSum {
 		if err := again(ctx, func() error {
-			_, err := client.Apply(ctx, r.name, &unstructured.Unstructured{Object: r.main}, options)
+			made, err := client.Apply(ctx, r.name, &unstructured.Unstructured{Object: r.main}, options)
+			if err == nil {
+				r.given = made.GetUID()
+			}
 			return err
 		}); err != nil {
 			return err

@@ -50,7 +50,7 @@ func (p Proxy) Frontends() ([]Frontend, error) {
 		}
 		out = append(out, fs...)
 	}
-	more, err := p.hostPorts()
+	more, err := p.HostPorts()
 	if err != nil {
 		return nil, err
 	}

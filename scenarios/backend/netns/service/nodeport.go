@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -32,8 +33,9 @@ func (p Proxy) nodePorts(s *corev1.Service, f Frontend, port corev1.ServicePort)
 	return out, nil
 }
 
-// hostPorts are the frontends at the node's own addresses that lead to ports of its pods.
-func (p Proxy) hostPorts() ([]Frontend, error) {
+// HostPorts are the frontends at the node's own addresses that lead to ports of its pods, sorted: what a network plugin
+// translates, and kube-proxy does not.
+func (p Proxy) HostPorts() ([]Frontend, error) {
 	var out []Frontend
 	for _, pod := range p.Pods {
 		if pod.Spec.NodeName != p.Node || pod.Spec.HostNetwork || ended(pod) {
@@ -49,6 +51,7 @@ func (p Proxy) hostPorts() ([]Frontend, error) {
 			}
 		}
 	}
+	slices.SortFunc(out, Frontend.Compare)
 	return out, nil
 }
 
