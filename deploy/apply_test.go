@@ -219,7 +219,8 @@ func checkRights(t *testing.T, pod *corev1.Pod) {
 	for _, c := range s.Capabilities.Add {
 		add = append(add, string(c))
 	}
-	if got := strings.Join(add, ","); got != "BPF,NET_ADMIN" || len(s.Capabilities.Drop) != 1 || s.Capabilities.Drop[0] != "ALL" {
+	drop := s.Capabilities.Drop
+	if got := strings.Join(add, ","); got != "BPF,NET_ADMIN" || len(drop) != 1 || drop[0] != "ALL" {
 		t.Errorf("capabilities %+v", s.Capabilities)
 	}
 	if s.Privileged != nil && *s.Privileged || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem {

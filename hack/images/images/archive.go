@@ -104,8 +104,9 @@ func addFile(w *tar.Writer, dir, path string) error {
 	if err != nil {
 		return err
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o644, Size: info.Size(), ModTime: time.Unix(0, 0)}
-	if err := w.WriteHeader(h); err != nil {
+	if err := w.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o644, Size: info.Size(), ModTime: time.Unix(0, 0),
+	}); err != nil {
 		return err
 	}
 	_, err = io.Copy(w, f)

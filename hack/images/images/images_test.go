@@ -155,7 +155,8 @@ func TestAgentImageIsWhatRuntimesExpect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.OS != "linux" || config.Architecture != "amd64" || !slices.Equal(config.Config.Entrypoint, []string{"/palisade-agent"}) {
+	entrypoint := []string{"/palisade-agent"}
+	if config.OS != "linux" || config.Architecture != "amd64" || !slices.Equal(config.Config.Entrypoint, entrypoint) {
 		t.Errorf("config %+v", config)
 	}
 	for label, want := range map[string]string{"version": "v1.2.3", "licenses": "Apache-2.0", "title": "palisade-agent"} {
@@ -164,7 +165,7 @@ func TestAgentImageIsWhatRuntimesExpect(t *testing.T) {
 		}
 	}
 	files := filesOf(t, image)
-	for _, program := range []string{"palisade-agent", "palisade-cni"} {
+	for _, program := range []string{"palisade-agent", "palisade-cni", "palisade-install"} {
 		checkStatic(t, program, files[program], elf.EM_X86_64)
 		delete(files, program)
 	}
@@ -258,7 +259,8 @@ func TestWithoutGit(t *testing.T) {
 	if missing := found.missing([]string{"palisade-agent"}); len(missing) != 1 {
 		t.Errorf("missing %v", missing)
 	}
-	if _, err := choose(found, []string{"agent"}); err == nil || !strings.Contains(err.Error(), "no command palisade-agent") {
+	_, err = choose(found, []string{"agent"})
+	if err == nil || !strings.Contains(err.Error(), "no command palisade-agent") {
 		t.Errorf("named but missing: %v", err)
 	}
 	if chosen, err := choose(found, nil); err != nil || len(chosen) > 0 {

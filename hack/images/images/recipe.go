@@ -27,7 +27,8 @@ func recipes() []recipe {
 	return []recipe{
 		{
 			"agent", "palisade-agent", "Enforces NetworkPolicies on a node with eBPF; with the CNI plugin palisade-cni",
-			[]string{"palisade-agent", "palisade-cni"}, 0, // root with two capabilities: others can be given none
+			[]string{"palisade-agent", "palisade-cni", "palisade-install"},
+			0, // root with two capabilities: other users cannot be given any
 		},
 		{
 			"cli", "palisade", "Says what NetworkPolicies mean, proves that they are enforced, and checks clusters",

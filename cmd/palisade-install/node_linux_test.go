@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
+)
+
+// mountEnv makes the test binary mount twice, in a mount namespace of its own.
+const mountEnv = "PALISADE_TEST_MOUNT"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(mountEnv); dir != "" {
+		for range 2 {
+			if err := run(context.Background(), []string{"mount-bpffs", "-path", dir}, os.Stdout); err != nil {
+				panic(err)
+			}
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it changes interfaces and mounts")
+	}
+}
+
+func TestMountsOnlyOnce(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), mountEnv+"="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	want := "mounted a BPF file system on " + dir + "\n" + dir + " is a BPF file system already\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v: %s, want %s", err, out, want)
+	}
+	if here, err := isBPF(dir); err != nil || here {
+		t.Errorf("mounted here too: %v %v", here, err)
+	}
+}
+
+// TestRemoveLeavesNothing attaches filters as an agent does, with both kinds of hook, and takes everything off again.
+func TestRemoveLeavesNothing(t *testing.T) {
+	needRoot(t)
+	for name, mode := range map[string]hook.Mode{"auto": hook.Auto, "clsact": hook.Clsact} {
+		t.Run(name, func(t *testing.T) {
+			inNamespace(t)
+			pins := newPins(t)
+			n := newNode(t, map[string]string{"10-aws.conflist": awsList})
+			if err := n.install(); err != nil {
+				t.Fatal(err)
+			}
+			index := attachToVeth(t, pins, mode)
+			var out bytes.Buffer
+			args := []string{"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf}
+			if err := run(t.Context(), args, &out); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), "took filters off 1 interfaces") {
+				t.Errorf("said %s", out.String())
+			}
+			for _, path := range []string{pins, filepath.Join(n.bin, pluginName), filepath.Join(n.conf, configName)} {
+				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s is still there", path)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(n.conf, "10-aws.conflist")); err != nil {
+				t.Error(err)
+			}
+			if mode == hook.Clsact {
+				expectNoFilter(t, index)
+			}
+			out.Reset()
+			if err := run(t.Context(), args, &out); err != nil || out.Len() > 0 {
+				t.Errorf("on a clean node: %v, said %s", err, out.String())
+			}
+		})
+	}
+}
+
+// inNamespace moves the test to a network namespace of its own, until it ends.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked: the thread ends with the test, and the namespace with it
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+}
+
+func newPins(t *testing.T) string {
+	t.Helper()
+	f, err := pinfs.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	dir, err := f.Mkdir("palisade")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// attachToVeth makes an interface, filters it and lets go of everything, as an agent that ends.
+func attachToVeth(t *testing.T, pins string, mode hook.Mode) int {
+	t.Helper()
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "pod"}, PeerName: "peer"}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := netlink.LinkByName("pod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := bpf.Open(bpf.Options{Dir: pins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooks := hook.Hooks{Node: node, Mode: mode}
+	if err := hooks.Attach(l.Attrs().Index); err != nil {
+		t.Fatal(err)
+	}
+	has, err := hooks.Has(l.Attrs().Index)
+	if err := errors.Join(err, node.Close()); err != nil || !has {
+		t.Fatalf("attached: %v, %v", has, err)
+	}
+	return l.Attrs().Index
+}
+
+func expectNoFilter(t *testing.T, index int) {
+	t.Helper()
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+		filters, err := netlink.FilterList(link, parent)
+		if err != nil || len(filters) > 0 {
+			t.Errorf("filters %v, %v", filters, err)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+)
+
+func runRemove(_ context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("remove", flag.ContinueOnError)
+	pins := f.String("pins", "/sys/fs/bpf/palisade", "`directory` of the agent's pins")
+	binDir := f.String("bin-dir", "/opt/cni/bin", "`directory` of CNI plugins")
+	confDir := f.String("conf-dir", "/etc/cni/net.d", "`directory` of network configurations")
+	if err := parse(f, args, out); err != nil {
+		return err
+	}
+	// The configuration first: a pod that starts from now on does not ask for an agent.
+	return errors.Join(
+		remove(out, filepath.Join(*confDir, configName)),
+		remove(out, filepath.Join(*binDir, pluginName)),
+		removePins(out, *pins),
+	)
+}
+
+// remove deletes a file, if it is there.
+func remove(out io.Writer, path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		fmt.Fprintf(out, "removed %s\n", path)
+	}
+	return err
+}
+
+// removePins takes the filters off all interfaces of this network namespace, and forgets the tables.
+func removePins(out io.Writer, dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	detached, err := detachAll(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove pins: %w", err)
+	}
+	fmt.Fprintf(out, "took filters off %d interfaces, and removed %s\n", detached, dir)
+	return nil
+}
+
+func detachAll(dir string) (detached int, err error) {
+	node, err := bpf.Open(bpf.Options{Dir: dir})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	links, err := netlink.LinkList()
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	hooks := hook.Hooks{Node: node}
+	for _, l := range links {
+		index := l.Attrs().Index
+		has, err := hooks.Has(index)
+		if err != nil {
+			return detached, err
+		}
+		if err := hooks.Detach(index); err != nil { // even if there is half of it only
+			return detached, err
+		}
+		if has {
+			detached++
+		}
+	}
+	return detached, nil
+}
