@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -174,11 +175,28 @@ func TestAgentImageIsWhatRuntimesExpect(t *testing.T) {
 	}
 }
 
-// TestSameBytesTwice builds for both platforms, with the image whose programs take least to build.
+// checkout unpacks the last commit, so that nobody edits what is built from.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root, err := findTree(t.Context(), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := exec.CommandContext(t.Context(), "sh", "-c", `git archive HEAD | tar x -C "$1"`, "sh", dir)
+	script.Dir = root.root
+	if out, err := script.CombinedOutput(); err != nil {
+		t.Fatalf("git archive: %v: %s", err, out)
+	}
+	return dir
+}
+
+// TestSameBytesTwice builds for both platforms, in two places.
 func TestSameBytesTwice(t *testing.T) {
-	o := Options{Images: []string{"agent"}, Platforms: []string{"linux/arm64", "linux/amd64"}}
+	o := Options{Images: []string{"agent"}, Platforms: []string{"linux/arm64", "linux/amd64"}, Dir: checkout(t)}
 	first := build(t, o)[0]
 	slices.Reverse(o.Platforms)
+	o.Dir = checkout(t)
 	second := build(t, o)[0]
 	a, errA := os.ReadFile(first.Path)
 	b, errB := os.ReadFile(second.Path)
