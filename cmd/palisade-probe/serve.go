@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -65,8 +66,12 @@ func parseList[T any](text string, parse func(string) (T, error)) ([]T, error) {
 func ask(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := newFlags("probe")
 	path := flags.String("socket", socket, "`PATH` of the socket of the probe that serves")
+	stream := flags.Bool("stream", false, "take requests from standard input until it ends, and print a reply to each")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *stream {
+		return askAll(ctx, *path, in, out)
 	}
 	text := []byte(flags.Arg(0))
 	if flags.NArg() == 0 {
@@ -84,6 +89,26 @@ func ask(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	return json.NewEncoder(out).Encode(reply)
+}
+
+// askAll brings requests to the probe that serves, one after the other. What goes wrong with one is its reply.
+func askAll(ctx context.Context, path string, in io.Reader, out io.Writer) error {
+	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var r wire.Request
+		if err := requests.Decode(&r); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read a request: %w", err)
+		}
+		reply, err := probe.Ask(ctx, path, r)
+		if err != nil {
+			reply = wire.Reply{Error: err.Error()}
+		}
+		if err := replies.Encode(reply); err != nil {
+			return err
+		}
+	}
 }
 
 // parseRequest reads a request, or the list of its targets.

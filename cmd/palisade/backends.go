@@ -12,11 +12,6 @@ import (
 // backendNames are the words of --backend.
 var backendNames = []string{"auto", "sim", "netns", "kind", "cluster"}
 
-// errLater is what backends say that do not exist yet.
-func errLater(name string) error {
-	return fmt.Errorf("backend %s comes with a later version; netns and sim are there today", name)
-}
-
 // chooseBackend returns the backend of that name and one sentence that says why it was taken. "auto" takes the first
 // of backends, which are sorted from the strongest to the weakest, that can run here.
 func chooseBackend(name string, backends []backend.Backend) (backend.Backend, string, error) {
@@ -25,7 +20,7 @@ func chooseBackend(name string, backends []backend.Backend) (backend.Backend, st
 	}
 	i := slices.IndexFunc(backends, func(b backend.Backend) bool { return b.Name() == name })
 	if i < 0 {
-		return nil, "", errLater(name)
+		return nil, "", fmt.Errorf("backend %s is not there on this machine", name)
 	}
 	if err := backends[i].Available(); err != nil {
 		return nil, "", err

@@ -106,8 +106,8 @@ func TestChooseBackend(t *testing.T) {
 		"by name, but unable": {
 			"netns", []backend.Backend{unable, weak}, "", "netns needs root",
 		},
-		"not there yet": {
-			"kind", []backend.Backend{strong}, "", "backend kind comes with a later version; netns and sim are there today",
+		"not there": {
+			"kind", []backend.Backend{strong}, "", "backend kind is not there on this machine",
 		},
 	}
 	for name, test := range tests {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-netpol/palisade/scenarios/report"
 	"github.com/palisade-netpol/palisade/scenarios/run"
+	"github.com/palisade-netpol/palisade/scenarios/run/profile"
 )
 
 // runFlags are those of palisade scenarios run.
@@ -19,6 +22,8 @@ type runFlags struct {
 	out      string
 	parallel int
 	plane    planeFlags
+	cluster  clusterFlags
+	profile  string
 	allCases bool
 }
 
@@ -31,13 +36,17 @@ func newScenariosRun(w *world) *cobra.Command {
 connection with the reference model, and the expectations written in the scenarios with both.
 
 Backends: netns runs pods as network namespaces with real sockets and real eBPF (needs root), sim steps through on the
-compiled tables without traffic, auto takes the strongest that can run. Reports are written as JSON, JUnit XML and
-HTML.
+compiled tables without traffic, auto takes the stronger of the two that can run. cluster makes namespaces and pods in
+the cluster of a kubeconfig, whatever enforces policies there, and removes them. Reports are written as JSON, JUnit XML
+and HTML.
 
 A file that varies families, protocols, placement or order is several cases. sim runs them all; where packets are real,
 one case of each file is run, and all with --all-cases.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			flags.paths = orDefault(args)
+			if err := flags.check(c); err != nil {
+				return err
+			}
 			return runScenarios(c.Context(), w, flags)
 		},
 	}
@@ -46,15 +55,39 @@ one case of each file is run, and all with --all-cases.`,
 	c.Flags().StringVar(&flags.out, "out", "out", "`FOLDER` for the reports")
 	c.Flags().BoolVar(&flags.allCases, "all-cases", false, "run every case of every file also where packets are real")
 	flags.plane.register(c)
+	flags.cluster.register(c)
+	c.Flags().StringVar(&flags.profile, "profile", "",
+		"`FILE` that declares what the tested enforcement does not do: such differences are no failures")
 	c.Flags().IntVar(&flags.parallel, "parallel", 4, "scenarios to run side by side")
 	return c
 }
 
-func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
-	if flags.parallel < 1 {
-		return fmt.Errorf("--parallel must be at least 1, not %d", flags.parallel)
+// check refuses what cannot be meant.
+func (f *runFlags) check(c *cobra.Command) error {
+	if f.parallel < 1 {
+		return fmt.Errorf("--parallel must be at least 1, not %d", f.parallel)
 	}
-	chosen, why, err := chooseBackend(flags.backend, w.backends)
+	return f.cluster.check(c, f.backend)
+}
+
+// limits reads the capability profile, nil if none is given.
+func (f *runFlags) limits() (*profile.Profile, error) {
+	if f.profile == "" {
+		return nil, nil
+	}
+	return profile.Load(f.profile)
+}
+
+func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
+	declared, err := flags.limits()
+	if err != nil {
+		return err
+	}
+	backends, err := flags.cluster.add(flags.backend, w)
+	if err != nil {
+		return err
+	}
+	chosen, why, err := chooseBackend(flags.backend, backends)
 	if err != nil {
 		return err
 	}
@@ -70,19 +103,28 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 	for _, in := range inputs {
 		in.Scenario.Spread(flags.plane.nodes)
 	}
+	inputs, inapplicable, err := run.Applicable(ctx, chosen, inputs)
+	if err != nil {
+		return err
+	}
 	left := ""
 	if sample := run.Sample(inputs); chosen.Name() != "sim" && !flags.allCases && len(sample) < len(inputs) {
 		left = fmt.Sprintf(", one case of each; --all-cases runs all %d", len(inputs))
 		inputs = sample
 	}
-	w.out.printf("%s on %s%s%s\n\n", run.Count(len(inputs), "scenario"), why, plane, left)
+	w.out.printf("%s on %s%s%s\n%s\n", run.Count(len(inputs), "scenario"), why, plane, left, reasons(inapplicable))
 	progress := newProgress(w.out, len(inputs))
 	result, err := run.Run(ctx, run.Options{
 		Backend: chosen, Parallel: flags.parallel, Progress: progress.update, Now: w.now,
+		Settle: flags.cluster.settle, Looks: flags.cluster.looks, Profile: declared,
 	}, inputs)
 	progress.clear()
 	if err != nil {
 		return failf("run scenarios: %w", err)
+	}
+	result.Inapplicable = inapplicable
+	if declared != nil {
+		result.Profile = declared.Metadata.Name
 	}
 	paths, err := report.Write(flags.out, result)
 	if err != nil {
@@ -93,6 +135,23 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 	}
 	w.out.printf("\nreports: %s\n", strings.Join(paths, " "))
 	return outcome(result)
+}
+
+// reasons says how many scenarios do not apply to a backend, and why: one line per reason.
+func reasons(all []run.Inapplicable) string {
+	if len(all) == 0 {
+		return ""
+	}
+	by := map[string]int{}
+	for _, one := range all {
+		by[one.Reason]++
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s cannot be replayed there:\n", run.Count(len(all), "further scenario"))
+	for _, reason := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(&b, "  %3d %s\n", by[reason], reason)
+	}
+	return b.String()
 }
 
 // outcome is the error of a run that did not pass.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -29,16 +30,16 @@ func (b *Backend) Applies(ctx context.Context, scenario *spec.Scenario, stages [
 	if err != nil {
 		return err
 	}
-	for _, family := range scenario.AddressFamilies() {
-		if !slices.Contains(f.families, family) {
-			return fmt.Errorf("needs %s, which the cluster does not have", familyName(family))
-		}
-	}
 	if n := len(stages[0].Cluster.Nodes); n > len(f.nodes) {
 		return fmt.Errorf("needs %d nodes, and the cluster has %d", n, len(f.nodes))
 	}
 	if reason := inapplicable(stages, len(scenario.AddressFamilies())); reason != "" {
-		return fmt.Errorf("%s", reason)
+		return errors.New(reason)
+	}
+	for _, family := range scenario.AddressFamilies() {
+		if !slices.Contains(f.families, family) {
+			return fmt.Errorf("needs %s, which the cluster does not have", familyName(family))
+		}
 	}
 	return nil
 }
