@@ -33,9 +33,15 @@ func (f *planeFlags) register(c *cobra.Command) {
 	c.Flags().IntVar(&f.nodes, "nodes", 2, "nodes of scenarios that name none")
 }
 
-// prepare gives the backend netns the control plane that was asked for, and returns a sentence about it. Other backends
-// stay as they are.
+// prepare gives the backend netns the control plane that was asked for, and returns a sentence about it. A backend that
+// makes its cluster makes it now; others stay as they are.
 func (f *planeFlags) prepare(ctx context.Context, b backend.Backend) (backend.Backend, string, error) {
+	if starter, ok := b.(interface{ Start(context.Context) error }); ok {
+		if err := starter.Start(ctx); err != nil {
+			return nil, "", failf("backend %s: %w", b.Name(), err)
+		}
+		return b, "", nil
+	}
 	changeable, ok := b.(interface {
 		With(netns.Options) backend.Backend
 	})

@@ -47,6 +47,6 @@ applied), 130 interrupted.`,
 	root.SetIn(w.in)
 	root.SetOut(w.out)
 	root.SetErr(w.err)
-	root.AddCommand(newMatrix(w), newWhy(w), newScenarios(w), newVersion(w))
+	root.AddCommand(newMatrix(w), newWhy(w), newScenarios(w), newCheck(w), newVersion(w))
 	return root
 }

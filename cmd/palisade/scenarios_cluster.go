@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/scenarios/backend"
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster"
+	"github.com/palisade-netpol/palisade/scenarios/backend/kind"
 )
 
 // clusterFlags say which cluster scenarios are replayed on, and how.
@@ -21,6 +23,7 @@ type clusterFlags struct {
 	image               string
 	settle              time.Duration
 	looks               int
+	kind                kind.Options
 }
 
 // probeImage is the probe image of a version of the command: that of a release, or the one that is built beside it.
@@ -35,6 +38,9 @@ func probeImage(info *debug.BuildInfo) string {
 func (f *clusterFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	info, _ := debug.ReadBuildInfo()
+	choice(c, &f.kind.IPFamily, "ip-family", "", "ipv4", "ipv6", "dual")
+	flags.IntVar(&f.kind.Workers, "workers", 2, "nodes beside the control plane of the cluster that backend kind makes")
+	flags.BoolVar(&f.kind.Keep, "keep-cluster", false, "leave the cluster that backend kind makes, for people to look into")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`PATH` of a kubeconfig, for --backend cluster")
 	flags.StringVar(&f.context, "context", "", "`NAME` of a context of the kubeconfig")
 	flags.StringVar(&f.prefix, "namespace-prefix", "palisade-run", "`PREFIX` of the namespaces that are made in the cluster")
@@ -43,16 +49,24 @@ func (f *clusterFlags) register(c *cobra.Command) {
 	flags.IntVar(&f.looks, "looks", 3, "how many times in a row every connection in the cluster must be as expected")
 }
 
-// names are the flags that mean nothing to other backends.
-func (*clusterFlags) names() []string {
-	return []string{"kubeconfig", "context", "namespace-prefix", "probe-image", "settle", "looks"}
+// meaning lists flags and the backends that they mean something to.
+type meaning struct{ flags, backends []string }
+
+func meanings() []meaning {
+	return []meaning{
+		{[]string{"kubeconfig", "context"}, []string{"cluster"}},
+		{[]string{"ip-family", "workers", "keep-cluster"}, []string{"kind"}},
+		{[]string{"namespace-prefix", "probe-image", "settle", "looks"}, []string{"cluster", "kind"}},
+	}
 }
 
 // check refuses flags that another backend would ignore.
 func (f *clusterFlags) check(c *cobra.Command, backend string) error {
-	for _, name := range f.names() {
-		if c.Flags().Changed(name) && backend != "cluster" && backend != "kind" {
-			return fmt.Errorf("--%s is a flag of the backends cluster and kind", name)
+	for _, m := range meanings() {
+		for _, name := range m.flags {
+			if c.Flags().Changed(name) && !slices.Contains(m.backends, backend) {
+				return fmt.Errorf("--%s is a flag of backend %s", name, strings.Join(m.backends, " and "))
+			}
 		}
 	}
 	if backend == "cluster" && f.kubeconfig == "" && f.context == "" {
@@ -61,11 +75,22 @@ func (f *clusterFlags) check(c *cobra.Command, backend string) error {
 	return nil
 }
 
-// add adds the cluster that the flags name to the backends that are always there, if it is asked for.
+// add adds the backend that the flags describe to those that are always there, if it is asked for.
 func (f *clusterFlags) add(name string, w *world) ([]backend.Backend, error) {
-	if name != "cluster" {
-		return w.backends, nil
+	options := cluster.Options{Image: f.image, Prefix: f.prefix}
+	switch name {
+	case "kind":
+		f.kind.Cluster, f.kind.Log = options, w.err
+		return append([]backend.Backend{kind.New(f.kind)}, w.backends...), nil
+	case "cluster":
+		b, err := f.connect(options)
+		return append([]backend.Backend{b}, w.backends...), err
 	}
+	return w.backends, nil
+}
+
+// connect returns the backend of the cluster that a kubeconfig leads to.
+func (f *clusterFlags) connect(o cluster.Options) (backend.Backend, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
@@ -73,9 +98,6 @@ func (f *clusterFlags) add(name string, w *world) ([]backend.Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	b, err := cluster.New(cluster.Options{Config: config, Image: f.image, Prefix: f.prefix})
-	if err != nil {
-		return nil, err
-	}
-	return append([]backend.Backend{b}, w.backends...), nil
+	o.Config = config
+	return cluster.New(o)
 }

@@ -37,8 +37,8 @@ connection with the reference model, and the expectations written in the scenari
 
 Backends: netns runs pods as network namespaces with real sockets and real eBPF (needs root), sim steps through on the
 compiled tables without traffic, auto takes the stronger of the two that can run. cluster makes namespaces and pods in
-the cluster of a kubeconfig, whatever enforces policies there, and removes them. Reports are written as JSON, JUnit XML
-and HTML.
+the cluster of a kubeconfig, whatever enforces policies there, and removes them; kind makes a cluster, installs Palisade
+there and removes it (needs root and the source tree). Reports are written as JSON, JUnit XML and HTML.
 
 A file that varies families, protocols, placement or order is several cases. sim runs them all; where packets are real,
 one case of each file is run, and all with --all-cases.`,

@@ -49,8 +49,8 @@ func (c *Cluster) controller() Check {
 	}
 	i := slices.IndexFunc(c.Deployments, func(d appsv1.Deployment) bool { return d.Name == controllerName })
 	if i < 0 {
-		return check(id, Warning, "there is no Deployment %s, so another controller must publish PolicyEndpoints", controllerName).
-			do("if there is none, install with --set controller.enabled=true")
+		return check(id, Warning, "there is no Deployment %s: another controller must publish PolicyEndpoints",
+			controllerName).do("if there is none, install with --set controller.enabled=true")
 	}
 	d := c.Deployments[i]
 	ready, want := d.Status.ReadyReplicas, int32(1)
@@ -60,7 +60,8 @@ func (c *Cluster) controller() Check {
 	look := "kubectl -n " + d.Namespace + " get pods -l app.kubernetes.io/component=controller"
 	switch {
 	case ready == 0:
-		return check(id, Failed, "none of %d replicas of the controller is ready: policies stay as they were last", want).do("%s", look)
+		return check(id, Failed, "none of %d replicas of the controller is ready: policies stay as they were last", want).
+			do("%s", look)
 	case ready < want:
 		return check(id, Warning, "%d of %d replicas of the controller are ready", ready, want).do("%s", look)
 	}
@@ -143,13 +144,16 @@ func judgePublished(id string, policies int, missing, partial, foreign, orphans 
 	const look = "look at the log of the controller's leader"
 	switch {
 	case len(missing) > 0:
-		return check(id, Failed, "NetworkPolicies without PolicyEndpoints, which are not in force: %s", some(missing)).do(look)
+		return check(id, Failed, "NetworkPolicies without PolicyEndpoints, which are not in force: %s",
+			some(missing)).do(look)
 	case len(partial) > 0:
-		return check(id, Failed, "PolicyEndpoints are incomplete, so agents keep to older ones: %s", some(partial)).do(look)
+		return check(id, Failed, "PolicyEndpoints are incomplete, so agents keep to older ones: %s",
+			some(partial)).do(look)
 	case len(orphans) > 0:
-		return check(id, Warning, "PolicyEndpoints without their NetworkPolicy are still in force: %s", some(orphans)).do(look)
+		return check(id, Warning, "PolicyEndpoints without their NetworkPolicy are still in force: %s",
+			some(orphans)).do(look)
 	case len(foreign) > 0:
-		return check(id, Warning, "another controller wrote the PolicyEndpoints of %s, and nobody can tell whether they are complete",
+		return check(id, Warning, "another controller wrote the PolicyEndpoints of %s; whether they are complete nobody can tell",
 			some(foreign)).do("expected beside the hosted controller of EKS; otherwise find out who writes them")
 	}
 	return check(id, OK, "all of %d NetworkPolicies are published completely", policies)

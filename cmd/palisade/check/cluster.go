@@ -55,10 +55,14 @@ const agentSelector = "app.kubernetes.io/name=palisade,app.kubernetes.io/compone
 const requestTimeout = 30 * time.Second
 
 // The resources that are listed.
-func nodes() schema.GroupVersionResource       { return corev1.SchemeGroupVersion.WithResource("nodes") }
-func pods() schema.GroupVersionResource        { return corev1.SchemeGroupVersion.WithResource("pods") }
-func daemonSets() schema.GroupVersionResource  { return appsv1.SchemeGroupVersion.WithResource("daemonsets") }
-func deployments() schema.GroupVersionResource { return appsv1.SchemeGroupVersion.WithResource("deployments") }
+func nodes() schema.GroupVersionResource { return corev1.SchemeGroupVersion.WithResource("nodes") }
+func pods() schema.GroupVersionResource  { return corev1.SchemeGroupVersion.WithResource("pods") }
+func daemonSets() schema.GroupVersionResource {
+	return appsv1.SchemeGroupVersion.WithResource("daemonsets")
+}
+func deployments() schema.GroupVersionResource {
+	return appsv1.SchemeGroupVersion.WithResource("deployments")
+}
 func policies() schema.GroupVersionResource {
 	return networkingv1.SchemeGroupVersion.WithResource("networkpolicies")
 }

@@ -1,9 +1,9 @@
-// Package check looks whether a cluster, and the node it runs on, can enforce NetworkPolicies, and whether they do. Each
-// Check has a status and, where something should be done, says what.
+// Package check looks whether a cluster, and the node it runs on, can enforce NetworkPolicies, and whether they do.
+// Each Check has a status and, where something should be done, says what.
 //
-// What is there is read first, into Cluster and Node, and judged after that, by functions of nothing else. Reading only
-// lists and tries things out in a place of its own: a network namespace that goes with the process. Nothing in the
-// cluster or on the node is changed.
+// What is there is read first, into Cluster and Node, and judged after that, by functions of nothing else. Reading
+// only lists, and tries things out in a place of its own: a network namespace that goes with the process. Nothing in
+// the cluster or on the node is changed.
 //
 // The one trap: what may not be read is skipped and does not fail. Look at the status, not only at Report.Failed.
 package check

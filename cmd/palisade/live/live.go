@@ -43,14 +43,23 @@ type Reader struct {
 	server string // URL of the API server, for messages
 }
 
-// Connect reads the kubeconfig; it does not talk to the cluster yet.
-func Connect(o Options) (*Reader, error) {
+// Config reads the kubeconfig. Where there is none, inside a pod, it is the one of the pod's ServiceAccount.
+func Config(o Options) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
 		rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return config, nil
+}
+
+// Connect reads the kubeconfig; it does not talk to the cluster yet.
+func Connect(o Options) (*Reader, error) {
+	config, err := Config(o)
+	if err != nil {
+		return nil, err
 	}
 	return NewReader(config)
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-netpol/palisade/cmd/palisade/check"
+	"github.com/palisade-netpol/palisade/cmd/palisade/live"
+)
+
+// checkFlags are those of palisade check.
+type checkFlags struct {
+	live   live.Options
+	node   bool
+	phase  string
+	output string
+}
+
+func newCheck(w *world) *cobra.Command {
+	var flags checkFlags
+	c := &cobra.Command{
+		Use:   "check [--context NAME] [--node]",
+		Short: "Look whether a cluster can enforce policies, and whether it does",
+		Long: `Look, before Palisade is installed, for what is in its way: other policy engines, nodes and kernels that cannot
+run it; and after that, whether everything is in place: controller and agents ready, every NetworkPolicy published
+completely. Each finding comes with what to do.
+
+--node looks at the machine it runs on instead, which should be a node: loads the programs with as few rights as the
+agent has, tries both kinds of hooks in a network namespace of its own, and lists programs and rules of others. Given
+together with --context or --kubeconfig, both the cluster and the node are looked at.
+
+Nothing is changed. The exit code is 1 if a check fails; warnings, and what may not be looked at, do not fail.`,
+		Example: `  palisade check
+  palisade check --context prod -o json
+  sudo palisade check --node`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runCheck(c.Context(), w, flags) },
+	}
+	c.Flags().StringVar(&flags.live.Context, "context", "", "`NAME` of a kubeconfig context (default: the current one)")
+	c.Flags().StringVar(&flags.live.Kubeconfig, "kubeconfig", "",
+		"`PATH` of a kubeconfig (default: $KUBECONFIG, ~/.kube/config; in a pod its ServiceAccount)")
+	c.Flags().BoolVar(&flags.node, "node", false, "look at this machine, as root for all of it")
+	choice(c, &flags.phase, "phase", "", string(check.Auto), string(check.Before), string(check.After))
+	choice(c, &flags.output, "output", "o", "text", "json")
+	return c
+}
+
+// runCheck prints the reports, also those that fail.
+func runCheck(ctx context.Context, w *world, flags checkFlags) error {
+	reports, err := readReports(ctx, w, flags)
+	if err != nil {
+		return err
+	}
+	if err := writeReports(w.out, flags.output, reports); err != nil {
+		return err
+	}
+	failed := 0
+	for _, r := range reports {
+		failed += r.Count(check.Failed)
+	}
+	if failed > 0 {
+		return failf("%s failed", plural(failed, "check"))
+	}
+	return nil
+}
+
+func readReports(ctx context.Context, w *world, flags checkFlags) ([]check.Report, error) {
+	var reports []check.Report
+	add := func(r check.Report, err error) error {
+		reports = append(reports, r)
+		return err
+	}
+	if !flags.node || flags.live != (live.Options{}) {
+		config, err := live.Config(flags.live)
+		if err != nil {
+			return nil, err
+		}
+		cluster, err := check.ReadCluster(ctx, config)
+		if err != nil {
+			return nil, failure{err}
+		}
+		if err := add(cluster.Report(check.Phase(flags.phase))); err != nil {
+			return nil, failure{err}
+		}
+	}
+	if flags.node {
+		node, err := w.node(ctx)
+		if err != nil {
+			return nil, failure{err}
+		}
+		if err := add(node.Report(check.Phase(flags.phase))); err != nil {
+			return nil, failure{err}
+		}
+	}
+	if len(reports) == 0 {
+		return nil, errors.New("nothing was looked at")
+	}
+	return reports, nil
+}
