@@ -12,20 +12,31 @@ import (
 type Image struct {
 	// Peers4 maps IPv4 addresses to classes by their bytes. The first Fanout pages are selected by the first byte,
 	// their slots by the second; a slot with PeerPage leads to the page for the next byte.
-	Peers4 []Page
+	Peers4 []AddrPage
 	// Hosts and Nets hold the classes of IPv6 addresses and prefixes, and of IPv4 ones (IPv4-mapped) that lie under a
 	// PeerSparse slot. Sorted by address, then by length; no duplicates.
 	Hosts []Host
 	Nets  []Net
-	// Sets[set] leads by the upper byte of a class to a page of Rows, which leads by the lower byte to the ports.
-	Sets []Page
-	Rows []Page
-	// PortSets, PortPages and PortLeaves say which ports are allowed; see layout.h for the words among their values.
-	PortSets   []PortSet
-	PortPages  []Page
+	// Sets[set] leads by the upper byte of a class to one of Rows, which leads by the lower byte to the ports.
+	Sets []SetRows
+	Rows []Row
+	// PortPages and PortLeaves say which ports are allowed. Their first entries are those of PortTables.
+	PortPages  []PortPage
 	PortLeaves []PortLeaf
 	// Pods are the pods of the node, sorted by Ifindex, each of which occurs once.
 	Pods []Pod
+}
+
+// PortTables returns port tables that say "none" and "every port" and nothing else, as every Image must have them.
+func PortTables() ([]PortPage, []PortLeaf) {
+	pages, leaves := make([]PortPage, PortsFirst), make([]PortLeaf, PortsFirst)
+	for i := range pages[PortsEvery].Leaf {
+		pages[PortsEvery].Leaf[i] = uint16(PortsEvery)
+	}
+	for i := range leaves[PortsEvery].Bits {
+		leaves[PortsEvery].Bits[i] = ^uint64(0)
+	}
+	return pages, leaves
 }
 
 // Host is the class of one address.
@@ -55,18 +66,17 @@ type Pod struct {
 // Capacity is how many entries the tables of a node have. Zero fields mean the default.
 type Capacity struct {
 	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
-	Peers4, Sets, Rows, PortSets, PortPages, PortLeaves int
-	Hosts, Nets                                         int // entries of both banks
-	Flows                                               int // per address family; a pinned table keeps its size
+	Peers4, Sets, Rows, PortPages, PortLeaves int
+	Hosts, Nets                               int // entries of both banks
+	Flows                                     int // per address family; a pinned table keeps its size
 }
 
-// DefaultCapacity holds 65,536 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the arrays take 16 MiB of kernel memory in all.
+// DefaultCapacity holds 16,384 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
+// handful occur in policies; the arrays take less than 11 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
-	var t *tables
+	var b *kernelRuleBank
 	return Capacity{
-		Peers4: len(kernelPeerTables{}.Peers4), Sets: len(t.Sets[0]), Rows: len(t.Rows[0]), PortSets: len(t.PortSets[0]),
-		PortPages: len(t.PortPages[0]), PortLeaves: len(t.PortLeaves[0]),
+		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(b.PortPages), PortLeaves: len(b.PortLeaves),
 		Hosts: 2 << 20, Nets: 256 << 10,
 		Flows: 64 << 10,
 	}
@@ -80,8 +90,7 @@ func (c Capacity) check() error {
 		have, want int
 	}{
 		{"peers4", d.Peers4, c.Peers4}, {"sets", d.Sets, c.Sets}, {"rows", d.Rows, c.Rows},
-		{"port_sets", d.PortSets, c.PortSets}, {"port_pages", d.PortPages, c.PortPages},
-		{"port_leaves", d.PortLeaves, c.PortLeaves},
+		{"port_pages", d.PortPages, c.PortPages}, {"port_leaves", d.PortLeaves, c.PortLeaves},
 	} {
 		if t.want > t.have {
 			return fmt.Errorf("capacity: %s has %d entries in this build, %d are wanted", t.name, t.have, t.want)
@@ -94,8 +103,8 @@ func (c Capacity) check() error {
 func (c Capacity) OrDefault() Capacity {
 	d := DefaultCapacity()
 	for _, f := range []struct{ v, def *int }{
-		{&c.Peers4, &d.Peers4}, {&c.Sets, &d.Sets}, {&c.Rows, &d.Rows}, {&c.PortSets, &d.PortSets},
-		{&c.PortPages, &d.PortPages}, {&c.PortLeaves, &d.PortLeaves}, {&c.Hosts, &d.Hosts}, {&c.Nets, &d.Nets},
+		{&c.Peers4, &d.Peers4}, {&c.Sets, &d.Sets}, {&c.Rows, &d.Rows}, {&c.PortPages, &d.PortPages},
+		{&c.PortLeaves, &d.PortLeaves}, {&c.Hosts, &d.Hosts}, {&c.Nets, &d.Nets},
 		{&c.Flows, &d.Flows},
 	} {
 		if *f.v == 0 {
@@ -117,7 +126,7 @@ func (img *Image) Fits(c Capacity) error {
 		have, need int
 	}{
 		{"peers4", c.Peers4, len(img.Peers4)}, {"sets", c.Sets, len(img.Sets)}, {"rows", c.Rows, len(img.Rows)},
-		{"port_sets", c.PortSets, len(img.PortSets)}, {"port_pages", c.PortPages, len(img.PortPages)},
+		{"port_pages", c.PortPages, len(img.PortPages)},
 		{"port_leaves", c.PortLeaves, len(img.PortLeaves)},
 		{"peer_hosts", c.Hosts / banks, len(img.Hosts)}, {"peer_nets", c.Nets / banks, len(img.Nets)},
 	} {

@@ -45,15 +45,14 @@ type Usage struct {
 
 // Usage returns how full the tables of the live bank are, in the order of Capacity, and the pods.
 func (n *Node) Usage() []Usage {
-	live, c, t := n.Epoch()&1, n.opts.Capacity, n.tables
-	b := &n.banks[live]
+	live, c := n.Epoch()&1, n.opts.Capacity
+	b, t := &n.banks[live], &n.tables.rules.Bank[live]
 	return []Usage{
-		{"peers4", used(t.Peers4[live][:]), c.Peers4},
-		{"sets", used(t.Sets[live][:]), c.Sets},
-		{"rows", used(t.Rows[live][:]), c.Rows},
-		{"port_sets", used(t.PortSets[live][:]), c.PortSets},
-		{"port_pages", used(t.PortPages[live][:]), c.PortPages},
-		{"port_leaves", used(t.PortLeaves[live][:]), c.PortLeaves},
+		{"peers4", used(n.tables.peers.Bank[live].Pages[:]), c.Peers4},
+		{"sets", used(t.Sets[:]), c.Sets},
+		{"rows", used(t.Rows[:]), c.Rows},
+		{"port_pages", used(t.PortPages[:]), c.PortPages},
+		{"port_leaves", used(t.PortLeaves[:]), c.PortLeaves},
 		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
 		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
 		{"pods", len(n.pods), podsSize + int(n.maps[kernelMapPodsFar].MaxEntries())},

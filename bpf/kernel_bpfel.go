@@ -13,6 +13,11 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type kernelAddrPage struct {
+	_    structs.HostLayout
+	Slot [256]uint16
+}
+
 type kernelControl struct {
 	_      structs.HostLayout
 	Epoch  uint32
@@ -91,12 +96,6 @@ type kernelFragmentState struct {
 	Unused   uint32
 }
 
-type kernelHealing struct {
-	_        structs.HostLayout
-	Instance uint32
-	Until    uint32
-}
-
 type kernelHostKey struct {
 	_    structs.HostLayout
 	Bank uint32
@@ -118,40 +117,29 @@ type kernelNetKey struct {
 }
 
 type kernelNodeTables struct {
-	_        structs.HostLayout
-	Control  kernelControl
-	Unused   [48]uint8
-	Pods     [65536]kernelPod
-	Healing  [65536]kernelHealing
-	PortSets [2][4096]kernelPortSet
+	_       structs.HostLayout
+	Control kernelControl
+	Unused  [48]uint8
+	Pods    [65536]kernelPod
 }
 
-type kernelPage struct {
-	_    structs.HostLayout
-	Slot [256]uint32
+type kernelPeerBank struct {
+	_     structs.HostLayout
+	Pages [4096]kernelAddrPage
 }
-
-type kernelPart uint32
-
-const (
-	kernelPartPART_NODE  kernelPart = 0
-	kernelPartPART_RULES kernelPart = 1
-	kernelPartPART_PEERS kernelPart = 2
-	kernelPartPARTS      kernelPart = 4
-)
 
 type kernelPeerSlot uint32
 
 const (
-	kernelPeerSlotPEER_CLASS_MASK kernelPeerSlot = 65535
-	kernelPeerSlotPEER_INDEX_MASK kernelPeerSlot = 16777215
-	kernelPeerSlotPEER_SPARSE     kernelPeerSlot = 1073741824
-	kernelPeerSlotPEER_PAGE       kernelPeerSlot = 2147483648
+	kernelPeerSlotPEER_CLASS_MASK kernelPeerSlot = 16383
+	kernelPeerSlotPEER_PAGE_MASK  kernelPeerSlot = 4095
+	kernelPeerSlotPEER_SPARSE     kernelPeerSlot = 16384
+	kernelPeerSlotPEER_PAGE       kernelPeerSlot = 32768
 )
 
 type kernelPeerTables struct {
-	_      structs.HostLayout
-	Peers4 [4096]kernelPage
+	_    structs.HostLayout
+	Bank [2]kernelPeerBank
 }
 
 type kernelPod struct {
@@ -160,14 +148,14 @@ type kernelPod struct {
 		_   structs.HostLayout
 		Set [2]uint32
 	}
-	Instance uint32
-	HasIp4   uint8
-	HasIp6   uint8
-	MayRoute uint8
-	Unused   uint8
-	Ip4      uint32
-	Ip6      [16]uint8
-	Unused2  uint32
+	Instance  uint32
+	HasIp4    uint8
+	HasIp6    uint8
+	MayRoute  uint8
+	Heals     uint8
+	Ip4       uint32
+	HealUntil uint32
+	Ip6       [16]uint8
 }
 
 type kernelPortLeaf struct {
@@ -175,20 +163,23 @@ type kernelPortLeaf struct {
 	Bits [4]uint64
 }
 
-type kernelPortSet struct {
-	_      structs.HostLayout
-	Tcp    uint32
-	Udp    uint32
-	Sctp   uint32
-	Unused uint32
+type kernelPortPage struct {
+	_    structs.HostLayout
+	Leaf [256]uint16
 }
 
 type kernelPorts uint32
 
 const (
-	kernelPortsPORTS_NONE  kernelPorts = 0
-	kernelPortsPORTS_ALL   kernelPorts = 1
-	kernelPortsPORTS_FIRST kernelPorts = 2
+	kernelPortsPORTS_NONE       kernelPorts = 0
+	kernelPortsPORTS_EVERY      kernelPorts = 1
+	kernelPortsPORTS_FIRST      kernelPorts = 2
+	kernelPortsPORTS_PAGE_MASK  kernelPorts = 1023
+	kernelPortsPORTS_TCP_SHIFT  kernelPorts = 0
+	kernelPortsPORTS_UDP_SHIFT  kernelPorts = 10
+	kernelPortsPORTS_SCTP_SHIFT kernelPorts = 20
+	kernelPortsPORTS_OTHER      kernelPorts = 1073741824
+	kernelPortsPORTS_ALL        kernelPorts = 1074791425
 )
 
 type kernelReason uint32
@@ -215,12 +206,34 @@ const (
 	kernelReasonREASON_COUNT            kernelReason = 24
 )
 
-type kernelRuleTables struct {
+type kernelReply struct {
+	_         structs.HostLayout
+	Peer      uint32
+	Ports     uint32
+	Ifindex   uint32
+	Instance  uint32
+	Epoch     uint32
+	Seen      uint32
+	Direction uint32
+	Unused    uint32
+}
+
+type kernelRow struct {
+	_     structs.HostLayout
+	Ports [256]uint32
+}
+
+type kernelRuleBank struct {
 	_          structs.HostLayout
-	Sets       [2][512]kernelPage
-	Rows       [2][1024]kernelPage
-	PortPages  [2][256]kernelPage
-	PortLeaves [2][8192]kernelPortLeaf
+	Sets       [512]kernelSetRows
+	Rows       [1024]kernelRow
+	PortPages  [1024]kernelPortPage
+	PortLeaves [8192]kernelPortLeaf
+}
+
+type kernelRuleTables struct {
+	_    structs.HostLayout
+	Bank [2]kernelRuleBank
 }
 
 type kernelScratch struct {
@@ -306,23 +319,22 @@ const (
 	kernelSetSET_FIRST   kernelSet = 3
 )
 
+type kernelSetRows struct {
+	_   structs.HostLayout
+	Row [64]uint16
+}
+
 type kernelTableSize uint32
 
 const (
 	kernelTableSizePEERS4SIZE       kernelTableSize = 4096
 	kernelTableSizeSETS_SIZE        kernelTableSize = 512
 	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
-	kernelTableSizePORT_SETS_SIZE   kernelTableSize = 4096
-	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 256
+	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
+	kernelTableSizeREPLIES_SIZE     kernelTableSize = 4096
 )
-
-type kernelTablesPart struct {
-	_    structs.HostLayout
-	Node kernelNodeTables
-	_    [393152]byte
-}
 
 // Names of all BPF objects in the ELF.
 //
@@ -333,11 +345,14 @@ const (
 	kernelMapFlows4           = "flows4"
 	kernelMapFlows6           = "flows6"
 	kernelMapFragments        = "fragments"
+	kernelMapNode             = "node"
 	kernelMapPeerHosts        = "peer_hosts"
 	kernelMapPeerNets         = "peer_nets"
+	kernelMapPeers4           = "peers4"
 	kernelMapPodsFar          = "pods_far"
+	kernelMapReplies          = "replies"
+	kernelMapRules            = "rules"
 	kernelMapScratch          = "scratch"
-	kernelMapTables           = "tables"
 	kernelProgPodEgress       = "pod_egress"
 	kernelProgPodIngress      = "pod_ingress"
 	kernelVarHarness          = "harness"
@@ -347,7 +362,6 @@ const (
 	kernelVarUnusedEvent      = "unused_event"
 	kernelVarUnusedMode       = "unused_mode"
 	kernelVarUnusedNodeTables = "unused_node_tables"
-	kernelVarUnusedPart       = "unused_part"
 	kernelVarUnusedPeerSlot   = "unused_peer_slot"
 	kernelVarUnusedPeerTables = "unused_peer_tables"
 	kernelVarUnusedPorts      = "unused_ports"
@@ -412,11 +426,14 @@ type kernelMapSpecs struct {
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments *ebpf.MapSpec `ebpf:"fragments"`
+	Node      *ebpf.MapSpec `ebpf:"node"`
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
+	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Replies   *ebpf.MapSpec `ebpf:"replies"`
+	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Tables    *ebpf.MapSpec `ebpf:"tables"`
 }
 
 // kernelVariableSpecs contains global variables before they are loaded into the kernel.
@@ -430,7 +447,6 @@ type kernelVariableSpecs struct {
 	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
-	UnusedPart       *ebpf.VariableSpec `ebpf:"unused_part"`
 	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
 	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
@@ -465,11 +481,14 @@ type kernelMaps struct {
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
 	Fragments *ebpf.Map `ebpf:"fragments"`
+	Node      *ebpf.Map `ebpf:"node"`
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
+	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Replies   *ebpf.Map `ebpf:"replies"`
+	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Tables    *ebpf.Map `ebpf:"tables"`
 }
 
 func (m *kernelMaps) Close() error {
@@ -479,11 +498,14 @@ func (m *kernelMaps) Close() error {
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
+		m.Node,
 		m.PeerHosts,
 		m.PeerNets,
+		m.Peers4,
 		m.PodsFar,
+		m.Replies,
+		m.Rules,
 		m.Scratch,
-		m.Tables,
 	)
 }
 
@@ -498,7 +520,6 @@ type kernelVariables struct {
 	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
 	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
-	UnusedPart       *ebpf.Variable `ebpf:"unused_part"`
 	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
 	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`

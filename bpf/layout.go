@@ -9,10 +9,14 @@ import (
 
 // The values of the tables, as layout.h declares them.
 type (
-	// Page is one step of a look-up: FANOUT slots, one of which a byte of an address, class or port selects.
-	Page = kernelPage
-	// PortSet says per protocol which ports are allowed: PortsNone, PortsAll or an index of Image.PortPages.
-	PortSet = kernelPortSet
+	// AddrPage is one step of the look-up of an address: Fanout slots, one of which a byte of it selects.
+	AddrPage = kernelAddrPage
+	// SetRows leads by the upper byte of a class to one of Image.Rows.
+	SetRows = kernelSetRows
+	// Row says by the lower byte of a class which ports are allowed.
+	Row = kernelRow
+	// PortPage leads by the upper byte of a port to a leaf: PortsNone, PortsEvery or from PortsFirst on others.
+	PortPage = kernelPortPage
 	// PortLeaf is a bitmap of 256 consecutive ports.
 	PortLeaf = kernelPortLeaf
 	// Reason is why the datapath let a packet pass or dropped it.
@@ -21,19 +25,25 @@ type (
 
 // Words of the layout: see the enums of the same names in layout.h.
 const (
-	Fanout = len(Page{}.Slot)
+	Fanout = len(AddrPage{}.Slot)
 
 	SetUnknown = uint32(kernelSetSET_UNKNOWN)
 	SetOpen    = uint32(kernelSetSET_OPEN)
 	SetClosed  = uint32(kernelSetSET_CLOSED)
 	SetFirst   = uint32(kernelSetSET_FIRST)
 
-	PortsNone  = uint32(kernelPortsPORTS_NONE)
-	PortsAll   = uint32(kernelPortsPORTS_ALL)
-	PortsFirst = uint32(kernelPortsPORTS_FIRST)
+	PortsNone      = uint32(kernelPortsPORTS_NONE)
+	PortsEvery     = uint32(kernelPortsPORTS_EVERY)
+	PortsFirst     = uint32(kernelPortsPORTS_FIRST)
+	PortsPageMask  = uint32(kernelPortsPORTS_PAGE_MASK)
+	PortsTCPShift  = int(kernelPortsPORTS_TCP_SHIFT)
+	PortsUDPShift  = int(kernelPortsPORTS_UDP_SHIFT)
+	PortsSCTPShift = int(kernelPortsPORTS_SCTP_SHIFT)
+	PortsOther     = uint32(kernelPortsPORTS_OTHER)
+	PortsAll       = uint32(kernelPortsPORTS_ALL)
 
 	PeerClassMask = uint32(kernelPeerSlotPEER_CLASS_MASK)
-	PeerIndexMask = uint32(kernelPeerSlotPEER_INDEX_MASK)
+	PeerPageMask  = uint32(kernelPeerSlotPEER_PAGE_MASK)
 	PeerSparse    = uint32(kernelPeerSlotPEER_SPARSE)
 	PeerPage      = uint32(kernelPeerSlotPEER_PAGE)
 

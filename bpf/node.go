@@ -83,7 +83,7 @@ func (n *Node) open() error {
 	if err := n.openPrograms(spec); err != nil {
 		return err
 	}
-	if n.tables, err = openTables(n.maps[kernelMapTables]); err != nil {
+	if n.tables, err = openTables(n.maps); err != nil {
 		return err
 	}
 	if n.barrier, err = newBarrier(); err != nil {
@@ -121,9 +121,10 @@ func (n *Node) spec() (*ebpf.CollectionSpec, error) {
 	return spec, n.Configure(spec)
 }
 
-// Configure gives the tables and constants of an object file made of the node's C the values of this node.
+// Configure gives the programs, tables and constants of an object file made of the node's C the values of this node.
 func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	c := n.opts.Capacity
+	locate(spec.Programs)
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
 	spec.Maps[kernelMapFlows4].MaxEntries = uint32(c.Flows)

@@ -31,7 +31,7 @@ func (n *Node) readPeers() error {
 func (n *Node) readPods() error {
 	n.pods = map[uint32]kernelPod{}
 	for ifindex, p := range n.tables.Pods {
-		if p != (kernelPod{}) {
+		if p = withoutHealing(p); p != (kernelPod{}) {
 			n.pods[uint32(ifindex)] = p
 		}
 	}
@@ -39,7 +39,7 @@ func (n *Node) readPods() error {
 	var p kernelPod
 	far := n.maps[kernelMapPodsFar].Iterate()
 	for far.Next(&ifindex, &p) {
-		n.pods[ifindex] = p
+		n.pods[ifindex] = withoutHealing(p)
 	}
 	return far.Err()
 }

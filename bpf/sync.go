@@ -62,9 +62,9 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 }
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
-	t := n.tables
-	s.TableWrites += store(t.Peers4[b][:], img.Peers4) + store(t.Sets[b][:], img.Sets) + store(t.Rows[b][:], img.Rows) +
-		store(t.PortSets[b][:], img.PortSets) + store(t.PortPages[b][:], img.PortPages) + store(t.PortLeaves[b][:], img.PortLeaves)
+	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
+	s.TableWrites += store(p.Pages[:], img.Peers4) + store(t.Sets[:], img.Sets) + store(t.Rows[:], img.Rows) +
+		store(t.PortPages[:], img.PortPages) + store(t.PortLeaves[:], img.PortLeaves)
 	return errors.Join(
 		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(),
 			func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: b, Addr: a} }, s),
@@ -76,9 +76,9 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 
 // holds says whether a bank holds exactly img.
 func (n *Node) holds(b uint32, img *Image) bool {
-	t := n.tables
-	return same(t.Peers4[b][:], img.Peers4) && same(t.Sets[b][:], img.Sets) && same(t.Rows[b][:], img.Rows) &&
-		same(t.PortSets[b][:], img.PortSets) && same(t.PortPages[b][:], img.PortPages) && same(t.PortLeaves[b][:], img.PortLeaves) &&
+	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
+	return same(p.Pages[:], img.Peers4) && same(t.Sets[:], img.Sets) && same(t.Rows[:], img.Rows) &&
+		same(t.PortPages[:], img.PortPages) && same(t.PortLeaves[:], img.PortLeaves) &&
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 
@@ -138,10 +138,16 @@ func podEntries(pods []Pod) (map[uint32]kernelPod, error) {
 	return entries, nil
 }
 
-// samePod says whether two entries are the same but for their sets.
+// samePod says whether two entries are the same but for their sets and what the programs write.
 func samePod(a, b kernelPod) bool {
 	a.Bank = b.Bank
-	return a == b
+	return withoutHealing(a) == withoutHealing(b)
+}
+
+// withoutHealing is the part of an entry that user space writes.
+func withoutHealing(p kernelPod) kernelPod {
+	p.Heals, p.HealUntil = 0, 0
+	return p
 }
 
 func (n *Node) podsEqual(want map[uint32]kernelPod, live uint32) bool {

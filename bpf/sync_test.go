@@ -39,16 +39,17 @@ func needRoot(t *testing.T) {
 func image(ports uint32, shift uint32) *bpf.Image {
 	set, class, row := bpf.SetFirst+shift, 1+shift, 1+shift
 	img := &bpf.Image{
-		Peers4: make([]bpf.Page, bpf.Fanout),
+		Peers4: make([]bpf.AddrPage, bpf.Fanout),
 		Hosts:  []bpf.Host{{Addr: bpf.Mapped(netip.MustParseAddr("fd00::1")), Class: class}},
 		Nets:   []bpf.Net{{Addr: bpf.Mapped(netip.MustParseAddr("fd00::")), Bits: 16, Class: class}},
-		Sets:   make([]bpf.Page, set+1),
-		Rows:   make([]bpf.Page, row+1),
+		Sets:   make([]bpf.SetRows, set+1),
+		Rows:   make([]bpf.Row, row+1),
 		Pods:   []bpf.Pod{{Ifindex: iface, Instance: 1, IP4: pod, Sets: [2]uint32{bpf.SetOpen, set}}},
 	}
-	img.Peers4[10].Slot[1] = class
-	img.Sets[set].Slot[0] = row
-	img.Rows[row].Slot[class] = ports
+	img.Peers4[10].Slot[1] = uint16(class)
+	img.Sets[set].Row[0] = uint16(row)
+	img.Rows[row].Ports[class] = ports
+	img.PortPages, img.PortLeaves = bpf.PortTables()
 	return img
 }
 
@@ -157,16 +158,16 @@ func TestSwitchIsAtomic(t *testing.T) {
 func trap(img, other *bpf.Image) {
 	const open = 500
 	for len(img.Rows) <= open {
-		img.Rows = append(img.Rows, bpf.Page{})
+		img.Rows = append(img.Rows, bpf.Row{})
 	}
-	for i := range img.Rows[open].Slot {
-		img.Rows[open].Slot[i] = bpf.PortsAll
+	for i := range img.Rows[open].Ports {
+		img.Rows[open].Ports[i] = bpf.PortsAll
 	}
 	set := other.Pods[0].Sets[flow.Ingress]
 	for uint32(len(img.Sets)) <= set {
-		img.Sets = append(img.Sets, bpf.Page{})
+		img.Sets = append(img.Sets, bpf.SetRows{})
 	}
-	img.Sets[set].Slot[0] = open
+	img.Sets[set].Row[0] = open
 }
 
 // TestReopenGoesOn: a second process finds tables and programs at the pins, and writes nothing where nothing changed.

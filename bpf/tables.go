@@ -1,41 +1,69 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 )
 
-// tables is the map "tables" in this process's memory: what is stored here is there for the programs at once.
+// inMemory are the maps whose single value user space maps into its memory, and the programs use without a look-up.
+var inMemory = [...]string{kernelMapNode, kernelMapPeers4, kernelMapRules}
+
+// tables are these maps in this process's memory: what is stored here is there for the programs at once.
 type tables struct {
-	memory []byte
 	*kernelNodeTables
-	*kernelRuleTables
-	Peers4 [banks]*[len(kernelPeerTables{}.Peers4)]kernelPage
+	peers  *kernelPeerTables
+	rules  *kernelRuleTables
+	memory [][]byte
 }
 
 // podsSize is how many interfaces have their entry in the array.
 const podsSize = len(kernelNodeTables{}.Pods)
 
-// openTables maps the kernel's memory, where the values of the map follow one another.
-func openTables(m *ebpf.Map) (*tables, error) {
-	memory, err := unix.Mmap(m.FD(), 0, int(m.ValueSize()*m.MaxEntries()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map tables into memory: %w", err)
+// openTables maps the kernel's memory.
+func openTables(maps map[string]*ebpf.Map) (*tables, error) {
+	t := &tables{}
+	for _, name := range inMemory {
+		m := maps[name]
+		memory, err := unix.Mmap(m.FD(), 0, int(m.ValueSize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("map %s into memory: %w", name, err), t.Close())
+		}
+		t.memory = append(t.memory, memory)
 	}
-	part := func(n kernelPart) unsafe.Pointer { return unsafe.Pointer(&memory[int(n)*int(m.ValueSize())]) }
-	t := &tables{memory, (*kernelNodeTables)(part(kernelPartPART_NODE)), (*kernelRuleTables)(part(kernelPartPART_RULES)),
-		[banks]*[len(kernelPeerTables{}.Peers4)]kernelPage{}}
-	for b := range t.Peers4 {
-		t.Peers4[b] = &(*kernelPeerTables)(part(kernelPartPART_PEERS + kernelPart(b))).Peers4
-	}
+	t.kernelNodeTables = (*kernelNodeTables)(unsafe.Pointer(unsafe.SliceData(t.memory[0])))
+	t.peers = (*kernelPeerTables)(unsafe.Pointer(unsafe.SliceData(t.memory[1])))
+	t.rules = (*kernelRuleTables)(unsafe.Pointer(unsafe.SliceData(t.memory[2])))
 	return t, nil
 }
 
-func (t *tables) Close() error { return unix.Munmap(t.memory) }
+// Close unmaps the memory.
+func (t *tables) Close() error {
+	var errs []error
+	for _, m := range t.memory {
+		errs = append(errs, unix.Munmap(m))
+	}
+	return errors.Join(errs...)
+}
+
+// locate makes the programs use the values of the maps in memory by their address, where the C takes the address of the map:
+// BPF_PSEUDO_MAP_VALUE (5.2) in place of BPF_PSEUDO_MAP_FD. C has no word for it that reserves no room in the object file.
+func locate(programs map[string]*ebpf.ProgramSpec) {
+	for _, p := range programs {
+		for i := range p.Instructions {
+			ins := &p.Instructions[i]
+			if ins.IsLoadFromMap() && slices.Contains(inMemory[:], ins.Reference()) {
+				ins.Src, ins.Constant = asm.PseudoMapValue, 0
+			}
+		}
+	}
+}
 
 // store makes a table hold want, and zeros beyond it, so that an index that should not exist opens nothing. It returns how
 // many entries changed.

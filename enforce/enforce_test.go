@@ -269,7 +269,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		}
 		slices.Reverse(pods)
 		got := build(t, bpf.Capacity{}, pods, b, a).Image
-		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, bpf.Page{}, bpf.PortSet{}, bpf.PortLeaf{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, bpf.AddrPage{}, bpf.SetRows{}, bpf.Row{}, bpf.PortPage{}, bpf.PortLeaf{})); diff != "" {
 			t.Fatal(diff)
 		}
 	}

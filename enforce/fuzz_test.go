@@ -36,7 +36,7 @@ func FuzzBuild(f *testing.F) {
 		}
 		isolate := endpoint("isolate")
 		r, err := enforce.Build(enforce.Input{Pods: []enforce.Pod{pod()}, Endpoints: []*v1alpha1.PolicyEndpoint{isolate, pe}},
-			bpf.Capacity{Sets: 16, Rows: 64, PortSets: 64, PortPages: 64, PortLeaves: 64, Peers4: 512, Hosts: 64, Nets: 64})
+			bpf.Capacity{Sets: 16, Rows: 64, PortPages: 64, PortLeaves: 64, Peers4: 512, Hosts: 64, Nets: 64})
 		if err != nil {
 			t.Fatal(err)
 		}

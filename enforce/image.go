@@ -97,39 +97,39 @@ func (b *builder) unite() error {
 	return nil
 }
 
-// buildRows lays out the pages that lead from a set and a class to the word for ports. Equal pages are one page; page 0 is
-// the empty one.
+// buildRows lays out the rows that lead from a set and a class to the word for ports. Equal rows are one row; row 0 is the
+// empty one.
 func (b *builder) buildRows() error {
 	type slot struct{ set, upper int }
-	pages := map[digest]bpf.Page{}
+	rows := map[digest]bpf.Row{}
 	at := map[slot]digest{}
 	for _, s := range b.prog.Sets {
 		if s.empty() {
 			continue
 		}
-		byUpper := map[int]*bpf.Page{}
+		byUpper := map[int]*bpf.Row{}
 		for class, ports := range b.rows[s] {
 			upper := int(class) / bpf.Fanout
 			if byUpper[upper] == nil {
-				byUpper[upper] = &bpf.Page{}
+				byUpper[upper] = &bpf.Row{}
 			}
-			byUpper[upper].Slot[int(class)%bpf.Fanout] = b.ports[ports.String()]
+			byUpper[upper].Ports[int(class)%bpf.Fanout] = b.ports[ports.String()]
 		}
-		for upper, page := range byUpper {
-			id := pageDigest(page)
-			pages[id], at[slot{b.setNum[s.id], upper}] = *page, id
+		for upper, row := range byUpper {
+			id := rowDigest(row)
+			rows[id], at[slot{b.setNum[s.id], upper}] = *row, id
 		}
 	}
-	numbers, ok := placeKeys(pages, 1, b.capacity.Rows-1)
+	numbers, ok := placeKeys(rows, 1, b.capacity.Rows-1)
 	if !ok {
-		return tooLarge("rows", b.capacity.Rows, len(pages)+1)
+		return tooLarge("rows", b.capacity.Rows, len(rows)+1)
 	}
-	for id, page := range pages {
-		put(&b.img.Rows, numbers[id], page)
+	for id, row := range rows {
+		put(&b.img.Rows, numbers[id], row)
 	}
 	for where, id := range at {
 		grow(&b.img.Sets, where.set)
-		b.img.Sets[where.set].Slot[where.upper] = uint32(numbers[id])
+		b.img.Sets[where.set].Row[where.upper] = uint16(numbers[id])
 	}
 	return nil
 }
@@ -175,10 +175,10 @@ func (p Pod) instance() uint32 {
 	return max(1, uint32(h.sum().number()))
 }
 
-func pageDigest(p *bpf.Page) digest {
-	h := newHasher("page")
-	buf := make([]byte, 0, 4*len(p.Slot))
-	for _, s := range p.Slot {
+func rowDigest(r *bpf.Row) digest {
+	h := newHasher("row")
+	buf := make([]byte, 0, 4*len(r.Ports))
+	for _, s := range r.Ports {
 		buf = append(buf, byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
 	}
 	h.bytes(buf)

@@ -30,7 +30,7 @@ func TestManyPartsHaveTheSameNumbersInAnyOrder(t *testing.T) {
 		slices.Reverse(endpoints)
 		got := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, endpoints...).Image
 		if diff := cmp.Diff(first.Image, got,
-			cmpopts.EquateComparable(netip.Addr{}, bpf.Page{}, bpf.PortSet{}, bpf.PortLeaf{})); diff != "" {
+			cmpopts.EquateComparable(netip.Addr{}, bpf.AddrPage{}, bpf.SetRows{}, bpf.Row{}, bpf.PortPage{}, bpf.PortLeaf{})); diff != "" {
 			t.Fatalf("another order gives another image (-want +got):\n%.2000s", diff)
 		}
 	}

@@ -26,7 +26,7 @@ func (b *builder) buildPeers() error {
 	}
 	painter := painter{plan: plan, numbers: numbers, img: &b.img}
 	if len(v4) > 0 {
-		b.img.Peers4 = make([]bpf.Page, bpf.Fanout)
+		b.img.Peers4 = make([]bpf.AddrPage, bpf.Fanout)
 	}
 	for _, p := range v4 {
 		painter.paint(p.prefix, b.classNumber(p.class))
@@ -114,7 +114,7 @@ func (p *painter) paint(prefix netip.Prefix, class uint32) {
 	for depth := 16; bits > depth; depth += 8 {
 		net := within(prefix, depth)
 		if p.plan.sparse[net] {
-			p.img.Peers4[page].Slot[slot] |= bpf.PeerSparse
+			p.img.Peers4[page].Slot[slot] |= uint16(bpf.PeerSparse)
 			p.list(prefix, class)
 			return
 		}
@@ -122,7 +122,7 @@ func (p *painter) paint(prefix netip.Prefix, class uint32) {
 	}
 	count := 1 << ((32 - bits) % 8)
 	for s := slot; s < slot+count; s++ {
-		p.img.Peers4[page].Slot[s] = class
+		p.img.Peers4[page].Slot[s] = uint16(class)
 	}
 }
 
@@ -130,7 +130,7 @@ func (p *painter) paint(prefix netip.Prefix, class uint32) {
 func (p *painter) fillRoot(first, count int, class uint32) {
 	for page := first; page < first+count; page++ {
 		for s := range p.img.Peers4[page].Slot {
-			p.img.Peers4[page].Slot[s] = class
+			p.img.Peers4[page].Slot[s] = uint16(class)
 		}
 	}
 }
@@ -139,14 +139,14 @@ func (p *painter) fillRoot(first, count int, class uint32) {
 func (p *painter) page(net netip.Prefix, parent, slot int) int {
 	n := p.numbers[networkDigest(net)]
 	above := p.img.Peers4[parent].Slot[slot]
-	if above&bpf.PeerPage != 0 {
+	if uint32(above)&bpf.PeerPage != 0 {
 		return n
 	}
 	grow(&p.img.Peers4, n)
 	for s := range p.img.Peers4[n].Slot {
 		p.img.Peers4[n].Slot[s] = above
 	}
-	p.img.Peers4[parent].Slot[slot] = bpf.PeerPage | uint32(n)
+	p.img.Peers4[parent].Slot[slot] = uint16(bpf.PeerPage) | uint16(n)
 	return n
 }
 

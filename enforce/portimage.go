@@ -4,55 +4,45 @@ import (
 	"github.com/palisade-netpol/palisade/bpf"
 )
 
-// buildPorts lays out all combinations of ports that occur in a row: a port set leads per protocol to a page, whose
-// slots, by the upper byte of the port, are "none", "all" or a bitmap. Equal parts are one part.
+// buildPorts lays out all combinations of ports that occur in a row: a word leads per protocol to a page, whose slots, by
+// the upper byte of the port, are "none", "every" or a bitmap. Equal parts are one part.
 func (b *builder) buildPorts() error {
-	sets := map[digest]portSet{}
+	sets := map[string]portSet{}
 	pages := map[digest]portPage{}
 	leaves := map[digest]bpf.PortLeaf{}
-	byText := map[string]digest{}
 	for _, s := range b.prog.Sets {
 		for _, ports := range b.rows[s] {
 			text := ports.String()
-			if _, seen := byText[text]; seen || ports.All {
-				continue
+			if _, seen := sets[text]; !seen && !ports.All {
+				sets[text] = newPortSet(ports, pages, leaves)
 			}
-			set := newPortSet(ports, pages, leaves)
-			byText[text] = set.id
-			sets[set.id] = set
 		}
 	}
 	leafNum, leavesFit := placeKeys(leaves, int(bpf.PortsFirst), b.capacity.PortLeaves-int(bpf.PortsFirst))
 	pageNum, pagesFit := placeKeys(pages, int(bpf.PortsFirst), b.capacity.PortPages-int(bpf.PortsFirst))
-	setNum, setsFit := placeKeys(sets, int(bpf.PortsFirst), b.capacity.PortSets-int(bpf.PortsFirst))
 	switch {
 	case !leavesFit:
 		return tooLarge("port_leaves", b.capacity.PortLeaves, len(leaves))
 	case !pagesFit:
 		return tooLarge("port_pages", b.capacity.PortPages, len(pages))
-	case !setsFit:
-		return tooLarge("port_sets", b.capacity.PortSets, len(sets))
 	}
+	b.img.PortPages, b.img.PortLeaves = bpf.PortTables()
 	for id, leaf := range leaves {
 		put(&b.img.PortLeaves, leafNum[id], leaf)
 	}
 	for id, page := range pages {
 		put(&b.img.PortPages, pageNum[id], page.image(leafNum))
 	}
-	for id, set := range sets {
-		w := func(p portWord) uint32 { return p.image(pageNum) }
-		put(&b.img.PortSets, setNum[id], bpf.PortSet{Tcp: w(set.words[0]), Udp: w(set.words[1]), Sctp: w(set.words[2])})
-	}
 	b.ports = map[string]uint32{(&Ports{All: true}).String(): bpf.PortsAll, "": bpf.PortsNone}
-	for text, id := range byText {
-		b.ports[text] = uint32(setNum[id])
+	for text, set := range sets {
+		b.ports[text] = set.image(pageNum)
 	}
 	return nil
 }
 
-// portWord is what a slot of the port tables says before numbers are given: none, all, or see there.
+// portWord is what a slot of the port tables says before numbers are given: none, every, or see there.
 type portWord struct {
-	word uint32 // bpf.PortsNone or bpf.PortsAll; bpf.PortsFirst: see next
+	word uint32 // bpf.PortsNone or bpf.PortsEvery; bpf.PortsFirst: see next
 	next digest
 }
 
@@ -63,28 +53,32 @@ func (w portWord) image(numbers map[digest]int) uint32 {
 	return w.word
 }
 
-type portSet struct {
-	words [len(portProtocols)]portWord
-	id    digest
+// portSet is one word per protocol.
+type portSet [len(portProtocols)]portWord
+
+// portShifts are where a word of a row has the pages of portProtocols.
+var portShifts = [len(portProtocols)]int{bpf.PortsTCPShift, bpf.PortsUDPShift, bpf.PortsSCTPShift}
+
+func (s portSet) image(pageNum map[digest]int) (word uint32) {
+	for i, w := range s {
+		word |= w.image(pageNum) << portShifts[i]
+	}
+	return word
 }
 
 type portPage [bpf.Fanout]portWord
 
-func (p portPage) image(leafNum map[digest]int) (page bpf.Page) {
+func (p portPage) image(leafNum map[digest]int) (page bpf.PortPage) {
 	for i, w := range p {
-		page.Slot[i] = w.image(leafNum)
+		page.Leaf[i] = uint16(w.image(leafNum))
 	}
 	return page
 }
 
-func newPortSet(ports *Ports, pages map[digest]portPage, leaves map[digest]bpf.PortLeaf) portSet {
-	var s portSet
-	h := newHasher("port set")
+func newPortSet(ports *Ports, pages map[digest]portPage, leaves map[digest]bpf.PortLeaf) (s portSet) {
 	for i, ranges := range ports.ranges {
-		s.words[i] = newPortWord(ranges, pages, leaves)
-		h.word(s.words[i])
+		s[i] = newPortWord(ranges, pages, leaves)
 	}
-	s.id = h.sum()
 	return s
 }
 
@@ -99,7 +93,7 @@ func newPortWord(ranges []portRange, pages map[digest]portPage, leaves map[diges
 		return portWord{word: bpf.PortsNone}
 	}
 	if ranges[0] == (portRange{0, 65535}) {
-		return portWord{word: bpf.PortsAll}
+		return portWord{word: bpf.PortsEvery}
 	}
 	var page portPage
 	h := newHasher("port page")
@@ -126,7 +120,7 @@ func newLeafWord(ranges []portRange, upper int, leaves map[digest]bpf.PortLeaf) 
 	case 0:
 		return portWord{word: bpf.PortsNone}
 	case bpf.Fanout:
-		return portWord{word: bpf.PortsAll}
+		return portWord{word: bpf.PortsEvery}
 	}
 	h := newHasher("port leaf")
 	for _, bits := range leaf.Bits {

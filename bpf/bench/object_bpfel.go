@@ -21,11 +21,14 @@ const (
 	objectMapFlows4           = "flows4"
 	objectMapFlows6           = "flows6"
 	objectMapFragments        = "fragments"
+	objectMapNode             = "node"
 	objectMapPeerHosts        = "peer_hosts"
 	objectMapPeerNets         = "peer_nets"
+	objectMapPeers4           = "peers4"
 	objectMapPodsFar          = "pods_far"
+	objectMapReplies          = "replies"
+	objectMapRules            = "rules"
 	objectMapScratch          = "scratch"
-	objectMapTables           = "tables"
 	objectProgBenchEgress     = "bench_egress"
 	objectProgBenchIngress    = "bench_ingress"
 	objectProgBenchOk         = "bench_ok"
@@ -41,7 +44,6 @@ const (
 	objectVarUnusedEvent      = "unused_event"
 	objectVarUnusedMode       = "unused_mode"
 	objectVarUnusedNodeTables = "unused_node_tables"
-	objectVarUnusedPart       = "unused_part"
 	objectVarUnusedPeerSlot   = "unused_peer_slot"
 	objectVarUnusedPeerTables = "unused_peer_tables"
 	objectVarUnusedPorts      = "unused_ports"
@@ -109,11 +111,14 @@ type objectMapSpecs struct {
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments *ebpf.MapSpec `ebpf:"fragments"`
+	Node      *ebpf.MapSpec `ebpf:"node"`
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
+	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Replies   *ebpf.MapSpec `ebpf:"replies"`
+	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
-	Tables    *ebpf.MapSpec `ebpf:"tables"`
 }
 
 // objectVariableSpecs contains global variables before they are loaded into the kernel.
@@ -130,7 +135,6 @@ type objectVariableSpecs struct {
 	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
-	UnusedPart       *ebpf.VariableSpec `ebpf:"unused_part"`
 	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
 	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
@@ -165,11 +169,14 @@ type objectMaps struct {
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
 	Fragments *ebpf.Map `ebpf:"fragments"`
+	Node      *ebpf.Map `ebpf:"node"`
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
+	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Replies   *ebpf.Map `ebpf:"replies"`
+	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
-	Tables    *ebpf.Map `ebpf:"tables"`
 }
 
 func (m *objectMaps) Close() error {
@@ -179,11 +186,14 @@ func (m *objectMaps) Close() error {
 		m.Flows4,
 		m.Flows6,
 		m.Fragments,
+		m.Node,
 		m.PeerHosts,
 		m.PeerNets,
+		m.Peers4,
 		m.PodsFar,
+		m.Replies,
+		m.Rules,
 		m.Scratch,
-		m.Tables,
 	)
 }
 
@@ -201,7 +211,6 @@ type objectVariables struct {
 	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
 	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
-	UnusedPart       *ebpf.Variable `ebpf:"unused_part"`
 	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
 	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`

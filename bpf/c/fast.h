@@ -1,51 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The short way for most packets of most clusters: a plain TCP/IPv4 packet at an isolated pod that the tables decide without
- * state, because they allow it and it opens nothing, or deny it and it can be no reply. It decides nothing that the long
- * way in judge() would decide otherwise; when in doubt it returns REASON_NONE. */
+/* The short way for most packets of most clusters: plain TCP/IPv4, from the pod's own address or to it. It decides nothing
+ * that the long way in judge() would decide otherwise; when in doubt it returns REASON_NONE, and then has changed nothing. */
 #pragma once
 
-static __always_inline enum reason fast(struct __sk_buff *skb, const struct env *e)
+/* The first 8 bytes of an IPv4 header as one little-endian number: version and size of the header are those of a plain one,
+ * and no bit says fragment. */
+#define IP4_PLAIN_MASK 0xff3f0000000000ffULL
+#define IP4_PLAIN 0x45ULL
+
+enum {
+	REPLY_S = 1, /* how long a reply is believed without looking its flow up */
+};
+
+/* Is the packet a reply to a flow that was allowed in this epoch? It says no where that would have to be found out again. */
+static __always_inline bool fast_reply(struct flow4_key *key, __be32 ports, const struct pod *pod, __u32 epoch,
+				       enum direction dir)
+{
+	__u32 instance = pod->instance, at = (key->peer ^ ports * 0x9e3779b1 ^ key->ifindex) * 0x85ebca6b >> 20;
+	struct flow_state *f;
+	struct reply *r;
+
+	at &= REPLIES_SIZE - 1;
+	r = bpf_map_lookup_elem(&replies, &at);
+	if (!r)
+		return false;
+	if (r->peer == key->peer && r->ports == ports && r->ifindex == key->ifindex && r->instance == instance &&
+	    r->epoch == epoch && r->direction == dir && within_s(r->seen, REPLY_S))
+		return true;
+	KEEP_APART(11);
+	f = bpf_map_lookup_elem(&flows4, key);
+	KEEP_APART(12);
+	if (!f || f->instance != instance || f->epoch != epoch || !(f->opened & (1 << !dir)))
+		return false;
+	r->epoch = epoch - 1; /* void while it is written: the other direction's program may interrupt this one */
+	r->peer = key->peer;
+	r->ports = ports;
+	r->ifindex = key->ifindex;
+	r->instance = instance;
+	r->direction = dir;
+	r->seen = now();
+	*(volatile __u32 *)&r->epoch = epoch;
+	return true;
+}
+
+static __always_inline enum reason fast(struct __sk_buff *skb, __u32 ifindex, __u32 epoch, enum direction dir)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct iphdr *ip = data + ETH_HLEN;
-	__u8 *l4 = (void *)(ip + 1);
-	__u32 bank = e->epoch & 1, set = pod_set(e, e->dir), slot;
-	struct peer_tables *peers;
-	struct rule_tables *t;
-	__be32 peer;
+	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
+	struct pod *pod = pod_at(ifindex);
+	__u64 number = epoch & 1;
+	enum reason reason;
+	bool allowed;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || set < SET_FIRST || !e->pod->instance)
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || (void *)(l4 + TCP_BYTES) > end)
 		return REASON_NONE;
-	if ((void *)(l4 + TCP_BYTES) > end || *(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP)
+	__u64 head = *(__u64 *)ip, next = *(__u64 *)(ip + 8);
+	__u32 total = bpf_ntohs(head >> 16);
+	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || (next >> 8 & 0xff) != IPPROTO_TCP ||
+	    total < sizeof(struct iphdr) + TCP_BYTES || ETH_HLEN + total > skb->len || !pod->instance)
 		return REASON_NONE;
-	__u32 total = bpf_ntohs(ip->tot_len);
-	if (ip->frag_off & bpf_htons(IP_OFFSET | IP_MORE) || total < sizeof(*ip) + TCP_BYTES || ETH_HLEN + total > skb->len)
-		return REASON_NONE;
-	if (e->dir == EGRESS) {
-		if (!e->pod->has_ip4 || ip->saddr != e->pod->ip4)
+	__be32 src = next >> 32, peer = *(__be32 *)(ip + 16);
+	if (dir == EGRESS) {
+		if (src != pod->ip4 || !pod->has_ip4)
 			return REASON_NONE;
-		peer = ip->daddr;
 	} else {
 		if (from_node(skb))
 			return REASON_NONE;
-		peer = ip->saddr;
+		peer = src;
 	}
-	peers = part(PART_PEERS + bank);
-	t = part(PART_RULES);
-	if (!peers || !t)
-		return REASON_NONE;
-	slot = slot_of_ip4(peers, bpf_ntohl(peer));
-	if (slot & PEER_SPARSE)
-		return REASON_NONE;
-	__u32 class = slot & PEER_CLASS_MASK;
-	note(skb, set, class);
-	slot = PAGE_SLOT(t, bank, sets, set, class >> 8);
-	slot = PAGE_SLOT(t, bank, rows, slot, class);
+	__be16 src_port = *(__be16 *)l4, dst_port = *(__be16 *)(l4 + 2);
 	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	bool allowed = slot < PORTS_FIRST ? slot == PORTS_ALL
-					  : word_allows(t, bank, ENTRY(e->node, bank, port_sets, slot)->tcp,
-							bpf_ntohs(*(__be16 *)(l4 + 2)));
-	if (allowed == opens || (allowed && is_healing(e)))
+
+	OPAQUE(number);
+	__u32 set = pod->bank[number].set[dir];
+	__u32 class = 0;
+	if (set >= SET_FIRST) {
+		struct rule_bank *b = rules_of(epoch);
+		class = slot_of_ip4(epoch, bpf_ntohl(peer));
+		if (class & PEER_SPARSE)
+			return REASON_NONE;
+		allowed = page_allows(b, ports_of(b, set, class) >> PORTS_TCP_SHIFT, bpf_ntohs(dst_port));
+		reason = allowed ? REASON_POLICY : REASON_NO_RULE;
+	} else if (set == SET_OPEN) {
+		allowed = true;
+		reason = REASON_NOT_ISOLATED;
+	} else if (set == SET_CLOSED) {
+		allowed = false;
+		reason = REASON_CLOSED;
+	} else {
 		return REASON_NONE;
-	return allowed ? REASON_POLICY : REASON_NO_RULE;
+	}
+	note(skb, set, class);
+	if (allowed && !opens)
+		return is_healing(pod) ? REASON_NONE : reason;
+	if (!allowed && opens)
+		return tables_of_node()->control.events ? REASON_NONE : reason;
+	if (allowed && !track_all && pod->bank[number].set[!dir] == SET_OPEN)
+		return reason;
+
+	struct flow4_key key = {
+		.peer = peer,
+		.pod_port = dir == EGRESS ? src_port : dst_port,
+		.peer_port = dir == EGRESS ? dst_port : src_port,
+		.ifindex = ifindex,
+		.protocol = IPPROTO_TCP,
+	};
+	if (allowed) {
+		struct flow_state f = {.instance = pod->instance, .epoch = epoch, .seen = now(), .opened = 1 << dir};
+		KEEP_APART(13);
+		bpf_map_update_elem(&flows4, &key, &f, BPF_ANY);
+		KEEP_APART(14);
+		return reason;
+	}
+	return fast_reply(&key, (__u32)src_port | (__u32)dst_port << 16, pod, epoch, dir) ? REASON_REPLY : REASON_NONE;
 }

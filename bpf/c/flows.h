@@ -107,19 +107,15 @@ static __always_inline bool flow_still_allowed(struct flow_state *f, const struc
 	return true;
 }
 
-static __always_inline bool is_healing(const struct env *e)
+static __always_inline bool is_healing(const struct pod *pod)
 {
-	struct healing *h = &e->node->healing[pod_index(e->ifindex)];
-
-	return h->instance == e->pod->instance && (__s32)(h->until - now()) > 0;
+	return pod->heals && (__s32)(pod->heal_until - now()) > 0;
 }
 
-static __always_inline void start_healing(const struct env *e)
+static __always_inline void start_healing(struct pod *pod)
 {
-	struct healing *h = &e->node->healing[pod_index(e->ifindex)];
-
-	h->until = now() + HEAL_S * hz;
-	h->instance = e->pod->instance;
+	pod->heal_until = now() + HEAL_S * hz;
+	pod->heals = 1;
 }
 
 /* Remembers that a packet which the policy of its own direction allows may have opened a flow. A packet that answers a
@@ -130,7 +126,7 @@ static __always_inline void track(const struct packet *p, const struct env *e)
 	union flow_key key;
 	struct flow_state *f;
 
-	if (!p->has_ports || (connection && !p->opens && !is_healing(e)))
+	if (!p->has_ports || (connection && !p->opens && !is_healing(e->pod)))
 		return;
 	if (!track_all && pod_set(e, !e->dir) == SET_OPEN)
 		return;
@@ -161,7 +157,7 @@ static __always_inline bool is_reply(const struct packet *p, const struct env *e
 	if (f)
 		return flow_still_allowed(f, p, e, !e->dir);
 	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
-		start_healing(e);
+		start_healing(e->pod);
 	return false;
 }
 

@@ -17,10 +17,10 @@ enum table_size {
 	PEERS4_SIZE = 4096,
 	SETS_SIZE = 512,
 	ROWS_SIZE = 1024,
-	PORT_SETS_SIZE = 4096,
-	PORT_PAGES_SIZE = 256,
+	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
-	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash, and share the entries of healing */
+	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
+	REPLIES_SIZE = 4096, /* per CPU */
 };
 
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
@@ -37,21 +37,28 @@ enum set {
 	SET_FIRST = 3,
 };
 
-/* What the slots of a row, the protocols of a port set and the slots of a port page hold: a word, or from PORTS_FIRST on
- * an index of the next table. Zero is "nothing", so that a slot that was never written opens nothing. */
+/* A slot of a row says which ports are allowed: for each protocol that has ports the number of a page of port_pages, and
+ * a bit for everything else. Zero is "nothing", so that a slot that was never written opens nothing. The first two
+ * pages and leaves are always the same, so that a packet is decided without asking for special cases. */
 enum ports {
-	PORTS_NONE = 0,
-	PORTS_ALL = 1,
+	PORTS_NONE = 0, /* page of empty leaves, leaf without a bit */
+	PORTS_EVERY = 1, /* page of full leaves, leaf of all bits */
 	PORTS_FIRST = 2,
+	PORTS_PAGE_MASK = PORT_PAGES_SIZE - 1,
+	PORTS_TCP_SHIFT = 0,
+	PORTS_UDP_SHIFT = 10,
+	PORTS_SCTP_SHIFT = 20,
+	PORTS_OTHER = 1 << 30, /* protocols without ports */
+	PORTS_ALL = PORTS_EVERY << PORTS_TCP_SHIFT | PORTS_EVERY << PORTS_UDP_SHIFT | PORTS_EVERY << PORTS_SCTP_SHIFT | PORTS_OTHER,
 };
 
 /* A slot of peers4: a class, or the page for the next byte, or "too sparse for a page": look in the tables for IPv6,
  * under the IPv4-mapped address, and use the class here when nothing is found. */
 enum peer_slot {
-	PEER_CLASS_MASK = 0x0000ffff,
-	PEER_INDEX_MASK = 0x00ffffff,
-	PEER_SPARSE = 0x40000000,
-	PEER_PAGE = 0x80000000,
+	PEER_CLASS_MASK = 0x3fff,
+	PEER_PAGE_MASK = PEERS4_SIZE - 1,
+	PEER_SPARSE = 0x4000,
+	PEER_PAGE = 0x8000,
 };
 
 enum mode {
@@ -82,17 +89,22 @@ enum reason {
 	REASON_COUNT,
 };
 
-struct page {
-	__u32 slot[FANOUT];
+struct addr_page {
+	__u16 slot[FANOUT];
 };
 
-/* Ports that are allowed, per protocol: PORTS_NONE, PORTS_ALL or an index of port_pages. Protocols without ports are
- * allowed by the word PORTS_ALL in the row only. */
-struct port_set {
-	__u32 tcp;
-	__u32 udp;
-	__u32 sctp;
-	__u32 unused;
+struct row {
+	__u32 ports[FANOUT];
+};
+
+/* Leads from a set, by the upper byte of a class, to a page of rows. */
+struct set_rows {
+	__u16 row[(PEER_CLASS_MASK + 1) / FANOUT];
+};
+
+/* Leads by the upper byte of a port to a leaf. */
+struct port_page {
+	__u16 leaf[FANOUT];
 };
 
 struct port_leaf {
@@ -121,16 +133,10 @@ struct pod {
 	__u8 has_ip4;
 	__u8 has_ip6;
 	__u8 may_route; /* the pod may send from addresses that are not its own */
-	__u8 unused;
+	__u8 heals; /* written by the programs: heal_until was set for this instance */
 	__be32 ip4;
+	__u32 heal_until; /* written by the programs, jiffies: until when packets look whether their flow is known. See flows.h. */
 	__u8 ip6[16];
-	__u32 unused2;
-};
-
-/* Written by the programs only: until when a pod's packets look whether their connection is known. See flows.h. */
-struct healing {
-	__u32 instance;
-	__u32 until; /* jiffies */
 };
 
 struct control {
@@ -183,6 +189,18 @@ struct fragment_state {
 	__u32 unused;
 };
 
+/* A reply that was allowed lately, per CPU: what stands here need not be looked up among the flows. */
+struct reply {
+	__be32 peer;
+	__be32 ports; /* of the packet, as they lie in it */
+	__u32 ifindex;
+	__u32 instance;
+	__u32 epoch;
+	__u32 seen; /* jiffies; when it was looked up */
+	__u32 direction;
+	__u32 unused;
+};
+
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 ifindex;
@@ -199,35 +217,28 @@ struct event {
 	__u8 dst[16];
 };
 
-/* The values of the map "tables", each of at most 4 MiB, which is all that kernel 5.10 takes for one. */
-enum part {
-	PART_NODE,
-	PART_RULES,
-	PART_PEERS, /* one per bank */
-	PARTS = PART_PEERS + BANKS,
-};
-
+/* The arrays lie in the single values of three maps, since 4 MiB is all that kernel 5.10 takes for one. */
 struct node_tables {
 	struct control control;
 	__u8 unused[48]; /* the rest of the cache line */
 	struct pod pods[PODS_SIZE];
-	struct healing healing[PODS_SIZE];
-	struct port_set port_sets[BANKS][PORT_SETS_SIZE]; /* there is no room among the rules */
 };
 
-struct rule_tables {
-	struct page sets[BANKS][SETS_SIZE];
-	struct page rows[BANKS][ROWS_SIZE];
-	struct page port_pages[BANKS][PORT_PAGES_SIZE];
-	struct port_leaf port_leaves[BANKS][PORT_LEAVES_SIZE];
+struct peer_bank {
+	struct addr_page pages[PEERS4_SIZE];
 };
 
 struct peer_tables {
-	struct page peers4[PEERS4_SIZE];
+	struct peer_bank bank[BANKS];
 };
 
-union tables_part {
-	struct node_tables node;
-	struct rule_tables rules;
-	struct peer_tables peers;
+struct rule_bank {
+	struct set_rows sets[SETS_SIZE];
+	struct row rows[ROWS_SIZE];
+	struct port_page port_pages[PORT_PAGES_SIZE];
+	struct port_leaf port_leaves[PORT_LEAVES_SIZE];
+};
+
+struct rule_tables {
+	struct rule_bank bank[BANKS];
 };

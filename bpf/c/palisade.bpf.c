@@ -28,18 +28,18 @@
 #include "fragments.h"
 
 /* The types that appear in no map are named here for the generator. */
-const struct event *unused_event __attribute__((unused));
-const enum reason *unused_reason __attribute__((unused));
-const enum set *unused_set __attribute__((unused));
-const enum ports *unused_ports __attribute__((unused));
-const enum peer_slot *unused_peer_slot __attribute__((unused));
-const enum table_size *unused_table_size __attribute__((unused));
-const enum mode *unused_mode __attribute__((unused));
-const enum part *unused_part __attribute__((unused));
-const struct node_tables *unused_node_tables __attribute__((unused));
-const struct rule_tables *unused_rule_tables __attribute__((unused));
-const struct peer_tables *unused_peer_tables __attribute__((unused));
-const enum direction *unused_direction __attribute__((unused));
+#define UNUSED __attribute__((unused, section(".data.unused")))
+const struct event *unused_event UNUSED;
+const enum reason *unused_reason UNUSED;
+const enum set *unused_set UNUSED;
+const enum ports *unused_ports UNUSED;
+const enum peer_slot *unused_peer_slot UNUSED;
+const enum table_size *unused_table_size UNUSED;
+const enum mode *unused_mode UNUSED;
+const enum direction *unused_direction UNUSED;
+const struct node_tables *unused_node_tables UNUSED;
+const struct peer_tables *unused_peer_tables UNUSED;
+const struct rule_tables *unused_rule_tables UNUSED;
 
 /* A pod that is not in the tables is found as one without instance. */
 static __always_inline struct pod *find_pod(const struct env *e, struct pod *nobody)
@@ -47,7 +47,7 @@ static __always_inline struct pod *find_pod(const struct env *e, struct pod *nob
 	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
 
 	if (ifindex < PODS_SIZE)
-		return &e->node->pods[pod_index(ifindex)];
+		return pod_at(ifindex);
 	return bpf_map_lookup_elem(&pods_far, &ifindex) ?: nobody;
 }
 
@@ -163,18 +163,18 @@ static __always_inline void report(const struct packet *p, const struct decision
 /* The long way, for every packet; the decision goes into the scratch value. Where user space listens, denials are reported. */
 static __always_inline enum reason judge_and_report(struct __sk_buff *skb, __u32 ifindex, __u32 epoch, enum direction dir)
 {
-	struct env e = {.node = part(PART_NODE), .ifindex = ifindex, .epoch = epoch, .dir = dir};
+	struct env e = {.ifindex = ifindex, .epoch = epoch, .dir = dir};
 	struct scratch *s = scratch_of_cpu();
 	struct pod nobody = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
 
-	if (!e.node || !s)
+	if (!s)
 		return REASON_TABLE;
 	e.pod = find_pod(&e, &nobody);
-	e.mode = e.node->control.mode;
+	e.mode = tables_of_node()->control.mode;
 	s->decision.set = s->decision.class = 0;
 	s->decision.reason = judge(skb, &e, s);
 	note(skb, s->decision.set, s->decision.class);
-	if (s->decision.reason >= REASON_FIRST_DROP && e.node->control.events)
+	if (s->decision.reason >= REASON_FIRST_DROP && tables_of_node()->control.events)
 		report(&s->packet, &s->decision, &e);
 	return s->decision.reason;
 }
@@ -191,20 +191,15 @@ __noinline int judge_ingress(struct __sk_buff *skb, __u32 ifindex, __u32 epoch)
 
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
-	struct env e = {.node = part(PART_NODE), .ifindex = skb->ifindex, .dir = dir};
+	__u32 ifindex = skb->ifindex, epoch = *(volatile __u32 *)&tables_of_node()->control.epoch;
 	enum reason reason = REASON_NONE;
 
-	if (!e.node)
-		return TC_ACT_SHOT;
 	if (harness)
-		e.ifindex = skb->mark;
-	e.epoch = *(volatile __u32 *)&e.node->control.epoch;
-	if (e.ifindex < PODS_SIZE && !e.node->control.events) {
-		e.pod = &e.node->pods[pod_index(e.ifindex)];
-		reason = fast(skb, &e);
-	}
+		ifindex = *(volatile __u32 *)&skb->mark;
+	if (ifindex < PODS_SIZE)
+		reason = fast(skb, ifindex, epoch, dir);
 	if (reason == REASON_NONE) {
-		int judged = dir == EGRESS ? judge_egress(skb, e.ifindex, e.epoch) : judge_ingress(skb, e.ifindex, e.epoch);
+		int judged = dir == EGRESS ? judge_egress(skb, ifindex, epoch) : judge_ingress(skb, ifindex, epoch);
 		reason = judged > 0 && judged < REASON_COUNT ? judged : REASON_TABLE;
 	}
 

@@ -3,11 +3,11 @@
  * of a decision grows neither with the peers nor with the ports of the policy.
  *
  * Its steps are functions that the verifier looks at once, for all arguments, and not again wherever they are called from.
- * That is why they take and return numbers only (all that kernel 5.10 allows), and find the tables themselves. */
+ * That is why they take and return numbers only (all that kernel 5.10 allows). */
 #pragma once
 
 /* A question to the policy, in numbers. */
-#define BANK_SET(bank, set) ((__u64)(bank) << 32 | (set))
+#define EPOCH_SET(epoch, set) ((__u64)(epoch) << 32 | (set))
 #define PROTO_PORT(p, port) ((__u64)(p)->has_ports << 32 | (__u64)(p)->protocol << 16 | bpf_ntohs(port))
 
 /* An answer: the reason, and whether the flow is allowed. */
@@ -38,90 +38,78 @@ static __always_inline void map_to_ip6(__be32 ip4, __u8 *addr)
 	__builtin_memcpy(addr + 12, &ip4, 4);
 }
 
-/* The first FANOUT pages of a bank of peers4 are selected by the first byte of the address, their slots by the second. */
-static __always_inline __u32 slot_of_ip4(struct peer_tables *t, __u32 addr)
+/* The slot of an address. The first FANOUT pages of peers4 lie behind one another, so that the first two bytes select a slot
+ * of them together. */
+static __always_inline __u32 slot_of_ip4(__u32 epoch, __u32 addr)
 {
-	__u32 slot = CUT(t->peers4, addr >> 24)->slot[(addr >> 16) & (FANOUT - 1)];
+	struct peer_bank *b = peers_of(epoch);
+	__u32 slot = ((__u16 *)b->pages)[addr >> 16];
 
 	if (slot & PEER_PAGE) {
-		slot = CUT(t->peers4, slot & PEER_INDEX_MASK)->slot[(addr >> 8) & (FANOUT - 1)];
+		slot = ENTRY(b, pages, slot)->slot[addr >> 8 & 0xff];
 		if (slot & PEER_PAGE)
-			slot = CUT(t->peers4, slot & PEER_INDEX_MASK)->slot[addr & (FANOUT - 1)];
+			slot = ENTRY(b, pages, slot)->slot[addr & 0xff];
 	}
 	return slot;
 }
 
-static __always_inline bool word_allows(struct rule_tables *t, __u32 bank, __u32 word, __u32 port)
+/* The word of a row that says which ports a set allows to the peers of a class. */
+static __always_inline __u32 ports_of(struct rule_bank *b, __u32 set, __u32 class)
 {
-	if (word < PORTS_FIRST)
-		return word == PORTS_ALL;
-	word = PAGE_SLOT(t, bank, port_pages, word, port >> 8);
-	if (word < PORTS_FIRST)
-		return word == PORTS_ALL;
-	return ENTRY(t, bank, port_leaves, word)->bits[(port >> 6) & 3] >> (port & 63) & 1;
+	__u32 row = ENTRY(b, sets, set)->row[(class & PEER_CLASS_MASK) >> 8];
+
+	return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)];
 }
 
-static __always_inline bool ports_allow(struct node_tables *node, struct rule_tables *t, __u32 bank, __u32 ports,
-					__u64 proto_port)
+static __always_inline bool page_allows(struct rule_bank *b, __u32 page, __u32 port)
 {
-	struct port_set *ps = ENTRY(node, bank, port_sets, ports);
-	__u32 protocol = (proto_port >> 16) & 0xff, word;
+	__u32 leaf = ENTRY(b, port_pages, page)->leaf[port >> 8 & (FANOUT - 1)];
 
-	if (ports < PORTS_FIRST)
-		return ports == PORTS_ALL;
+	return ENTRY(b, port_leaves, leaf)->bits[port >> 6 & 3] >> (port & 63) & 1;
+}
+
+static __always_inline bool ports_allow(struct rule_bank *b, __u32 ports, __u64 proto_port)
+{
+	__u32 protocol = proto_port >> 16 & 0xff, page;
+
 	if (protocol == IPPROTO_TCP)
-		word = ps->tcp;
+		page = ports >> PORTS_TCP_SHIFT;
 	else if (protocol == IPPROTO_UDP)
-		word = ps->udp;
+		page = ports >> PORTS_UDP_SHIFT;
 	else if (protocol == IPPROTO_SCTP)
-		word = ps->sctp;
+		page = ports >> PORTS_SCTP_SHIFT;
 	else
-		return false;
+		return ports & PORTS_OTHER;
+	page &= PORTS_PAGE_MASK;
 	if (!(proto_port >> 32))
-		return word == PORTS_ALL;
-	return word_allows(t, bank, word, proto_port & 0xffff);
+		return page == PORTS_EVERY;
+	return page_allows(b, page, proto_port & 0xffff);
 }
 
-static __always_inline __u32 answer(struct node_tables *node, struct rule_tables *t, __u64 bank_set, __u32 class, __u64 proto_port)
+__noinline __u32 class_of_ip4(__u32 epoch, __be32 peer)
 {
-	__u32 bank = bank_set >> 32, set = bank_set;
-	__u32 row = PAGE_SLOT(t, bank, sets, set, class >> 8);
-	__u32 ports = PAGE_SLOT(t, bank, rows, row, class);
+	__u32 slot = slot_of_ip4(epoch, bpf_ntohl(peer));
 
-	if (ports_allow(node, t, bank, ports, proto_port))
-		return ANSWER(REASON_POLICY, 1);
-	return ANSWER(proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
-}
-
-__noinline __u32 class_of_ip4(__u32 bank, __be32 peer)
-{
-	struct peer_tables *t = part(PART_PEERS + (bank & (BANKS - 1)));
-	__u32 slot;
-
-	if (!t)
-		return 0;
-	slot = slot_of_ip4(t, bpf_ntohl(peer));
 	if (slot & PEER_SPARSE) {
 		__u64 mapped[2];
 		map_to_ip6(peer, (__u8 *)mapped);
-		return class_of_mapped(bank, mapped[0], mapped[1], slot & PEER_CLASS_MASK);
+		return class_of_mapped(epoch & (BANKS - 1), mapped[0], mapped[1], slot & PEER_CLASS_MASK);
 	}
 	return slot & PEER_CLASS_MASK;
 }
 
-__noinline __u32 policy(__u64 bank_set, __u32 class, __u64 proto_port)
+__noinline __u32 policy(__u64 epoch_set, __u32 class, __u64 proto_port)
 {
-	struct node_tables *node = part(PART_NODE);
-	struct rule_tables *t = part(PART_RULES);
+	struct rule_bank *b = rules_of(epoch_set >> 32);
+	__u32 ports = ports_of(b, epoch_set, class);
 
-	if (!node || !t)
-		return ANSWER(REASON_TABLE, 0);
-	return answer(node, t, bank_set, class & PEER_CLASS_MASK, proto_port);
+	if (ports_allow(b, ports, proto_port))
+		return ANSWER(REASON_POLICY, 1);
+	return ANSWER(proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
 }
 
 /* What a verdict is about besides the packet. */
 struct env {
-	struct node_tables *node;
 	struct pod *pod;
 	__u32 ifindex;
 	__u32 epoch;
@@ -140,7 +128,7 @@ static __always_inline __u32 pod_set(const struct env *e, enum direction dir)
 
 	__u32 mask = -(e->epoch & 1);
 
-	asm volatile("" : "+r"(mask)); /* keeps clang from making a branch of it */
+	OPAQUE(mask);
 	return even ^ ((even ^ odd) & mask);
 }
 
@@ -149,8 +137,7 @@ static __always_inline __u32 pod_set(const struct env *e, enum direction dir)
 static __always_inline bool policy_allows(const struct env *e, enum direction dir, const struct packet *p, bool peer_is_src,
 					  __be16 port, struct decision *d)
 {
-	__u32 bank = e->epoch & 1, set = pod_set(e, dir);
-	__u32 a;
+	__u32 set = pod_set(e, dir), a;
 
 	if (set == SET_UNKNOWN && e->mode == MODE_STANDARD)
 		set = SET_OPEN;
@@ -164,12 +151,12 @@ static __always_inline bool policy_allows(const struct env *e, enum direction di
 		return false;
 	}
 	if (p->family == 4) {
-		d->class = class_of_ip4(bank, peer_is_src ? p->src4 : p->dst4);
+		d->class = class_of_ip4(e->epoch, peer_is_src ? p->src4 : p->dst4);
 	} else {
 		const __u64 *peer = (const __u64 *)(peer_is_src ? &p->src6 : &p->dst6);
-		d->class = class_of_mapped(bank, peer[0], peer[1], 0);
+		d->class = class_of_mapped(e->epoch & (BANKS - 1), peer[0], peer[1], 0);
 	}
-	a = policy(BANK_SET(bank, set), d->class, PROTO_PORT(p, port));
+	a = policy(EPOCH_SET(e->epoch, set), d->class, PROTO_PORT(p, port));
 	d->reason = a >> 8;
 	return a & 1;
 }

@@ -1,13 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The maps. All arrays lie in one, the map "tables", which has few large values: a program looks up those that it needs and
- * then only adds offsets whose bounds the verifier knows, and user space maps all into its memory, where they follow one
- * another, and writes with plain stores. */
+/* The maps. All arrays lie in three, each of a single large value: a program knows where that is and only adds offsets whose
+ * bounds the verifier knows, and user space maps it into its memory and writes with plain stores. */
 #pragma once
 
+#define TABLE_MAP(map, tables)                                                                                         \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__type(key, __u32);                                                                                    \
+		__type(value, tables);                                                                                 \
+		__uint(max_entries, 1);                                                                                \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+	} map SEC(".maps")
+
+TABLE_MAP(node, struct node_tables);
+TABLE_MAP(peers4, struct peer_tables);
+TABLE_MAP(rules, struct rule_tables);
+
+/* The value of a variable, of which the compiler knows nothing: it then makes no branch of a choice between two, and leaves out
+ * no check because it knows better than the verifier. */
+#define OPAQUE(v) asm volatile("" : "+r"(v))
+
+/* Where the value of a map lies. The loader makes the address of the value of what is here the address of the map, so that
+ * finding it is one instruction (Node.Configure). */
+#define VALUE_OF(map)                                                                                                  \
+	({                                                                                                             \
+		void *value = &(map);                                                                                  \
+		OPAQUE(value);                                                                                         \
+		value;                                                                                                 \
+	})
+
 /* An entry of a table. The index is cut to the table's size: what user space writes never leads beyond. */
-#define CUT(table, index) (&(table)[(index) & (sizeof(table) / sizeof((table)[0]) - 1)])
-#define ENTRY(t, bank, table, index) CUT((t)->table[(bank) & (BANKS - 1)], index)
-#define PAGE_SLOT(t, bank, table, index, n) (ENTRY(t, bank, table, index)->slot[(n) & (FANOUT - 1)])
+#define ENTRY(b, table, index) (&(b)->table[(index) & (sizeof((b)->table) / sizeof((b)->table[0]) - 1)])
+
+static __always_inline struct node_tables *tables_of_node(void)
+{
+	return VALUE_OF(node);
+}
+
+static __always_inline struct peer_bank *peers_of(__u32 epoch)
+{
+	__u64 bank = epoch & (BANKS - 1);
+
+	OPAQUE(bank);
+	return VALUE_OF(peers4) + bank * sizeof(struct peer_bank);
+}
+
+static __always_inline struct rule_bank *rules_of(__u32 epoch)
+{
+	__u64 bank = epoch & (BANKS - 1);
+
+	OPAQUE(bank);
+	return VALUE_OF(rules) + bank * sizeof(struct rule_bank);
+}
+
+/* The entry of an interface that is below PODS_SIZE. The cut looks needless and is not: the verifier of 5.10 forgets the bounds of
+ * a number that was on the stack meanwhile. */
+static __always_inline struct pod *pod_at(__u32 ifindex)
+{
+	OPAQUE(ifindex);
+	return &tables_of_node()->pods[ifindex & (PODS_SIZE - 1)];
+}
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
 const volatile __u32 hz = 250;
@@ -23,27 +75,6 @@ const volatile __u8 harness = 0;
 /* Calls of a helper for two maps in two branches must stay two calls: merged into one, with the map in a register, the
  * kernel could not call the map's own function directly. */
 #define KEEP_APART(n) asm volatile("" : : "i"(n))
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, union tables_part);
-	__uint(max_entries, PARTS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} tables SEC(".maps");
-
-/* Where the pod behind an interface is in the arrays. clang must not know that the cut does nothing: it would leave it out, and
- * the verifier of 5.10 forgets the bounds of a number that was on the stack meanwhile. */
-static __always_inline __u32 pod_index(__u32 ifindex)
-{
-	asm volatile("" : "+r"(ifindex));
-	return ifindex & (PODS_SIZE - 1);
-}
-
-static __always_inline void *part(__u32 n)
-{
-	return bpf_map_lookup_elem(&tables, &n);
-}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -89,6 +120,13 @@ struct {
 	__type(value, struct fragment_state);
 	__uint(max_entries, 4096);
 } fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct reply);
+	__uint(max_entries, REPLIES_SIZE);
+} replies SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

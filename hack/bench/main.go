@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"text/tabwriter"
 )
@@ -17,24 +18,32 @@ func main() {
 	packets := flag.Int("packets", 1_000_000, "packets per round")
 	out := flag.String("json", "", "also write the results to this `file`")
 	baseline := flag.String("baseline", "", "compare with the results in this `file`")
+	only := flag.String("run", "", "only cases whose name matches this regular `expression`")
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		fmt.Println("datapath: skipped, because it needs root: packets go through programs in the kernel.")
 		return
 	}
-	if err := run(*rounds, *packets, *out, *baseline); err != nil {
+	if err := run(*rounds, *packets, *out, *baseline, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, packets int, out, baseline string) error {
+func run(rounds, packets int, out, baseline, only string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	before, err := readResults(baseline)
 	if err != nil {
 		return err
 	}
 	var results []result
 	for _, c := range cases() {
+		if !pattern.MatchString(c.name) {
+			continue
+		}
 		r, err := measure(c, rounds, packets)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)

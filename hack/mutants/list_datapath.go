@@ -11,8 +11,7 @@ const (
 func inTwin() []Mutant {
 	return []Mutant{
 		{"twin-port-byte-order", "the second byte of a port selects the page",
-			"sim/datapath/policy.go", `word = slot(d.img.PortPages, word, uint32(port>>8))`,
-			`word = slot(d.img.PortPages, word, uint32(port&255))`,
+			"sim/datapath/policy.go", `Leaf[port>>8]`, `Leaf[port&255]`,
 			[]string{"sim/engine:TestSemantics|TestEnginesAgree$"}},
 		{"twin-spoofing-allowed", "a pod sends from an address that is not its own",
 			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6 {`, `p.src != pod.IP4 && false {`,
@@ -104,25 +103,32 @@ func inC() []Mutant {
 			[]string{headers}},
 		{"c-protocol-0-is-all", "trap 23: a slot for no protocol matches one",
 			"bpf/c/policy.h", `	else
-		return false;
-	if (!(proto_port >> 32))`, `	else
-		word = ps->unused + PORTS_ALL;
-	if (!(proto_port >> 32))`,
+		return ports & PORTS_OTHER;
+	page`, `	else
+		return ports;
+	page`,
 			[]string{headers, flows}},
 		{"c-sctp-is-tcp", "rule 79: SCTP ports are looked up among those of TCP",
-			"bpf/c/policy.h", `word = ps->sctp;`, `word = ps->tcp;`,
+			"bpf/c/policy.h", `page = ports >> PORTS_SCTP_SHIFT;`, `page = ports >> PORTS_TCP_SHIFT;`,
 			[]string{semantics}},
 		{"c-sparse-fallback-lost", "an address in a sparse network that no prefix holds loses its class",
 			"bpf/c/policy.h", `return class ? *class : fallback;`, `return class ? *class : 0 * fallback;`,
 			[]string{"sim/datapath:TestSparse"}},
 		{"c-last-byte-of-address", "addresses that differ in the last byte are one",
-			"bpf/c/policy.h", `slot[addr & (FANOUT - 1)];`,
-			`slot[0];`,
+			"bpf/c/policy.h", `slot[addr & 0xff];`, `slot[0];`,
 			[]string{semantics}},
+		{"c-fast-reads-other-protocol", "the short way reads the ports of UDP for TCP",
+			"bpf/c/fast.h", `PORTS_TCP_SHIFT`, `PORTS_UDP_SHIFT`,
+			[]string{semantics}},
+		{"c-fast-reply-outlives-policy", "a reply that was allowed once is allowed under every policy",
+			"bpf/c/fast.h", `	    r->epoch == epoch && r->direction`, `	    r->direction`,
+			[]string{flows}},
+		{"c-fast-reply-to-anybody", "a reply to one port is one to all",
+			"bpf/c/fast.h", `r->ports == ports && `, ``,
+			[]string{"sim/datapath:TestRepliesAreRememberedForTheirFlowOnly"}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
-			"bpf/c/policy.h", `		return ports == PORTS_ALL;
-	if (protocol`, `		return true;
-	if (protocol`,
+			"bpf/c/policy.h", `return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)];`,
+			`return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)] ?: PORTS_ALL;`,
 			[]string{headers, flows}},
 		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
 			"bpf/c/flows.h", `if (!f || f->instance != e->pod->instance)

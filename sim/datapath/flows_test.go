@@ -65,22 +65,19 @@ func img(egress, ingress string) *bpf.Image {
 		return map[string]uint32{"open": bpf.SetOpen, "closed": bpf.SetClosed, "peer:80": bpf.SetFirst}[s]
 	}
 	i := &bpf.Image{
-		Peers4:     make([]bpf.Page, bpf.Fanout),
-		Hosts:      []bpf.Host{{Addr: bpf.Mapped(peerIP6), Class: 1}},
-		Sets:       make([]bpf.Page, bpf.SetFirst+1),
-		Rows:       make([]bpf.Page, 2),
-		PortSets:   make([]bpf.PortSet, bpf.PortsFirst+1),
-		PortPages:  make([]bpf.Page, bpf.PortsFirst+1),
-		PortLeaves: make([]bpf.PortLeaf, bpf.PortsFirst+1),
+		Peers4: make([]bpf.AddrPage, bpf.Fanout),
+		Hosts:  []bpf.Host{{Addr: bpf.Mapped(peerIP6), Class: 1}},
+		Sets:   make([]bpf.SetRows, bpf.SetFirst+1),
+		Rows:   make([]bpf.Row, 2),
 		Pods: []bpf.Pod{{Ifindex: iface, Instance: 1, IP4: podIP, IP6: podIP6,
 			Sets: [2]uint32{flow.Egress: set(egress), flow.Ingress: set(ingress)}}},
 	}
 	i.Peers4[10].Slot[1] = 1 // 10.1.0.0/16
-	i.Sets[bpf.SetFirst].Slot[0] = 1
-	i.Rows[1].Slot[1] = bpf.PortsFirst
-	i.PortSets[bpf.PortsFirst] = bpf.PortSet{Tcp: bpf.PortsFirst, Udp: bpf.PortsFirst}
-	i.PortPages[bpf.PortsFirst].Slot[0] = bpf.PortsFirst
-	i.PortLeaves[bpf.PortsFirst].Bits[80/64] = 1 << (80 % 64)
+	i.Sets[bpf.SetFirst].Row[0] = 1
+	i.Rows[1].Ports[1] = bpf.PortsFirst<<bpf.PortsTCPShift | bpf.PortsFirst<<bpf.PortsUDPShift
+	i.PortPages, i.PortLeaves = bpf.PortTables()
+	i.PortPages = append(i.PortPages, bpf.PortPage{Leaf: [bpf.Fanout]uint16{0: uint16(bpf.PortsFirst)}})
+	i.PortLeaves = append(i.PortLeaves, bpf.PortLeaf{Bits: [4]uint64{80 / 64: 1 << (80 % 64)}})
 	return i
 }
 

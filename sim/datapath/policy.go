@@ -22,10 +22,10 @@ func (d *Datapath) policy(set uint32, p *packet, peer netip.Addr, port uint16, o
 		return bpf.ReasonUnknownPod
 	}
 	out.Class = d.class(peer)
-	row := slot(d.img.Sets, set, out.Class>>8)
-	ports := slot(d.img.Rows, row, out.Class)
+	row := entry(d.img.Sets, set).Row[out.Class>>8]
+	ports := entry(d.img.Rows, uint32(row)).Ports[out.Class&0xff]
 	switch {
-	case ports == bpf.PortsAll, ports >= bpf.PortsFirst && d.portAllowed(ports, p, port):
+	case d.portAllowed(ports, p, port):
 		return bpf.ReasonPolicy
 	case p.hasPorts || ports == bpf.PortsNone:
 		return bpf.ReasonNoRule
@@ -33,12 +33,12 @@ func (d *Datapath) policy(set uint32, p *packet, peer netip.Addr, port uint16, o
 	return bpf.ReasonFragment
 }
 
-// slot returns a slot of a page of a table; beyond the table all slots are zero.
-func slot(table []bpf.Page, page, slot uint32) uint32 {
-	if page >= uint32(len(table)) {
-		return 0
+// entry returns an entry of a table; beyond the table all are zero.
+func entry[T any](table []T, i uint32) *T {
+	if i < uint32(len(table)) {
+		return &table[i]
 	}
-	return table[page].Slot[slot%uint32(bpf.Fanout)]
+	return new(T)
 }
 
 // class returns the class of an address.
@@ -47,12 +47,12 @@ func (d *Datapath) class(a netip.Addr) uint32 {
 		return d.longestPrefix(a, 0)
 	}
 	b := a.As4()
-	s := slot(d.img.Peers4, uint32(b[0]), uint32(b[1]))
+	s := uint32(entry(d.img.Peers4, uint32(b[0])).Slot[b[1]])
 	for _, octet := range b[2:] {
 		if s&bpf.PeerPage == 0 {
 			break
 		}
-		s = slot(d.img.Peers4, s&bpf.PeerIndexMask, uint32(octet))
+		s = uint32(entry(d.img.Peers4, s&bpf.PeerPageMask).Slot[octet])
 	}
 	if s&bpf.PeerSparse != 0 {
 		return d.longestPrefix(a, s&bpf.PeerClassMask)
@@ -75,31 +75,22 @@ func (d *Datapath) longestPrefix(a netip.Addr, otherwise uint32) uint32 {
 	return otherwise
 }
 
-func (d *Datapath) portAllowed(set uint32, p *packet, port uint16) bool {
-	if set >= uint32(len(d.img.PortSets)) {
-		return false
-	}
-	var word uint32
-	switch s := d.img.PortSets[set]; p.protocol {
+// portAllowed reads a word of a row.
+func (d *Datapath) portAllowed(ports uint32, p *packet, port uint16) bool {
+	var page uint32
+	switch p.protocol {
 	case flow.TCP:
-		word = s.Tcp
+		page = ports >> bpf.PortsTCPShift & bpf.PortsPageMask
 	case flow.UDP:
-		word = s.Udp
+		page = ports >> bpf.PortsUDPShift & bpf.PortsPageMask
 	case flow.SCTP:
-		word = s.Sctp
+		page = ports >> bpf.PortsSCTPShift & bpf.PortsPageMask
+	default:
+		return ports&bpf.PortsOther != 0
 	}
-	if word >= bpf.PortsFirst && p.hasPorts {
-		word = slot(d.img.PortPages, word, uint32(port>>8))
-		if word >= bpf.PortsFirst {
-			return d.leafAllows(word, port)
-		}
+	if !p.hasPorts {
+		return page == bpf.PortsEvery
 	}
-	return word == bpf.PortsAll
-}
-
-func (d *Datapath) leafAllows(leaf uint32, port uint16) bool {
-	if leaf >= uint32(len(d.img.PortLeaves)) {
-		return false
-	}
-	return d.img.PortLeaves[leaf].Bits[port>>6&3]>>(port&63)&1 == 1
+	leaf := entry(d.img.PortPages, page).Leaf[port>>8]
+	return entry(d.img.PortLeaves, uint32(leaf)).Bits[port>>6&3]>>(port&63)&1 == 1
 }

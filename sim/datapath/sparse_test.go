@@ -11,7 +11,7 @@ import (
 // neither has the slot's own class.
 func TestSparseNetwork(t *testing.T) {
 	sparse := img("open", "peer:80") // class 1 may, the others may not
-	sparse.Peers4[10].Slot[1] = bpf.PeerSparse | 1
+	sparse.Peers4[10].Slot[1] = uint16(bpf.PeerSparse | 1)
 	sparse.Hosts = append(sparse.Hosts, bpf.Host{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.4")), Class: 1})
 	sparse.Nets = []bpf.Net{
 		{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.0")), Bits: 96 + 24, Class: 2},
