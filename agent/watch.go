@@ -18,6 +18,14 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
+// backoff says how long to wait before an API server is asked again that has broken off: at first hardly, so that one cut
+// costs nothing, and never longer than a second and a half, since all that time the node enforces what is old. A Reflector
+// starts from the beginning only every two minutes, so a higher bound would hold back a node whose connection is cut again
+// and again although each answer is good.
+func backoff() *wait.Backoff {
+	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: time.Second}
+}
+
 // newReflector returns what lists and watches the PolicyEndpoints of all namespaces, again and again when the
 // connection breaks, and gives them to a sink.
 func newReflector(cfg *rest.Config, s *sink, log *slog.Logger) (*cache.Reflector, error) {
@@ -30,7 +38,7 @@ func newReflector(cfg *rest.Config, s *sink, log *slog.Logger) (*cache.Reflector
 	return cache.NewReflectorWithOptions(lw, &v1alpha1.PolicyEndpoint{}, s, cache.ReflectorOptions{
 		Name:    "policyendpoints",
 		Logger:  &logger,
-		Backoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 10 * time.Second},
+		Backoff: backoff(),
 	}), nil
 }
 

@@ -1,0 +1,262 @@
+package hostnet_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/agent/hostnet"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
+)
+
+// patience bounds how long the kernel may take to tell something.
+const patience = 20 * time.Second
+
+// host is a network namespace that is watched.
+type host struct {
+	*testing.T
+	ns   *ns.NS
+	told chan core.Input
+	end  context.CancelFunc
+	done chan error // what Watch returned
+}
+
+// newHost makes a namespace with loopback up.
+func newHost(t *testing.T) *host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to create network namespaces")
+	}
+	space, err := ns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { space.Close() })
+	h := &host{T: t, ns: space, told: make(chan core.Input, 64), done: make(chan error, 1)}
+	h.do(func() error { return netlink.LinkSetUp(h.link("lo")) })
+	return h
+}
+
+// do runs f inside the namespace.
+func (h *host) do(f func() error) {
+	h.Helper()
+	if err := h.ns.Do(f); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// link finds an interface of the calling thread's namespace.
+func (h *host) link(name string) netlink.Link {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		h.Error(err)
+		return &netlink.Dummy{}
+	}
+	return l
+}
+
+// watch starts to watch, and returns what there was.
+func (h *host) watch() core.HostListed {
+	h.Helper()
+	var ctx context.Context
+	ctx, h.end = context.WithCancel(h.Context())
+	go func() {
+		h.done <- h.ns.Do(func() error { return hostnet.Watch(ctx, func(in core.Input) { h.told <- in }) })
+	}()
+	return until(h, func(core.HostListed) bool { return true })
+}
+
+// until reads what is told until some Input is as wanted.
+func until[I core.Input](h *host, wanted func(I) bool) I {
+	h.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case in := <-h.told:
+			if i, ok := in.(I); ok && wanted(i) {
+				return i
+			}
+		case err := <-h.done:
+			h.Fatalf("Watch returned %v", err)
+		case <-timeout:
+			var none I
+			h.Fatalf("nothing was told in time like %T", none)
+		}
+	}
+}
+
+// addVeth makes a pair whose first end is called name, and returns that.
+func (h *host) addVeth(name string) (made core.Link) {
+	h.Helper()
+	h.do(func() error {
+		veth := netlink.NewVeth(netlink.LinkAttrs{Name: name})
+		veth.PeerName = name + "-peer"
+		if err := netlink.LinkAdd(veth); err != nil {
+			return err
+		}
+		made = core.Link{Ifindex: uint32(h.link(name).Attrs().Index), Name: name, Veth: true}
+		return netlink.LinkSetUp(h.link(name))
+	})
+	return made
+}
+
+// route is one to a prefix over an interface.
+func route(to string, l core.Link) *netlink.Route {
+	p := netip.MustParsePrefix(to)
+	return &netlink.Route{LinkIndex: int(l.Ifindex), Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{
+		IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+	}}
+}
+
+func (h *host) addRoute(r *netlink.Route) {
+	h.Helper()
+	h.do(func() error { return netlink.RouteAdd(r) })
+}
+
+func TestWatchTellsWhatThereIsFirst(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	h.addRoute(route("10.0.0.7/32", pod))
+	h.addRoute(route("fd00::7/128", pod))
+	there := h.watch()
+	if !slices.Contains(there.Links, pod) {
+		t.Errorf("the interface %+v is not among %+v", pod, there.Links)
+	}
+	if lo := slices.IndexFunc(there.Links, func(l core.Link) bool { return l.Name == "lo" }); lo < 0 || there.Links[lo].Veth {
+		t.Errorf("loopback is not among %+v, or is told to be a veth", there.Links)
+	}
+	for _, a := range []string{"10.0.0.7", "fd00::7"} {
+		if want := (core.Route{Addr: netip.MustParseAddr(a), Ifindex: pod.Ifindex}); !slices.Contains(there.Routes, want) {
+			t.Errorf("the route %+v is not among %+v", want, there.Routes)
+		}
+	}
+}
+
+func TestWatchTellsWhatChanges(t *testing.T) {
+	h := newHost(t)
+	h.watch()
+	pod := h.addVeth("eni1")
+	until(h, func(in core.LinkSeen) bool { return in.Link == pod })
+	want := core.Route{Addr: netip.MustParseAddr("10.0.0.7"), Ifindex: pod.Ifindex}
+	r := route("10.0.0.7/32", pod)
+	h.addRoute(r)
+	until(h, func(in core.RouteSeen) bool { return in.Route == want })
+	h.do(func() error { return netlink.RouteDel(r) })
+	until(h, func(in core.RouteGone) bool { return in.Route == want })
+
+	renamed := core.Link{Ifindex: pod.Ifindex, Name: "eni2", Veth: true}
+	h.do(func() error { return netlink.LinkSetName(h.link("eni1"), "eni2") })
+	until(h, func(in core.LinkSeen) bool { return in.Link == renamed })
+	h.do(func() error { return netlink.LinkDel(h.link("eni2")) })
+	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
+}
+
+// TestOnlyRoutesToPodsAreTold: a route that leads on, to a network or for other tables says nothing of a pod.
+func TestOnlyRoutesToPodsAreTold(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	elsewhere, onward := route("10.0.0.8/32", pod), route("10.0.0.9/32", pod)
+	elsewhere.Table = 100
+	onward.Gw, onward.Scope, onward.Flags = net.IPv4(169, 254, 1, 1), netlink.SCOPE_UNIVERSE, int(netlink.FLAG_ONLINK)
+	others := []*netlink.Route{elsewhere, onward, route("10.1.0.0/16", pod), route("fd00:1::/64", pod)}
+	for _, r := range others {
+		h.addRoute(r)
+	}
+	if there := h.watch(); slices.ContainsFunc(there.Routes, func(r core.Route) bool { return r.Addr.Is4() }) {
+		t.Errorf("told at first: %+v, want none of IPv4", there.Routes)
+	}
+	for _, r := range others {
+		h.do(func() error { return errors.Join(netlink.RouteDel(r), netlink.RouteAdd(r)) })
+	}
+	h.addRoute(route("10.0.0.7/32", pod))
+	until(h, func(in core.RouteSeen) bool {
+		if in.Route.Addr.Is4() && in.Route.Addr != netip.MustParseAddr("10.0.0.7") {
+			t.Errorf("told of %+v", in.Route)
+		}
+		return in.Route.Addr == netip.MustParseAddr("10.0.0.7")
+	})
+}
+
+func TestWatchEndsWithItsContext(t *testing.T) {
+	h := newHost(t)
+	h.watch()
+	h.end()
+	select {
+	case err := <-h.done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Watch returned %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("Watch goes on")
+	}
+}
+
+// TestLostNotificationsAreAnError holds the reader up until the kernel has no more room for what it tells.
+func TestLostNotificationsAreAnError(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	h.watch()
+	h.do(func() error {
+		for range 20_000 {
+			r := route("10.0.0.7/32", pod)
+			if err := errors.Join(netlink.RouteAdd(r), netlink.RouteDel(r)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	timeout := time.After(patience)
+	for {
+		select {
+		case <-h.told:
+		case err := <-h.done:
+			if err == nil || !strings.Contains(err.Error(), unix.ENOBUFS.Error()) {
+				t.Errorf("Watch returned %v, want %v", err, unix.ENOBUFS)
+			}
+			return
+		case <-timeout:
+			t.Fatal("Watch goes on as if nothing had been lost")
+		}
+	}
+}
+
+func TestInterfacesAreFoundByNameAndByRoute(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	h.addRoute(route("10.0.0.7/32", pod))
+	for what, find := range map[string]func() (core.Link, error){
+		"name":  func() (core.Link, error) { return hostnet.ByName("eni1") },
+		"route": func() (core.Link, error) { return hostnet.ByRoute(netip.MustParseAddr("10.0.0.7")) },
+	} {
+		h.do(func() error {
+			got, err := find()
+			if got != pod {
+				t.Errorf("by %s: %+v, want %+v", what, got, pod)
+			}
+			return err
+		})
+	}
+}
+
+func TestWhatCannotBeFoundIsNamed(t *testing.T) {
+	h := newHost(t)
+	h.do(func() error {
+		if _, err := hostnet.ByName("eni1"); err == nil || !strings.Contains(err.Error(), "eni1") {
+			t.Errorf("by name: %v", err)
+		}
+		if _, err := hostnet.ByRoute(netip.MustParseAddr("10.0.0.7")); err == nil || !strings.Contains(err.Error(), "10.0.0.7") {
+			t.Errorf("by route: %v", err)
+		}
+		return nil
+	})
+}
