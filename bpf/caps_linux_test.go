@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,9 +28,32 @@ func TestLoadsWithTwoCapabilities(t *testing.T) {
 		caps, names = append(caps, unix.CAP_PERFMON), names+" CAP_PERFMON"
 	}
 	t.Attr("capabilities", names)
+	t.Attr("memlock", liftMemlock(t))
 	if err := withCapabilities(caps, func() error { return loadCounted(t) }); err != nil {
 		t.Fatalf("with %s: %+v", names, err)
 	}
+}
+
+// liftMemlock lifts the limit of locked memory, which the two capabilities do not allow, and says whether that is needed.
+func liftMemlock(t *testing.T) string {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur == 0 {
+		return "not needed"
+	}
+	return "raised"
 }
 
 // withCapabilities runs f on a thread that has these capabilities and no others.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -74,9 +75,12 @@ func (n *Node) open() error {
 			return err
 		}
 	}
+	// Kernels before 5.11 count maps as memory that the process has locked. Where that limit cannot be lifted, which
+	// takes CAP_SYS_RESOURCE, it may still suffice.
+	unlimited := rlimit.RemoveMemlock()
 	for _, name := range mapNames(spec) {
 		if n.maps[name], err = n.openMap(name, spec.Maps[name]); err != nil {
-			return fmt.Errorf("map %s: %w", name, err)
+			return fmt.Errorf("map %s: %w", name, errors.Join(err, unlimited))
 		}
 		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
