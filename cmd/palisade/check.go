@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -49,53 +48,59 @@ Nothing is changed. The exit code is 1 if a check fails; warnings, and what may 
 
 // runCheck prints the reports, also those that fail.
 func runCheck(ctx context.Context, w *world, flags checkFlags) error {
-	reports, err := readReports(ctx, w, flags)
+	reports, err := readReports(ctx, flags)
 	if err != nil {
 		return err
 	}
 	if err := writeReports(w.out, flags.output, reports); err != nil {
 		return err
 	}
-	failed := 0
+	failed, all := 0, 0
 	for _, r := range reports {
 		failed += r.Count(check.Failed)
+		all += len(r.Checks)
 	}
 	if failed > 0 {
-		return failf("%s failed", plural(failed, "check"))
+		return failf("%d of %d checks failed", failed, all)
 	}
 	return nil
 }
 
-func readReports(ctx context.Context, w *world, flags checkFlags) ([]check.Report, error) {
+func readReports(ctx context.Context, flags checkFlags) ([]check.Report, error) {
 	var reports []check.Report
-	add := func(r check.Report, err error) error {
-		reports = append(reports, r)
-		return err
-	}
 	if !flags.node || flags.live != (live.Options{}) {
-		config, err := live.Config(flags.live)
+		r, err := clusterReport(ctx, flags)
 		if err != nil {
 			return nil, err
 		}
-		cluster, err := check.ReadCluster(ctx, config)
-		if err != nil {
-			return nil, failure{err}
-		}
-		if err := add(cluster.Report(check.Phase(flags.phase))); err != nil {
-			return nil, failure{err}
-		}
+		reports = append(reports, r)
 	}
 	if flags.node {
-		node, err := w.node(ctx)
+		node, err := check.ReadNode(ctx)
 		if err != nil {
 			return nil, failure{err}
 		}
-		if err := add(node.Report(check.Phase(flags.phase))); err != nil {
+		r, err := node.Report(check.Phase(flags.phase))
+		if err != nil {
 			return nil, failure{err}
 		}
-	}
-	if len(reports) == 0 {
-		return nil, errors.New("nothing was looked at")
+		reports = append(reports, r)
 	}
 	return reports, nil
+}
+
+func clusterReport(ctx context.Context, flags checkFlags) (check.Report, error) {
+	config, err := live.Config(flags.live)
+	if err != nil {
+		return check.Report{}, err
+	}
+	cluster, err := check.ReadCluster(ctx, config)
+	if err != nil {
+		return check.Report{}, failure{err}
+	}
+	r, err := cluster.Report(check.Phase(flags.phase))
+	if err != nil {
+		return check.Report{}, failure{err}
+	}
+	return r, nil
 }

@@ -45,6 +45,7 @@ func run(args []string, out, messages io.Writer) error {
 	f.StringVar(&r.name, "name", "palisade", "`name` of the release")
 	f.StringVar(&r.namespace, "n", "kube-system", "`namespace` of the release")
 	f.StringVar(&file, "o", "-", "`file` to write; - is standard output")
+	f.BoolVar(&r.hooks, "hooks", false, "render the objects of helm test, too")
 	f.Func("set", "`key=value`, as helm takes it; may be repeated", func(s string) error {
 		return strvals.ParseInto(s, r.values)
 	})

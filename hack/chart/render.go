@@ -17,17 +17,18 @@ type release struct {
 	chart           string // its folder
 	name, namespace string
 	values          map[string]any
+	hooks           bool                  // render what helm test runs, too
 	cluster         engine.ClientProvider // answers the templates' look-ups; nil: there is no cluster
 }
 
-// render returns the CRDs and all objects but those of hooks, in the order in which Helm would create them. Values that
+// render returns the CRDs and the other objects in the order in which Helm would create them. Values that
 // the chart's schema does not allow are an error which names them.
 func (r release) render() (string, error) {
 	c, files, err := r.files()
 	if err != nil {
 		return "", err
 	}
-	_, manifests, err := releaseutil.SortManifests(files, common.DefaultVersionSet, releaseutil.InstallOrder)
+	hooks, manifests, err := releaseutil.SortManifests(files, common.DefaultVersionSet, releaseutil.InstallOrder)
 	if err != nil {
 		return "", fmt.Errorf("render: %w", err)
 	}
@@ -38,6 +39,11 @@ func (r release) render() (string, error) {
 	}
 	for _, m := range manifests {
 		b.WriteString(document(m.Content))
+	}
+	if r.hooks {
+		for _, h := range hooks {
+			b.WriteString(document(h.Manifest))
+		}
 	}
 	return b.String(), nil
 }

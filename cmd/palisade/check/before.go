@@ -74,12 +74,12 @@ func (c *Cluster) engines(known []engine) Check {
 	if skipped, ok := c.unseen(id, daemonSets()); ok {
 		return skipped
 	}
-	var running, off, left []string
+	var running, remedies, left []string
 	for _, e := range known {
 		workloads := c.workloads(e)
 		if len(workloads) > 0 {
 			running = append(running, fmt.Sprintf("%s (DaemonSet %s)", e.Name, strings.Join(workloads, ", ")))
-			off = append(off, e.Off)
+			remedies = append(remedies, e.Remedy)
 		} else if slices.ContainsFunc(c.CRDs, func(d CRD) bool { return slices.Contains(e.Groups, d.Spec.Group) }) {
 			left = append(left, fmt.Sprintf("%s (CRDs of %s)", e.Name, strings.Join(e.Groups, ", ")))
 		}
@@ -88,7 +88,7 @@ func (c *Cluster) engines(known []engine) Check {
 	case len(running) > 0:
 		return check(id, Failed, "other engines enforce policies here: %s", strings.Join(running, "; ")).
 			do("%s. Where two engines enforce, a connection passes only if both allow it, and neither can explain it",
-				strings.Join(off, "; "))
+				strings.Join(remedies, "; "))
 	case len(left) > 0:
 		return check(id, Warning, "no other engine runs, but some have been here: %s", strings.Join(left, "; ")).
 			do("run palisade check --node on a node: programs and rules may have been left there too")

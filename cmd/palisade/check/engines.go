@@ -19,7 +19,7 @@ type engine struct {
 	Groups     []string    `json:"groups"`
 	Programs   []string    `json:"programs"`
 	Rules      []string    `json:"rules"`
-	Off        string      `json:"off"`
+	Remedy     string      `json:"remedy"`
 }
 
 // signature is how a DaemonSet of an engine is recognised. Empty fields say nothing.
