@@ -1,0 +1,79 @@
+// Package cache keeps what is expensive to make for kind clusters below the user's cache directory. What is there is
+// complete: it is made under another name and then renamed.
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir makes and returns a directory of the cache, readable only by this user.
+func Dir(name string) (string, error) {
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the user's cache directory: %w", err)
+	}
+	dir := filepath.Join(user, "palisade", "kind", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("create cache directory: %w", err)
+	}
+	return dir, nil
+}
+
+// Make returns the directory of that name, which fill has filled, now or earlier. Whoever else needs it meanwhile, in
+// this process or another, waits for the same filling.
+func Make(name string, fill func(dir string) error) (string, error) {
+	parent, err := Dir(filepath.Dir(name))
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(parent, filepath.Base(name))
+	lock, err := Lock(dir + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return dir, err
+	}
+	return dir, fillAndRename(dir, fill)
+}
+
+func fillAndRename(dir string, fill func(dir string) error) error {
+	staging := dir + ".new"
+	if err := os.RemoveAll(staging); err != nil { // of a process that was killed
+		return err
+	}
+	if err := os.Mkdir(staging, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(staging)
+	if err := fill(staging); err != nil {
+		return err
+	}
+	return os.Rename(staging, dir)
+}
+
+// Lock waits until no one else holds the lock of that file, which it creates. Closing it unlocks, and so does the end
+// of the process.
+func Lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}

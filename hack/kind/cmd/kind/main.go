@@ -1,0 +1,124 @@
+// Command kind makes and removes the clusters of package hack/kind:
+//
+//	go run ./hack/kind/cmd/kind up
+//	go run ./hack/kind/cmd/kind load out/images/palisade-agent.tar
+//	export KUBECONFIG=$(go run ./hack/kind/cmd/kind kubeconfig)
+//	go run ./hack/kind/cmd/kind down
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/hack/kind"
+)
+
+const usage = `usage: kind COMMAND [FLAG…] [ARGUMENT…]
+
+  up          make a cluster; --workers 2, --ip-family ipv4, ipv6 or dual; --keep-failed
+  load FILE…  give images, as OCI or Docker archives, to all nodes
+  kubeconfig  print the path of the file for kubectl
+  down        remove the cluster and, after the last one, the Docker daemon that was started for it
+
+Every command takes --name NAME; without, the cluster is called palisade.
+`
+
+// errUsage means that the caller was told how to call.
+var errUsage = errors.New("wrong usage")
+
+// streams are where a command writes: results, and everything else.
+type streams struct{ out, err io.Writer }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	err := run(ctx, streams{os.Stdout, os.Stderr}, os.Args[1:])
+	if errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kind:", err)
+		os.Exit(1)
+	}
+}
+
+// call is a command line that was read.
+type call struct {
+	command string
+	options kind.Options
+	files   []string
+}
+
+func run(ctx context.Context, s streams, args []string) error {
+	c, err := parse(args, s.err)
+	if err != nil {
+		return err
+	}
+	switch c.command {
+	case "up":
+		_, err := kind.Up(ctx, c.options)
+		return err
+	case "down":
+		return kind.Down(ctx, c.options.Name, s.err)
+	case "load":
+		return load(ctx, c)
+	}
+	cluster, err := kind.Open(ctx, c.options.Name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, cluster.Kubeconfig())
+	return nil
+}
+
+// parse reads the command line. It has written to out what is wrong with it.
+func parse(args []string, out io.Writer) (call, error) {
+	if len(args) == 0 {
+		fmt.Fprint(out, usage)
+		return call{}, errUsage
+	}
+	c := call{command: args[0], options: kind.Options{Log: out}}
+	f := flag.NewFlagSet(c.command, flag.ContinueOnError)
+	f.SetOutput(out)
+	f.Usage = func() { fmt.Fprint(out, usage) }
+	f.StringVar(&c.options.Name, "name", "", "")
+	switch c.command {
+	case "up":
+		f.IntVar(&c.options.Workers, "workers", 2, "")
+		f.StringVar((*string)(&c.options.IPFamily), "ip-family", "ipv4", "")
+		f.BoolVar(&c.options.KeepFailed, "keep-failed", false, "")
+	case "down", "load", "kubeconfig":
+	default:
+		fmt.Fprint(out, usage)
+		return call{}, errUsage
+	}
+	if err := f.Parse(args[1:]); err != nil {
+		return call{}, errUsage
+	}
+	c.files = f.Args()
+	if (c.command == "load") != (len(c.files) > 0) {
+		fmt.Fprint(out, usage)
+		return call{}, errUsage
+	}
+	return c, nil
+}
+
+func load(ctx context.Context, c call) error {
+	cluster, err := kind.Open(ctx, c.options.Name)
+	if err != nil {
+		return err
+	}
+	for _, file := range c.files {
+		if err := cluster.LoadArchive(ctx, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}

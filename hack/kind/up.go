@@ -1,0 +1,136 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/palisade-netpol/palisade/hack/kind/cache"
+	"github.com/palisade-netpol/palisade/hack/kind/docker"
+)
+
+// Up makes a cluster and returns when its nodes are ready and it resolves names. What it needs and does not find, it
+// makes first; the log says what and for how long. When it fails, nothing of the cluster is left, unless Options say so.
+func Up(ctx context.Context, o Options) (*Cluster, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := checkInotify(o.Workers + 1); err != nil {
+		return nil, err
+	}
+	c, err := openStopped(ctx, o.Name, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := c.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := c.up(ctx, o); err != nil && o.KeepFailed {
+		return nil, err
+	} else if err != nil {
+		return nil, errors.Join(err, c.down(context.WithoutCancel(ctx)))
+	}
+	return c, nil
+}
+
+// lock lets one process at a time make or remove the cluster.
+func (c *Cluster) lock() (*os.File, error) { return cache.Lock(c.dir + ".lock") }
+
+func (c *Cluster) up(ctx context.Context, o Options) error {
+	if err := saveSysctls(); err != nil {
+		return err
+	}
+	var err error
+	if c.docker, err = docker.Ensure(ctx, o.Log); err != nil {
+		return err
+	}
+	image, err := c.ensureImage(ctx, o.Log)
+	if err != nil {
+		return fmt.Errorf("image of the nodes: %w", err)
+	}
+	start := time.Now()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{fmt.Sprintf("making 1 control plane and %d workers, for about a minute", o.Workers),
+			func() error { return c.create(ctx, o, image) }},
+		{"connecting pods", func() error { return c.connectPods(ctx) }},
+		{"mounting BPF file systems", func() error { return c.mountBPF(ctx) }},
+		{"waiting until nodes, kube-proxy and CoreDNS are ready", func() error { return c.awaitReady(ctx) }},
+	} {
+		fmt.Fprintf(o.Log, "%5s %s\n", time.Since(start).Round(time.Second), step.name)
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	fmt.Fprintf(o.Log, "%5s ready; kubeconfig: %s\n", time.Since(start).Round(time.Second), c.Kubeconfig())
+	return nil
+}
+
+// create calls kind.
+func (c *Cluster) create(ctx context.Context, o Options, image nodeImage) error {
+	h, err := c.host(image)
+	if err != nil {
+		return err
+	}
+	config, err := o.config(h)
+	if err != nil {
+		return err
+	}
+	return c.kind(ctx, bytes.NewReader(config), "create", "cluster", "--name", c.name, "--config", "-",
+		"--image", image.name, "--kubeconfig", c.Kubeconfig(), fmt.Sprintf("--retain=%t", o.KeepFailed))
+}
+
+// host finds out about this machine.
+func (c *Cluster) host(image nodeImage) (host, error) {
+	h := host{apiServer: c.docker.Address()}
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	h.cgroupV1 = errors.Is(err, os.ErrNotExist)
+	if image.built {
+		return h, nil // it sees to OOM scores itself
+	}
+	h.keepOOMScores, err = docker.LacksSysResource()
+	return h, err
+}
+
+// kind runs kind. An error quotes what it said.
+func (c *Cluster) kind(ctx context.Context, input io.Reader, args ...string) error {
+	cmd, err := c.docker.Program(ctx, c.programs.Path("kind"), args...)
+	if err != nil {
+		return err
+	}
+	cmd.Stdin = input
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kind %s %s: %w\n%s", args[0], args[1], err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// mountBPF mounts a BPF file system in every node, where a kubelet on a machine of its own would find one.
+func (c *Cluster) mountBPF(ctx context.Context) error {
+	for _, node := range c.nodes {
+		if _, err := c.docker.Exec(ctx, node.Name, nil, "sh", "-c",
+			"mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadArchive gives an image to all nodes: an OCI or Docker archive. Its path may be relative.
+func (c *Cluster) LoadArchive(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return c.kind(ctx, nil, "load", "image-archive", path, "--name", c.name)
+}
