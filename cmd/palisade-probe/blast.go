@@ -11,22 +11,13 @@ import (
 
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/backend/cluster/wire"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/prober"
 )
 
 // own is the name of the namespace that blast runs in.
 const own = "blast"
-
-// tally is what became of the connections of blast.
-type tally struct {
-	Attempts  int        `json:"attempts"`
-	Connected int        `json:"connected"`
-	First     *time.Time `json:"firstConnected,omitempty"` // when the first and the last answer came back
-	Last      *time.Time `json:"lastConnected,omitempty"`
-	// LongestSilence is the longest time between two answers, in nanoseconds.
-	LongestSilence time.Duration `json:"longestSilence"`
-}
 
 // blast opens one new connection after the other, each with a question and an answer, and counts those that succeed.
 func blast(ctx context.Context, args []string, out io.Writer) error {
@@ -64,8 +55,8 @@ func blast(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // blastAt opens connections until ctx is done.
-func blastAt(ctx context.Context, p *prober.Prober, probe prober.Probe, every time.Duration) (tally, error) {
-	var t tally
+func blastAt(ctx context.Context, p *prober.Prober, probe prober.Probe, every time.Duration) (wire.Tally, error) {
+	var t wire.Tally
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -76,7 +67,7 @@ func blastAt(ctx context.Context, p *prober.Prober, probe prober.Probe, every ti
 		if err != nil {
 			return t, err
 		}
-		t.count(seen[0].Outcome == backend.Connected, time.Now())
+		count(&t, seen[0].Outcome == backend.Connected, time.Now())
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -85,7 +76,8 @@ func blastAt(ctx context.Context, p *prober.Prober, probe prober.Probe, every ti
 	return t, nil
 }
 
-func (t *tally) count(connected bool, now time.Time) {
+// count notes what became of one connection.
+func count(t *wire.Tally, connected bool, now time.Time) {
 	t.Attempts++
 	if !connected {
 		return

@@ -37,7 +37,7 @@ const requests, burst = 200, 400
 type Backend struct {
 	opts   Options
 	client kubernetes.Interface
-	dial   dialer
+	run    runner
 	id     string // of the run
 
 	hosts    hosts
@@ -66,16 +66,19 @@ func New(o Options) (*Backend, error) {
 	return newBackend(o, client, execIn(config, client.CoreV1().RESTClient())), nil
 }
 
-func newBackend(o Options, client kubernetes.Interface, dial dialer) *Backend {
+func newBackend(o Options, client kubernetes.Interface, run runner) *Backend {
 	if o.Prefix == "" {
 		o.Prefix = "palisade-run"
 	}
 	b := &Backend{
-		opts: o, client: client, dial: dial, id: strings.ToLower(rand.Text()[:5]), hostPort: make(chan struct{}, 1),
+		opts: o, client: client, run: run, id: strings.ToLower(rand.Text()[:5]), hostPort: make(chan struct{}, 1),
 	}
 	b.hosts.backend = b
 	return b
 }
+
+// dial makes a link to the probe in a container.
+func (b *Backend) dial(t target) *link { return &link{target: t, run: b.run} }
 
 // Name returns "cluster".
 func (*Backend) Name() string { return "cluster" }
@@ -164,6 +167,15 @@ func familiesOfCluster(svc *corev1.Service, nodes []*corev1.Node) []flow.Family 
 		add(a)
 	}
 	return families
+}
+
+// Families returns the address families of the cluster, the preferred one first.
+func (b *Backend) Families(ctx context.Context) ([]flow.Family, error) {
+	f, err := b.know(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(f.families), nil
 }
 
 // Open starts a session in namespaces of its own.

@@ -24,18 +24,15 @@ type target struct{ namespace, pod, container string }
 
 func (t target) String() string { return fmt.Sprintf("%s/%s (%s)", t.namespace, t.pod, t.container) }
 
-// dialer makes a link to the probe in a container.
-type dialer func(target) *link
-
-// stream runs a program in the container of a pod, with its standard input and output, until it ends.
-type stream func(ctx context.Context, t target, in io.Reader, out, log io.Writer) error
+// runner runs palisade-probe with some arguments in the container of a pod until it ends. in may be nil.
+type runner func(ctx context.Context, t target, args []string, in io.Reader, out, log io.Writer) error
 
 // link is the way to a probe: one program in its container that brings requests, one per line, and replies. It is started
 // with the first request and stays, so that a step costs no new process in every pod. Its methods are safe for
 // concurrent use.
 type link struct {
 	target
-	run stream
+	run runner
 
 	mu   sync.Mutex
 	conn *connection // nil while there is none
@@ -99,7 +96,7 @@ func (l *link) open() *connection {
 	go func() {
 		defer close(c.ended)
 		var log bytes.Buffer
-		c.err = l.run(ctx, l.target, in, out, &log)
+		c.err = l.run(ctx, l.target, []string{"probe", "--stream"}, in, out, &log)
 		if text := strings.TrimSpace(log.String()); text != "" {
 			c.err = errors.Join(c.err, errors.New(text))
 		}
@@ -129,12 +126,12 @@ func (l *link) close() {
 
 // execIn starts programs as kubectl exec does: through the API server and the kubelet, over a WebSocket, or SPDY where a
 // proxy on the way does not know the former.
-func execIn(config *rest.Config, client rest.Interface) dialer {
-	run := func(ctx context.Context, t target, in io.Reader, out, log io.Writer) error {
+func execIn(config *rest.Config, client rest.Interface) runner {
+	return func(ctx context.Context, t target, args []string, in io.Reader, out, log io.Writer) error {
 		url := client.Post().Resource("pods").Namespace(t.namespace).Name(t.pod).SubResource("exec").
 			VersionedParams(&corev1.PodExecOptions{
-				Container: t.container, Command: []string{"/palisade-probe", "probe", "--stream"},
-				Stdin: true, Stdout: true, Stderr: true,
+				Container: t.container, Command: append([]string{"/palisade-probe"}, args...),
+				Stdin: in != nil, Stdout: true, Stderr: true,
 			}, scheme.ParameterCodec).URL()
 		socket, err := remotecommand.NewWebSocketExecutor(config, "GET", url.String())
 		if err != nil {
@@ -152,5 +149,4 @@ func execIn(config *rest.Config, client rest.Interface) dialer {
 		}
 		return either.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: log})
 	}
-	return func(t target) *link { return &link{target: t, run: run} }
 }

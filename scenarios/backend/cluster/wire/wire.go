@@ -109,6 +109,16 @@ type Kept struct {
 	Opening uint64 `json:"opening,omitempty"`
 }
 
+// Tally is what became of the connections of `palisade-probe blast`.
+type Tally struct {
+	Attempts  int        `json:"attempts"`
+	Connected int        `json:"connected"`
+	First     *time.Time `json:"firstConnected,omitempty"` // when the first and the last answer came back
+	Last      *time.Time `json:"lastConnected,omitempty"`
+	// LongestSilence is the longest time between two answers, in nanoseconds.
+	LongestSilence time.Duration `json:"longestSilence"`
+}
+
 // Asked is what the opener of a kept connection knows of a question.
 type Asked struct {
 	Number uint64 `json:"number"`
