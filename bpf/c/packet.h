@@ -257,20 +257,18 @@ __noinline __u64 read_header(struct __sk_buff *skb, __u32 off, __u32 left, __u32
  * ends in ESP or "no next header" leaves the packet without ports. */
 static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct packet *p)
 {
-	struct ipv6hdr ip;
-	__u8 next, type;
+	__u8 ip[8], next; /* the header as far as its addresses, which go where they belong: stack is scarce */
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	_Static_assert(offsetof(struct packet, dst6) == offsetof(struct packet, src6) + 16, "both addresses are read at once");
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(ip)) || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &p->src6, 32))
 		return PARSE_MALFORMED;
-	__u32 left = bpf_ntohs(ip.payload_len), off = ETH_HLEN + sizeof(ip);
+	__u32 left = ip[4] << 8 | ip[5], off = ETH_HLEN + sizeof(struct ipv6hdr);
 	if (!left && skb->gso_size)
 		left = skb->len - off;
-	if (ip.version != 6 || off + left > skb->len)
+	if (ip[0] >> 4 != 6 || off + left > skb->len)
 		return PARSE_MALFORMED;
 	p->family = 6;
-	p->src6 = ip.saddr;
-	p->dst6 = ip.daddr;
-	next = ip.nexthdr;
+	next = ip[6];
 	/* No loop: without CAP_PERFMON the verifier of 6.12 also runs past its end, as a processor might, and finds no end of that. */
 #pragma unroll
 	for (int i = 0; i < EXT_HEADERS; i++) {
@@ -298,9 +296,9 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 transport:
 	p->protocol = next;
 	if (next == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
-		if (bpf_skb_load_bytes(skb, off, &type, 1))
+		if (bpf_skb_load_bytes(skb, off, ip, 1))
 			return PARSE_MALFORMED;
-		if (is_neighbour(type, ip.hop_limit))
+		if (is_neighbour(ip[0], ip[7]))
 			return PARSE_NEIGHBOUR;
 	}
 	parse_l4(skb, off, left, p);
