@@ -18,12 +18,13 @@ type instance struct{ dir string }
 
 // state is what the owner tells others once its cluster is ready.
 type state struct {
-	PID        int    `json:"pid"`
-	Version    string `json:"version"`
-	URL        string `json:"url"`
-	Kubeconfig string `json:"kubeconfig"`
-	Dir        string `json:"dir"`    // of the cluster's state and logs
-	BinDir     string `json:"binDir"` // of kubectl
+	PID        int         `json:"pid"`
+	Version    string      `json:"version"`
+	URL        string      `json:"url"`
+	Kubeconfig string      `json:"kubeconfig"`
+	Dir        string      `json:"dir"`    // of the cluster's state and logs
+	BinDir     string      `json:"binDir"` // of kubectl
+	Nodes      []nodeState `json:"nodes,omitempty"`
 }
 
 // errNotRunning is returned by commands that need a cluster.

@@ -4,6 +4,9 @@
 //	eval "$(go run ./hack/cluster/cmd/cluster env)"
 //	kubectl get namespaces
 //	go run ./hack/cluster/cmd/cluster down
+//
+// With "up -nodes 3", which needs root, it has nodes too: network namespaces that reach each other, each with a Node object
+// and a real kube-proxy. "status" says how to enter them.
 package main
 
 import (
@@ -96,6 +99,9 @@ func status(s streams, i instance) error {
 	}
 	fmt.Fprintf(s.out, "running: Kubernetes %s at %s, process %d\nkubeconfig: %s\nlogs: %s\n",
 		state.Version, state.URL, state.PID, state.Kubeconfig, state.Dir)
+	for _, n := range state.Nodes {
+		fmt.Fprintf(s.out, "node %s at %s: nsenter --net=%s\n", n.Name, n.Addresses, n.NetNS)
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
@@ -41,8 +42,7 @@ func TestClusterOutlivesUpAndEndsWithDown(t *testing.T) {
 	if again := mustRun(t, "up", "-bin-dir", binDir); again != first {
 		t.Errorf("a second up says\n%s, the first said\n%s", again, first)
 	}
-	_, kubeconfig, _ := strings.Cut(mustRun(t, "env"), "KUBECONFIG='")
-	kubeconfig, _, _ = strings.Cut(kubeconfig, "'")
+	kubeconfig := kubeconfig(t)
 	checkServiceAddress(t, kubeconfig, "10.77.0.1")
 
 	mustRun(t, "down")
@@ -56,19 +56,33 @@ func TestWrongUsageIsExplained(t *testing.T) {
 	t.Setenv(commandEnv, "1")
 	expectFailure(t, "usage: cluster COMMAND")
 	expectFailure(t, "usage: cluster COMMAND", "destroy")
-	expectFailure(t, "flag provided but not defined: -nodes", "up", "-nodes", "3")
+	expectFailure(t, "flag provided but not defined: -pods", "up", "-pods", "3")
+	expectFailure(t, "-nodes must be from 0 to 250", "up", "-nodes", "-1")
 	expectFailure(t, "up takes no arguments", "up", "please")
 	expectFailure(t, "invalid value", "up", "-service-cidr", "10.0.0.0")
 }
 
-// checkServiceAddress checks which ClusterIP the API server gave itself, the first of its range.
-func checkServiceAddress(t *testing.T, kubeconfig, want string) {
+// kubeconfig is the file that "env" names.
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	_, path, _ := strings.Cut(mustRun(t, "env"), "KUBECONFIG='")
+	path, _, _ = strings.Cut(path, "'")
+	return path
+}
+
+func config(t *testing.T, kubeconfig string) *rest.Config {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	return config
+}
+
+// checkServiceAddress checks which ClusterIP the API server gave itself, the first of its range.
+func checkServiceAddress(t *testing.T, kubeconfig, want string) {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config(t, kubeconfig))
 	if err != nil {
 		t.Fatal(err)
 	}

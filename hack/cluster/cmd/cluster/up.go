@@ -21,6 +21,7 @@ import (
 // upFlags are what "up" can be told.
 type upFlags struct {
 	options    cluster.Options
+	nodes      int
 	foreground bool
 	detachTo   string
 }
@@ -30,6 +31,7 @@ func parseUp(s streams, args []string) (upFlags, error) {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	flags.SetOutput(s.err)
 	flags.StringVar(&f.options.BinDir, "bin-dir", "", "`directory` of the programs, instead of looking for them")
+	flags.IntVar(&f.nodes, "nodes", 0, "`number` of nodes: network namespaces, each with a kube-proxy (as root, with nft)")
 	flags.BoolVar(&f.foreground, "foreground", false, "stay and stop the cluster on Ctrl-C")
 	flags.StringVar(&f.detachTo, "detach-to", "", "with -foreground: write to this `file` once the cluster is ready")
 	list := func(name, usage string, add func(string) error) { flags.Func(name, usage+" (may be repeated)", add) }
@@ -46,6 +48,10 @@ func parseUp(s streams, args []string) (upFlags, error) {
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(s.err, "up takes no arguments, got %q\n", flags.Args())
+		return f, errUsage
+	}
+	if f.nodes < 0 || f.nodes > maxNodes {
+		fmt.Fprintf(s.err, "-nodes must be from 0 to %d, not %d\n", maxNodes, f.nodes)
 		return f, errUsage
 	}
 	return f, nil
@@ -116,8 +122,13 @@ func own(ctx context.Context, s streams, i instance, f upFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Stop(), os.Remove(i.statePath())) }()
-	if err := announce(c, i); err != nil {
+	defer func() { err = errors.Join(err, c.Stop(), remove(i.statePath())) }()
+	n, err := startNodes(ctx, c, f.nodes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop(), n.close()) }() // their processes first
+	if err := announce(c, i, n.states); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "ready after %s\n", time.Since(start).Round(10*time.Millisecond))
@@ -129,8 +140,16 @@ func own(ctx context.Context, s streams, i instance, f upFlags) (err error) {
 	return c.Wait(ctx)
 }
 
+// remove deletes a file that may not be there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // announce publishes where the cluster is.
-func announce(c *cluster.Cluster, i instance) error {
+func announce(c *cluster.Cluster, i instance, nodes []nodeState) error {
 	kubeconfig, err := c.Kubeconfig("palisade-admin", []string{"system:masters"})
 	if err != nil {
 		return err
@@ -146,6 +165,7 @@ func announce(c *cluster.Cluster, i instance) error {
 		Kubeconfig: kubeconfig,
 		Dir:        c.Dir(),
 		BinDir:     c.Binaries().Dir,
+		Nodes:      nodes,
 	})
 }
 
