@@ -30,7 +30,7 @@ completely. Each finding comes with what to do.
 agent has, tries both kinds of hooks in a network namespace of its own, and lists programs and rules of others. Given
 together with --context or --kubeconfig, both the cluster and the node are looked at.
 
-Nothing is changed. The exit code is 1 if a check fails; warnings, and what may not be looked at, do not fail.`,
+Nothing is changed. The exit code is 1 if a check fails or may not be made; warnings do not fail.`,
 		Example: `  palisade check
   palisade check --context prod -o json
   sudo palisade check --node`,
@@ -55,12 +55,21 @@ func runCheck(ctx context.Context, w *world, flags checkFlags) error {
 	if err := writeReports(w.out, flags.output, reports); err != nil {
 		return err
 	}
-	failed, all := 0, 0
+	return verdict(reports)
+}
+
+// verdict is an error unless all checks could be made and none failed.
+func verdict(reports []check.Report) error {
+	failed, skipped, all := 0, 0, 0
 	for _, r := range reports {
 		failed += r.Count(check.Failed)
+		skipped += r.Count(check.Skipped)
 		all += len(r.Checks)
 	}
-	if failed > 0 {
+	switch {
+	case skipped > 0:
+		return failf("%d of %d checks failed, and %d could not be made", failed, all, skipped)
+	case failed > 0:
 		return failf("%d of %d checks failed", failed, all)
 	}
 	return nil

@@ -153,7 +153,7 @@ func judgePublished(id string, policies int, missing, partial, foreign, orphans 
 		return check(id, Warning, "PolicyEndpoints without their NetworkPolicy are still in force: %s",
 			some(orphans)).do(look)
 	case len(foreign) > 0:
-		return check(id, Warning, "another controller wrote the PolicyEndpoints of %s; whether they are complete nobody can tell",
+		return check(id, Warning, "another controller wrote the PolicyEndpoints of %s; nobody can tell if they are complete",
 			some(foreign)).do("expected beside the hosted controller of EKS; otherwise find out who writes them")
 	}
 	return check(id, OK, "all of %d NetworkPolicies are published completely", policies)

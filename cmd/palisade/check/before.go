@@ -59,7 +59,8 @@ func (c *Cluster) kubernetes() Check {
 	const id = "kubernetes"
 	v, err := version.ParseGeneric(c.Version)
 	if err != nil {
-		return check(id, Warning, "the version %q of the API server cannot be read", c.Version)
+		return check(id, Warning, "the version %q of the API server cannot be read", c.Version).
+			do("make sure that it is %s or later", oldestKubernetes)
 	}
 	if v.LessThan(version.MustParseGeneric(oldestKubernetes)) {
 		return check(id, Failed, "Kubernetes %s does not tell agents all addresses of their node", c.Version).

@@ -5,5 +5,5 @@
 // only lists, and tries things out in a place of its own: a network namespace that goes with the process. Nothing in
 // the cluster or on the node is changed.
 //
-// The one trap: what may not be read is skipped and does not fail. Look at the status, not only at Report.Failed.
+// The one trap: what may not be read is Skipped, which is not OK either.
 package check
