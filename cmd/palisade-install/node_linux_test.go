@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +14,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
@@ -72,7 +76,9 @@ func TestRemoveLeavesNothing(t *testing.T) {
 			}
 			index := attachToVeth(t, pins, mode)
 			var out bytes.Buffer
-			args := []string{"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf}
+			args := []string{
+				"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf, "-socket", filepath.Join(n.bin, "agent.sock"),
+			}
 			if err := run(t.Context(), args, &out); err != nil {
 				t.Fatal(err)
 			}
@@ -95,6 +101,48 @@ func TestRemoveLeavesNothing(t *testing.T) {
 				t.Errorf("on a clean node: %v, said %s", err, out.String())
 			}
 		})
+	}
+}
+
+// TestRemoveWaitsForTheAgent: an agent that still runs would put everything back.
+func TestRemoveWaitsForTheAgent(t *testing.T) {
+	needRoot(t)
+	n := newNode(t, map[string]string{"10-aws.conflist": awsList})
+	if err := n.install(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	l, err := socket.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 100)
+	server := &socket.Server{Timeout: time.Second, Log: slog.New(slog.DiscardHandler),
+		Handle: func(context.Context, socket.Request) (bool, error) {
+			asked <- struct{}{}
+			return true, nil
+		}}
+	ctx, end := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	args := []string{"remove", "-pins", "/none", "-bin-dir", n.bin, "-conf-dir", n.conf, "-socket", path}
+	err = run(t.Context(), append(args, "-wait", "100ms"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "an agent still runs") {
+		t.Errorf("beside an agent: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(n.conf, configName)); err != nil {
+		t.Errorf("removed all the same: %v", err)
+	}
+	removed := make(chan error, 1)
+	<-asked
+	go func() { removed <- run(t.Context(), args, io.Discard) }()
+	<-asked // it waits
+	end()
+	if err := errors.Join(<-served, <-removed); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(n.conf, configName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the configuration is still there: %v", err)
 	}
 }
 

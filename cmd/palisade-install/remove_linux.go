@@ -9,19 +9,29 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
-func runRemove(_ context.Context, args []string, out io.Writer) error {
+// agentPoll is how often an agent that ends is asked whether it is still there.
+const agentPoll = 200 * time.Millisecond
+
+func runRemove(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("remove", flag.ContinueOnError)
 	pins := f.String("pins", "/sys/fs/bpf/palisade", "`directory` of the agent's pins")
 	binDir := f.String("bin-dir", "/opt/cni/bin", "`directory` of CNI plugins")
 	confDir := f.String("conf-dir", "/etc/cni/net.d", "`directory` of network configurations")
+	socketPath := f.String("socket", "/run/palisade/agent.sock", "`path` of the agent's socket")
+	wait := f.Duration("wait", time.Minute, "how long to wait for an agent to end")
 	if err := parse(f, args, out); err != nil {
+		return err
+	}
+	if err := awaitEnd(ctx, *socketPath, *wait); err != nil {
 		return err
 	}
 	// The configuration first: a pod that starts from now on does not ask for an agent.
@@ -30,6 +40,27 @@ func runRemove(_ context.Context, args []string, out io.Writer) error {
 		remove(out, filepath.Join(*binDir, pluginName)),
 		removePins(out, *pins),
 	)
+}
+
+// awaitEnd waits until no agent answers: one that still runs would put back what is taken off.
+func awaitEnd(ctx context.Context, path string, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ticker := time.NewTicker(agentPoll)
+	defer ticker.Stop()
+	for {
+		call, done := context.WithTimeout(ctx, time.Second)
+		_, err := socket.Call(call, path, socket.Request{Command: socket.Status})
+		done()
+		if errors.Is(err, socket.ErrDown) {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return errors.New("an agent still runs on this node: delete the DaemonSet palisade-agent first")
+		}
+	}
 }
 
 // remove deletes a file, if it is there.

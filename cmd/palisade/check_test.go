@@ -85,7 +85,7 @@ func TestCheckBeforeAndAfterInstallation(t *testing.T) {
 	calico.Spec.Template.Spec.Containers = []corev1.Container{{Name: "calico-node", Image: "i"}}
 	_, err = b.Client().AppsV1().DaemonSets("default").Create(t.Context(), calico, metav1.CreateOptions{})
 	b.must(err)
-	runLive(t, exitFailed, "✗ other engines enforce policies here: Calico (DaemonSet default/calico-node) → remove Calico",
+	runLive(t, exitFailed, "✗ other engines enforce policies here: Calico (DaemonSet default/calico-node) → remove",
 		"check", "--kubeconfig", b.admin)
 	b.must(b.Client().AppsV1().DaemonSets("default").Delete(t.Context(), "calico-node", metav1.DeleteOptions{}))
 
