@@ -10,6 +10,8 @@ CONTROL_PLANE ?= auto
 FLAGS    ?=
 RUN      ?=
 FUZZTIME ?= 30s
+KERNELS  ?=
+SUITES   ?=
 GO       ?= go
 
 .DEFAULT_GOAL := help
@@ -33,6 +35,10 @@ scenarios: ## replay the scenarios; BACKEND=auto|sim|netns CONTROL_PLANE=auto|pr
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000
 	@$(GO) run ./hack/soak -duration $(DURATION) -seed $(SEED) -cells $(CELLS) -out $(OUT)
+
+.PHONY: kernels
+kernels: ## run what depends on the kernel on Debian's 5.10, 6.1, 6.12 (amd64, arm64) under qemu; KERNELS=5.10,6.12 SUITES=verifier,live
+	@$(GO) run ./hack/kernels -kernels '$(KERNELS)' -suites '$(SUITES)' -out $(OUT)/kernels
 
 .PHONY: mutants
 mutants: ## plant bugs one at a time in a copy of the tree, and show which test notices (as root, with clang; RUN=pattern)
