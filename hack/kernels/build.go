@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -16,7 +18,7 @@ const binaryName = "suite.test"
 // inGuest is where the guest has a file of the module.
 func inGuest(elem ...string) string { return path.Join("/src", path.Join(elem...)) }
 
-// binaries are what is built for an architecture: files of the host by their paths in the guest.
+// binaries are what the guests of an architecture get: files of the host by their paths in the guest.
 type binaries map[string]string
 
 // build compiles the first process and the tests of the suites, statically, into dir.
@@ -40,8 +42,28 @@ func build(ctx context.Context, dir, arch string, list []suite) (binaries, error
 			return nil, fmt.Errorf("package %s has no tests: %w", pkg, err)
 		}
 		files[inGuest(pkg, binaryName)] = out
+		if err := addTestdata(files, pkg); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
+}
+
+// addTestdata adds the files that the tests of a package read, where it has any.
+func addTestdata(files binaries, pkg string) error {
+	err := filepath.WalkDir(filepath.Join(filepath.FromSlash(pkg), "testdata"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Type().IsRegular() {
+			files[inGuest(filepath.ToSlash(file))] = file
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // packages are those that the suites test, each once.

@@ -12,6 +12,7 @@ import (
 // event is what test2json says; see `go doc test2json`.
 type event struct {
 	Action, Test, Output, Key, Value string
+	Elapsed                          float64 // seconds
 }
 
 // Collect adds the events of one run, as test2json writes them, to the result. The output of tests that fail, and of the
@@ -66,7 +67,7 @@ func shown(e event, output *strings.Builder) string {
 	case e.Action == "fail" && output != nil:
 		return output.String()
 	case e.Action == "pass" && !strings.Contains(e.Test, "/"):
-		return "ok   " + e.Test + "\n"
+		return fmt.Sprintf("ok   %s (%.1f s)\n", e.Test, e.Elapsed)
 	case e.Action == "skip" && output != nil:
 		return output.String()
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,10 @@ func release() (string, error) {
 	return unix.ByteSliceToString(name.Release[:]), nil
 }
 
-// kernelWarnings returns what the kernel found wrong with itself.
+// signs are how a kernel says that it found a bug of its own.
+var signs = regexp.MustCompile(`BUG: |WARNING: |Oops|general protection|Unable to handle`)
+
+// kernelWarnings returns what the kernel found wrong with itself. That something took long says nothing in an emulated machine.
 func kernelWarnings() ([]string, error) {
 	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
 	if err != nil {
@@ -75,11 +79,8 @@ func kernelWarnings() ([]string, error) {
 	}
 	var warnings []string
 	for line := range strings.Lines(string(log[:size])) {
-		for _, sign := range []string{"BUG: ", "WARNING: CPU", "Oops", "detected stall", "blocked for more than"} {
-			if strings.Contains(line, sign) {
-				warnings = append(warnings, strings.TrimSpace(line))
-				break
-			}
+		if signs.MatchString(line) && !strings.Contains(line, "soft lockup") {
+			warnings = append(warnings, strings.TrimSpace(line))
 		}
 	}
 	return warnings, nil
