@@ -13,7 +13,7 @@ import (
 // Down removes the cluster, and stops the daemon that Up started once there is no cluster left. Only what was expensive
 // to make stays, in the user's cache directory. It may be called more than once.
 func (c *Cluster) Down(ctx context.Context) error {
-	lock, err := c.lock()
+	lock, err := lockClusters(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (c *Cluster) down(ctx context.Context) error {
 // leave stops the daemon and restores the kernel's parameters, unless another cluster is there.
 func (c *Cluster) leave(ctx context.Context) error {
 	if c.docker != nil {
-		containers, err := c.docker.Output(ctx, "ps", "--all", "--quiet")
+		containers, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel)
 		if err != nil {
 			return err
 		}

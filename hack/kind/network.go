@@ -59,7 +59,7 @@ func (c *Cluster) connectNode(ctx context.Context, node Node) error {
 	}
 	// containerd watches the folder, but passes over files that are new there; what makes it look is the renaming.
 	_, err = c.docker.Exec(ctx, node.Name, strings.NewReader(config), "sh", "-c",
-		"cd /etc/cni/net.d && cat >pods && mv pods 10-pods.conflist")
+		"mkdir -p /etc/cni/net.d && cd /etc/cni/net.d && cat >pods && mv pods 10-pods.conflist")
 	return err
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/palisade-netpol/palisade/hack/kind/cache"
@@ -74,26 +73,4 @@ func restoreSysctls() error {
 		return fmt.Errorf("restore kernel parameters: %w", err)
 	}
 	return os.Remove(record)
-}
-
-// inotifyInstances is how many instances of inotify the processes of one node need at most, with room for pods; measured.
-const inotifyInstances = 25
-
-// checkInotify fails if the kernel's limit does not suffice for so many nodes. All of them run as the same user, root;
-// above the limit kubelets crash.
-func checkInotify(nodes int) error {
-	const name = "fs/inotify/max_user_instances"
-	data, err := os.ReadFile(sysctlFile(name))
-	if err != nil {
-		return fmt.Errorf("read the limit on inotify: %w", err)
-	}
-	limit, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return fmt.Errorf("read the limit on inotify: %w", err)
-	}
-	if need := inotifyInstances * nodes; limit < need {
-		return fmt.Errorf("%d nodes need %d instances of inotify, and %d are allowed; "+
-			"sysctl -w fs.inotify.max_user_instances=%d", nodes, need, limit, max(1024, need))
-	}
-	return nil
 }

@@ -28,30 +28,56 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := c.lock()
+	lock, err := lockClusters(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
-	if err := c.up(ctx, o); err != nil && o.KeepFailed {
+	if err := c.findPlace(ctx, o.Log); err != nil {
 		return nil, err
-	} else if err != nil {
-		return nil, errors.Join(err, c.down(context.WithoutCancel(ctx)))
 	}
-	return c, nil
+	if err = c.up(ctx, o); err == nil {
+		return c, nil
+	}
+	if !o.KeepFailed {
+		err = errors.Join(err, c.down(context.WithoutCancel(ctx)))
+	}
+	return nil, err
 }
 
-// lock lets one process at a time make or remove the cluster.
-func (c *Cluster) lock() (*os.File, error) { return cache.Lock(c.dir + ".lock") }
+// ErrExists means that there is a cluster of that name, or what is left of one.
+var ErrExists = errors.New("the cluster is there already")
 
-func (c *Cluster) up(ctx context.Context, o Options) error {
+// findPlace finds a daemon for the cluster that does not have it yet.
+func (c *Cluster) findPlace(ctx context.Context, log io.Writer) error {
 	if err := saveSysctls(); err != nil {
 		return err
 	}
 	var err error
-	if c.docker, err = docker.Ensure(ctx, o.Log); err != nil {
+	if c.docker, err = docker.Ensure(ctx, log); err != nil {
 		return err
 	}
+	containers, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+c.name)
+	if err == nil && containers != "" {
+		err = fmt.Errorf("%s: %w", c.name, ErrExists)
+	}
+	return err
+}
+
+// clusterLabel is kind's on the containers of a cluster; its value is the cluster's name.
+const clusterLabel = "io.x-k8s.kind.cluster"
+
+// lockClusters lets one process at a time make or remove a cluster: the last one that goes stops the daemon.
+func lockClusters(ctx context.Context) (*os.File, error) {
+	dir, err := cache.Dir("clusters")
+	if err != nil {
+		return nil, err
+	}
+	return cache.Lock(ctx, dir+".lock")
+}
+
+// up makes the cluster in the daemon.
+func (c *Cluster) up(ctx context.Context, o Options) error {
 	image, err := c.ensureImage(ctx, o.Log)
 	if err != nil {
 		return fmt.Errorf("image of the nodes: %w", err)

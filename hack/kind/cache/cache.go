@@ -3,13 +3,18 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// pollInterval is how often a lock that another holds is tried.
+const pollInterval = 100 * time.Millisecond
 
 // Dir makes and returns a directory of the cache, readable only by this user.
 func Dir(name string) (string, error) {
@@ -26,13 +31,13 @@ func Dir(name string) (string, error) {
 
 // Make returns the directory of that name, which fill has filled, now or earlier. Whoever else needs it meanwhile, in
 // this process or another, waits for the same filling.
-func Make(name string, fill func(dir string) error) (string, error) {
+func Make(ctx context.Context, name string, fill func(dir string) error) (string, error) {
 	parent, err := Dir(filepath.Dir(name))
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(parent, filepath.Base(name))
-	lock, err := Lock(dir + ".lock")
+	lock, err := Lock(ctx, dir+".lock")
 	if err != nil {
 		return "", err
 	}
@@ -60,20 +65,31 @@ func fillAndRename(dir string, fill func(dir string) error) error {
 
 // Lock waits until no one else holds the lock of that file, which it creates. Closing it unlocks, and so does the end
 // of the process.
-func Lock(path string) (*os.File, error) {
+func Lock(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := await(ctx, f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// await asks again and again, since a flock(2) that waits does not end with a context.
+func await(ctx context.Context, f *os.File) error {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+		}
+	}
 }

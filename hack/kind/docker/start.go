@@ -37,7 +37,7 @@ func start(ctx context.Context) (*Docker, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := cache.Lock(s.path("lock"))
+	lock, err := cache.Lock(ctx, s.path("lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +109,8 @@ func (s state) daemonArgs() ([]string, error) {
 		"--pidfile", "/run/docker.pid",
 		"--config-file", s.path("daemon.json"), // not the machine's
 		"--cgroup-parent", "/" + cgroupParent,
+		"--add-runtime", "palisade=" + s.path("runc"),
+		"--default-runtime", "palisade",
 		"--log-level", "warn",
 	}
 	if err := os.WriteFile(s.path("daemon.json"), []byte("{}"), 0o600); err != nil {
@@ -117,15 +119,7 @@ func (s state) daemonArgs() ([]string, error) {
 	if err := os.Remove(s.path("docker.sock")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	lacking, err := LacksSysResource()
-	if err != nil || !lacking {
-		return args, err
-	}
-	runc := s.path("runc")
-	if err := os.WriteFile(runc, runcScript, 0o700); err != nil {
-		return nil, err
-	}
-	return append(args, "--add-runtime", "palisade="+runc, "--default-runtime", "palisade"), nil
+	return args, os.WriteFile(s.path("runc"), runcScript, 0o700)
 }
 
 // LacksSysResource says whether this process, and so what it starts, can never have CAP_SYS_RESOURCE, as in some

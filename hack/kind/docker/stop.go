@@ -34,7 +34,7 @@ func StopOwned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lock, err := cache.Lock(s.path("lock"))
+	lock, err := cache.Lock(ctx, s.path("lock"))
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func Build(ctx context.Context, log io.Writer) (Programs, error) {
 	if err != nil {
 		return Programs{}, fmt.Errorf("hash %s: %w", moduleDir, err)
 	}
-	dir, err := cache.Make(filepath.Join("programs", key), func(dir string) error {
+	dir, err := cache.Make(ctx, filepath.Join("programs", key), func(dir string) error {
 		fmt.Fprintln(log, "building kind, CNI plugins and CoreDNS; once, for about three minutes on two cores")
 		return build(ctx, module, dir, log)
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -54,7 +55,7 @@ func Build(ctx context.Context, in Inputs, log io.Writer) (Image, error) {
 		return Image{}, err
 	}
 	image := "palisade.local/node:" + key
-	dir, err := cache.Make(filepath.Join("node-image", key), func(dir string) error {
+	dir, err := cache.Make(ctx, filepath.Join("node-image", key), func(dir string) error {
 		start := time.Now()
 		fmt.Fprintln(log, "assembling the node image; once, for about half a minute")
 		if err := in.assemble(ctx, debian, image, dir); err != nil {
@@ -85,7 +86,12 @@ func (in Inputs) key() (string, error) {
 }
 
 // assemble writes the image to a directory.
-func (in Inputs) assemble(ctx context.Context, debian debianDir, image, dir string) error {
+func (in Inputs) assemble(ctx context.Context, debian debianDir, image, out string) error {
+	dir := filepath.Join(out, "layers")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	facts, err := in.ask(ctx)
 	if err != nil {
 		return err
@@ -118,7 +124,7 @@ func (in Inputs) assemble(ctx context.Context, debian debianDir, image, dir stri
 	if err != nil {
 		return err
 	}
-	return tarball.WriteToFile(filepath.Join(dir, archiveName), tag, built)
+	return tarball.WriteToFile(filepath.Join(out, archiveName), tag, built)
 }
 
 // facts are what Kubernetes says of itself.

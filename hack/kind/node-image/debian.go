@@ -66,7 +66,7 @@ func Prepare(ctx context.Context, log io.Writer) error {
 
 // debianLayers finds Debian in the cache, or builds it from packages.
 func debianLayers(ctx context.Context, log io.Writer) (debianDir, error) {
-	dir, err := cache.Make(filepath.Join("debian", debianKey()), func(dir string) error {
+	dir, err := cache.Make(ctx, filepath.Join("debian", debianKey()), func(dir string) error {
 		start := time.Now()
 		fmt.Fprintln(log, "building a Debian for nodes from packages; once, for about two minutes")
 		if err := buildDebian(ctx, debianDir(dir), log); err != nil {
