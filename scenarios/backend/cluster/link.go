@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
@@ -100,22 +101,26 @@ func (l *link) open() *connection {
 		if text := strings.TrimSpace(log.String()); text != "" {
 			c.err = errors.Join(c.err, errors.New(text))
 		}
-		_ = in.CloseWithError(io.ErrClosedPipe)
+		_ = in.Close()
 		_ = out.CloseWithError(io.ErrUnexpectedEOF)
 	}()
 	return c
 }
 
+// parting is how long a program may take to end by itself, which it does when its input ends.
+const parting = 2 * time.Second
+
 // hangUp ends the program, if one runs.
 func (l *link) hangUp() {
-	if l.conn == nil {
+	c := l.conn
+	if c == nil {
 		return
 	}
-	l.conn.stop()
-	_ = l.conn.in.Close()
-	_ = l.conn.out.Close()
-	<-l.conn.ended
 	l.conn = nil
+	_ = c.in.Close()
+	defer time.AfterFunc(parting, c.stop).Stop()
+	<-c.ended
+	c.stop()
 }
 
 func (l *link) close() {
