@@ -66,6 +66,16 @@ func (p *policies) replace(now time.Time, objects []*endpoint) bool {
 	return p.update(now, touched)
 }
 
+// keeps says whether entries that disappeared are still in force.
+func (p *policies) keeps() bool {
+	for policy := range p.hot {
+		if len(p.groups[policy].kept) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // put notes an object, unless it is what was seen before.
 func (p *policies) put(o *endpoint, touched map[Name]struct{}) {
 	object, policy := nameOf(o), policyOf(o)

@@ -93,7 +93,7 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.cleanUp()
 	s.report()
 	s.wake()
-	s.versions.settle(s.programs)
+	s.versions.settle(s.programs, s.policies.keeps())
 	return s.out
 }
 

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
 )
@@ -35,5 +36,8 @@ func TestAVersionIsInForceWhenEverythingUpToItIs(t *testing.T) {
 	r.step(core.Programmed{})
 	want("13", "after it succeeded")
 	r.step(core.Deleted{Name: core.Name{Namespace: "shop", Name: "web-0"}, Version: "14"}, core.Programmed{})
+	want("13", "while what was deleted may be about to appear in another object")
+	r.pass(time.Second)
+	r.step(core.Programmed{})
 	want("14", "after a deletion")
 }

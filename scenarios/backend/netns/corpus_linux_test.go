@@ -11,42 +11,38 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/spec"
 )
 
-// part is the share of the scenarios' files that TestCorpusOnThreeNodesWhileLeadersAreKilled replays: one of so many.
-const part = 4
+// parts is in how many parts the scenarios' files are dealt out, of which a test replays one.
+const parts = 5
 
-// partOfCorpus is one case of a part of the files, spread over three nodes, and of all that are about Services.
-func partOfCorpus(t *testing.T) []run.Input {
+// partOfCorpus is one case of each file of a part, and of each below a folder, spread over a number of nodes.
+func partOfCorpus(t *testing.T, part, nodes int, folder string) []run.Input {
 	t.Helper()
 	all, err := spec.LoadAll(os.DirFS("../.."))
 	check(t, err)
 	var inputs []run.Input
 	for _, s := range all {
-		s.Spread(3)
+		s.Spread(nodes)
 		inputs = append(inputs, run.Input{Scenario: s, File: s.Path()})
 	}
 	var some []run.Input
 	for i, in := range run.Sample(inputs) {
-		if i%part == 0 || strings.HasPrefix(in.File, "services/") {
+		if i%parts == part || strings.HasPrefix(in.File, folder+"/") {
 			some = append(some, in)
 		}
+	}
+	if len(some) < 30 {
+		t.Fatalf("only %d scenarios were found", len(some))
 	}
 	return some
 }
 
-// TestCorpusOnThreeNodesWhileLeadersAreKilled replays scenarios on clusters of processes. In the middle of what each
-// cluster is used for, the controller that leads is killed.
-func TestCorpusOnThreeNodesWhileLeadersAreKilled(t *testing.T) {
-	o := processOptions(t)
-	o.Idle, o.KillLeaderAfter = 2, 12
-	inputs := partOfCorpus(t)
-	if len(inputs) < 40 {
-		t.Fatalf("only %d scenarios were found", len(inputs))
-	}
+// replay runs scenarios on clusters of processes, and returns how many steps were taken.
+func replay(t *testing.T, o netns.Options, inputs []run.Input) (steps int) {
+	t.Helper()
 	b := netns.New(o)
 	t.Cleanup(func() { check(t, b.(io.Closer).Close()) })
 	result, err := run.Run(t.Context(), run.Options{Backend: b}, inputs)
 	check(t, err)
-	steps := 0
 	for _, s := range result.Scenarios {
 		steps += len(s.Steps)
 		if s.Error != "" {
@@ -58,7 +54,23 @@ func TestCorpusOnThreeNodesWhileLeadersAreKilled(t *testing.T) {
 			}
 		}
 	}
+	return steps
+}
+
+// TestCorpusOnThreeNodesWhileLeadersAreKilled: in the middle of what each cluster is used for, the controller that leads is
+// killed.
+func TestCorpusOnThreeNodesWhileLeadersAreKilled(t *testing.T) {
+	o := processOptions(t)
+	o.Idle, o.KillLeaderAfter = 2, 12
+	steps := replay(t, o, partOfCorpus(t, 0, 3, "services"))
 	if least := o.Idle * o.KillLeaderAfter; steps < least {
 		t.Errorf("%d steps were taken, want at least %d, so that a leader was killed", steps, least)
 	}
+}
+
+// TestCorpusAsEKSPublishesIt: agents make the same of what the controller that EKS hosts writes.
+func TestCorpusAsEKSPublishesIt(t *testing.T) {
+	o := processOptions(t)
+	o.Idle, o.Hosted = 2, true
+	replay(t, o, partOfCorpus(t, 1, 2, "walkthrough"))
 }

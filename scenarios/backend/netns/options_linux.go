@@ -41,6 +41,8 @@ type Options struct {
 	Programs string
 	// KillLeaderAfter is how often a cluster is applied until its leading controller is killed, with Processes; 0: never.
 	KillLeaderAfter int
+	// Hosted publishes policies as the controller does that EKS hosts, instead of running ours, with Processes.
+	Hosted bool
 }
 
 func (o Options) withDefaults() Options {

@@ -24,7 +24,9 @@ type processes struct {
 	agents map[*node]*plane.Agent
 	known  map[*pod]bool // pods that their agent knows
 	// killIn is how many more calls of apply there are until the leading controller is killed; 0: it is not.
-	killIn  int
+	killIn int
+	// publish returns once what a cluster comes to is published.
+	publish func(context.Context, *model.Cluster) (uint64, error)
 	proxied map[*node]bool // nodes that have a kube-proxy
 	served  bool           // whether the last cluster had Services
 }
@@ -34,13 +36,19 @@ func startProcesses(ctx context.Context, o Options, pins *pinfs.FS) (*processes,
 	if err != nil {
 		return nil, err
 	}
-	p, err := plane.Start(ctx, plane.Options{Kubernetes: o.Kubernetes, Programs: programs, AgentArgs: o.agentArgs()})
+	p, err := plane.Start(ctx, plane.Options{
+		Kubernetes: o.Kubernetes, Programs: programs, AgentArgs: o.agentArgs(), Hosted: o.Hosted,
+	})
 	if err != nil {
 		return nil, err
 	}
+	publish := p.Published
+	if o.Hosted {
+		publish = p.PublishHosted
+	}
 	return &processes{
 		plane: p, pins: pins, agents: map[*node]*plane.Agent{}, known: map[*pod]bool{}, killIn: o.KillLeaderAfter,
-		proxied: map[*node]bool{},
+		proxied: map[*node]bool{}, publish: publish,
 	}, nil
 }
 
@@ -85,7 +93,7 @@ func (p *processes) filter(ctx context.Context, c *model.Cluster, nodes []*node,
 	if err := p.introduce(ctx, pods); err != nil {
 		return err
 	}
-	version, err := p.plane.Published(ctx, c)
+	version, err := p.publish(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,17 @@ type controller struct {
 
 // kubeconfig writes the credentials of a ServiceAccount of ours.
 func (p *Plane) kubeconfig(account string) (string, error) {
-	return p.cluster.Kubeconfig("system:serviceaccount:"+home+":"+account,
-		[]string{"system:serviceaccounts", "system:serviceaccounts:" + home, "system:authenticated"})
+	return p.cluster.Kubeconfig(cluster.ServiceAccount(home, account))
+}
+
+// startControllers starts all replicas.
+func (p *Plane) startControllers() error {
+	for range replicas {
+		if err := p.startController(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startController starts one more replica. Its Lease is short, so that another one takes over soon if it is killed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -33,6 +34,8 @@ type Options struct {
 	Programs string
 	// AgentArgs are further flags of every agent.
 	AgentArgs []string
+	// Hosted leaves out the controllers: somebody else publishes (see PublishHosted).
+	Hosted bool
 }
 
 // Plane is a running control plane. Its methods are not safe for concurrent use, except those of its agents.
@@ -46,7 +49,8 @@ type Plane struct {
 	builtIn     []*corev1.Service
 	published   *mirror[*v1alpha1.PolicyEndpoint]
 	slices      *mirror[*discoveryv1.EndpointSlice]
-	marks       int // written so far
+	marks       int        // written so far
+	random      *rand.Rand // for PublishHosted; the same every time
 	stop        context.CancelFunc
 }
 
@@ -68,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a control plane: %w", err)
 	}
-	p := &Plane{opts: o, cluster: c, written: map[key]*record{}}
+	p := &Plane{opts: o, cluster: c, written: map[key]*record{}, random: rand.New(rand.NewPCG(1, 2))}
 	if err := p.begin(ctx); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
@@ -111,8 +115,8 @@ func (p *Plane) begin(ctx context.Context) error {
 	for i := range services.Items {
 		p.builtIn = append(p.builtIn, &services.Items[i])
 	}
-	for range replicas {
-		if err := p.startController(); err != nil {
+	if !p.opts.Hosted {
+		if err := p.startControllers(); err != nil {
 			return err
 		}
 	}

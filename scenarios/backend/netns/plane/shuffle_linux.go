@@ -47,12 +47,14 @@ func (p *Plane) chunkWrites(ctx context.Context, want []*v1alpha1.PolicyEndpoint
 		writes = append(writes, func() error { return p.putChunk(ctx, w, old) })
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(left), compareNames) {
-		writes = append(writes, func() error {
-			client := p.dynamic.Resource(v1alpha1.GroupVersionResource()).Namespace(name.Namespace)
-			return client.Delete(ctx, name.Name, metav1.DeleteOptions{})
-		})
+		writes = append(writes, func() error { return p.deleteChunk(ctx, name) })
 	}
 	return writes
+}
+
+func (p *Plane) deleteChunk(ctx context.Context, name types.NamespacedName) error {
+	client := p.dynamic.Resource(v1alpha1.GroupVersionResource()).Namespace(name.Namespace)
+	return client.Delete(ctx, name.Name, metav1.DeleteOptions{})
 }
 
 func compareNames(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }
