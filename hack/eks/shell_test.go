@@ -42,7 +42,7 @@ func TestShellcheck(t *testing.T) {
 	if err != nil {
 		t.Skip("shellcheck is not installed")
 	}
-	if out, err := exec.CommandContext(t.Context(), path, "run.sh").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), path, "run.sh", "install-eksctl.sh").CombinedOutput(); err != nil {
 		t.Errorf("%v:\n%s", err, out)
 	}
 }
