@@ -57,7 +57,7 @@ func TestLearningAnAddressOpensNothing(t *testing.T) {
 			expect(t, h, bpf.ReasonNoRule)
 		}
 	})
-	for i := range 100 {
+	for i := range rounds(100) {
 		if s := mustSync(t, h.Node, []*bpf.Image{two, one}[i%2]); s.PodWrites != 1 {
 			t.Fatalf("change %d wrote %d pods, want 1", i, s.PodWrites)
 		}

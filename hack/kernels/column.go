@@ -26,6 +26,7 @@ type column struct {
 	wrong   []string                // what is wrong beside the suites' own failures
 	log     string                  // file
 	took    time.Duration
+	cpu     time.Duration // processor time of the machine; tells whether the host was busy with something else
 }
 
 // run fetches a kernel, boots it with the suites and reads what they said. Whatever goes wrong is in the column.
@@ -59,7 +60,7 @@ func (m *matrix) boot(ctx context.Context, c *column) error {
 	defer log.Close()
 	var console bytes.Buffer
 	machine := vm.Machine{Arch: c.kernel.arch, Kernel: unpacked.Image, Initrd: initrd, Accel: m.accel}
-	err = machine.Run(ctx, io.MultiWriter(log, &console))
+	c.cpu, err = machine.Run(ctx, io.MultiWriter(log, &console))
 	return errors.Join(err, c.read(&console, m.suites))
 }
 

@@ -129,7 +129,7 @@ func plan(modules []string, list []suite) guest.Plan {
 
 // flags are the arguments of the test binary.
 func (r selection) flags() []string {
-	flags := []string{"-test.timeout=15m"}
+	flags := []string{"-test.timeout=15m", "-test.short"}
 	if r.tests != "" {
 		flags = append(flags, "-test.run="+r.tests)
 	}

@@ -28,7 +28,7 @@ func writeTable(w io.Writer, list []suite, columns []*column) {
 	row("capabilities", func(c *column) string { return strings.ReplaceAll(c.noted("", factCapabilities), "CAP_", "") })
 	row("RLIMIT_MEMLOCK", func(c *column) string { return c.noted("", factMemlock) })
 	row("hook", func(c *column) string { return c.noted("", factHook) })
-	row("all", func(c *column) string { return round(c.took) })
+	row("all", func(c *column) string { return round(c.took) + ", CPU " + round(c.cpu) })
 	table.Flush()
 	fmt.Fprintln(w)
 	for _, c := range columns {

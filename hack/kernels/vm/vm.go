@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"time"
 )
 
 // ErrNoQEMU says what is missing on this machine.
@@ -46,10 +47,10 @@ func Check(arch string) error {
 }
 
 // Run boots the machine and writes what it says on its console. It returns when the machine is off, which it is at the latest
-// when the context ends.
-func (m Machine) Run(ctx context.Context, console io.Writer) error {
+// when the context ends, and says how much processor time of the host that took.
+func (m Machine) Run(ctx context.Context, console io.Writer) (time.Duration, error) {
 	if err := Check(m.Arch); err != nil {
-		return err
+		return 0, err
 	}
 	kind := models()[m.Arch]
 	args := append(kind.args, "-accel", m.Accel, "-m", "2048", "-smp", "2", "-nic", "none", "-display", "none",
@@ -57,11 +58,15 @@ func (m Machine) Run(ctx context.Context, console io.Writer) error {
 		"-append", "console="+kind.console+" quiet loglevel=1 panic=-1 rdinit=/init")
 	cmd := exec.CommandContext(ctx, kind.qemu, args...)
 	cmd.Stdout, cmd.Stderr = console, console
-	if err := cmd.Run(); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return fmt.Errorf("%s: %w", kind.qemu, err)
+	err := cmd.Run()
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("%s: %w", kind.qemu, err)
+	}
+	if cmd.ProcessState == nil {
+		return 0, err
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
 }
