@@ -18,6 +18,7 @@ type (
 		Tests    int          `xml:"tests,attr"`
 		Failures int          `xml:"failures,attr"`
 		Errors   int          `xml:"errors,attr"`
+		Skipped  int          `xml:"skipped,attr"`
 		Time     junitSeconds `xml:"time,attr"`
 		Suites   []junitSuite `xml:"testsuite"`
 	}
@@ -27,6 +28,7 @@ type (
 		Tests     int          `xml:"tests,attr"`
 		Failures  int          `xml:"failures,attr"`
 		Errors    int          `xml:"errors,attr"`
+		Skipped   int          `xml:"skipped,attr"`
 		Time      junitSeconds `xml:"time,attr"`
 		Timestamp string       `xml:"timestamp,attr"`
 		Cases     []junitCase  `xml:"testcase"`
@@ -37,6 +39,8 @@ type (
 		Time    junitSeconds  `xml:"time,attr"`
 		Failure *junitProblem `xml:"failure"`
 		Error   *junitProblem `xml:"error"`
+		Skipped *junitProblem `xml:"skipped"`
+		Output  string        `xml:"system-out,omitempty"`
 	}
 	junitProblem struct {
 		Message string `xml:"message,attr"`
@@ -61,6 +65,11 @@ func JUnit(w io.Writer, r run.Result) error {
 		suites.Errors += suite.Errors
 		suites.Suites = append(suites.Suites, suite)
 	}
+	for _, one := range r.Inapplicable {
+		suites.Tests++
+		suites.Skipped++
+		suites.Suites = append(suites.Suites, junitSuiteOfInapplicable(one, r.Start))
+	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -73,15 +82,29 @@ func JUnit(w io.Writer, r run.Result) error {
 	return err
 }
 
+// junitTime is how a suite says when it began.
+const junitTime = "2006-01-02T15:04:05"
+
+// junitSuiteOfInapplicable is one case that was skipped.
+func junitSuiteOfInapplicable(one run.Inapplicable, start time.Time) junitSuite {
+	return junitSuite{
+		Name: one.Name, File: one.File, Tests: 1, Skipped: 1, Timestamp: start.UTC().Format(junitTime),
+		Cases: []junitCase{{Name: "scenario", Class: one.Name, Skipped: &junitProblem{Message: "it " + one.Reason}}},
+	}
+}
+
 func junitSuiteOf(s run.ScenarioResult, start time.Time) junitSuite {
 	suite := junitSuite{
-		Name: s.Name, File: s.File, Time: junitSeconds(s.Seconds), Timestamp: start.UTC().Format("2006-01-02T15:04:05"),
+		Name: s.Name, File: s.File, Time: junitSeconds(s.Seconds), Timestamp: start.UTC().Format(junitTime),
 	}
 	for i, step := range s.Steps {
 		c := junitCase{Name: fmt.Sprintf("%d %s", i+1, step.Name), Class: s.Name, Time: junitSeconds(step.Seconds)}
 		if len(step.Mismatches) > 0 {
 			c.Failure = junitFailure(step.Mismatches)
 			suite.Failures++
+		}
+		for _, m := range step.Limited {
+			c.Output += fmt.Sprintf("declared limit %s: %s\n", m.Limit, m)
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

@@ -80,6 +80,9 @@ func (r *runner) liveStep(
 	if err := w.look(ctx); err != nil {
 		return StepResult{}, err
 	}
+	if err := w.useAgain(ctx); err != nil {
+		return StepResult{}, err
+	}
 	if err := p.open(ctx, session, r.Confirm); err != nil {
 		return StepResult{}, err
 	}
@@ -111,30 +114,31 @@ func (w watch) pause(ctx context.Context) error {
 	}
 }
 
-// use uses kept connections: those that are not as expected again, until they are, and then all once more.
+// use uses kept connections, and those that are not as expected again until they are. One that has stopped is not used
+// again: the exchange has made its other end speak, and that may open it anew.
 func (w watch) use(ctx context.Context) error {
-	now := w.plan.held
-	for last := false; len(now) > 0; {
-		if err := exchangeOnce(ctx, w.session, now, w.patience(last)); err != nil {
+	for now := w.plan.held; len(now) > 0; {
+		if err := exchangeOnce(ctx, w.session, now, w.Confirm); err != nil {
 			return err
 		}
-		if last {
+		now = slices.DeleteFunc(slices.Clone(now), func(h *held) bool { return h.agrees(h.decision.Verdict) })
+		if w.late() {
 			return nil
 		}
-		var wrong []*held
-		for _, h := range w.plan.held {
-			if !h.agrees(h.decision.Verdict) {
-				h.confirmed, wrong = true, append(wrong, h)
-			}
-		}
-		if now, last = wrong, w.late(); len(wrong) == 0 {
-			now, last = w.plan.held, true
+		for _, h := range now {
+			h.confirmed = true
 		}
 		if err := w.pause(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// useAgain uses those kept connections once more that are to go on, after everything else was seen to be in force.
+func (w watch) useAgain(ctx context.Context) error {
+	open := slices.DeleteFunc(slices.Clone(w.plan.held), func(h *held) bool { return h.decision.Verdict != flow.Allow })
+	return exchangeOnce(ctx, w.session, open, w.Confirm)
 }
 
 // patience is how long to wait for packets: for the last look longer.

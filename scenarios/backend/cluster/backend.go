@@ -59,6 +59,7 @@ type facts struct {
 func New(o Options) (*Backend, error) {
 	config := rest.CopyConfig(o.Config)
 	config.QPS, config.Burst, config.UserAgent = requests, burst, "palisade"
+	config.WarningHandlerWithContext = rest.NoWarnings{} // scenarios are odd on purpose
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
-	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster/wire"
 )
 
@@ -47,14 +48,21 @@ func difference(was, is map[string]string) map[string]any {
 	return patch
 }
 
-// settlePods brings pods to where the scenario has them in their lives, and waits until they are there.
-func (s *session) settlePods(ctx context.Context, c *model.Cluster) error {
-	all := map[key]*record{}
+// settlePods brings pods to where the scenario has them in their lives, and waits until they are there. A pod that was
+// changed counts as changed then: before, nobody could have called it.
+func (s *session) settlePods(ctx context.Context) error {
+	all, before := map[key]*record{}, s.settled
+	s.settled = map[key]string{}
 	for k, r := range s.have {
 		if k.kind == kindPod {
-			all[k] = r
+			all[k], s.settled[k] = r, r.sum
 		}
 	}
+	defer func() {
+		if !maps.Equal(before, s.settled) {
+			s.changed = time.Now()
+		}
+	}()
 	for _, phase := range []func(context.Context, *record) error{s.lead, s.await, s.end} {
 		if err := each(kindPod, all, func(r *record) error { return phase(ctx, r) }); err != nil {
 			return err

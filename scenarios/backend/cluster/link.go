@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/klog/v2"
 
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster/wire"
 )
@@ -108,7 +110,7 @@ func (l *link) open() *connection {
 }
 
 // parting is how long a program may take to end by itself, which it does when its input ends.
-const parting = 2 * time.Second
+const parting = 5 * time.Second
 
 // hangUp ends the program, if one runs.
 func (l *link) hangUp() {
@@ -152,6 +154,8 @@ func execIn(config *rest.Config, client rest.Interface) runner {
 		if err != nil {
 			return err
 		}
+		// What goes wrong is returned; the library would print it as well.
+		ctx = klog.NewContext(ctx, logr.Discard())
 		return either.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: log})
 	}
 }

@@ -25,6 +25,7 @@ type session struct {
 	names    *names     // known from the first Apply on
 	have     map[key]*record
 	now      *model.Cluster     // the scenario's, as last applied
+	settled  map[key]string     // pods as they were when they last had been waited for
 	changed  time.Time          // when the last change was about to be written
 	view     *model.Cluster     // the same as the API server returns it, under the scenario's names
 	links    map[string]*link   // to the probes of pods, by the scenario's name
@@ -64,7 +65,7 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 			return err
 		}
 	}
-	if err := s.settlePods(ctx, c); err != nil {
+	if err := s.settlePods(ctx); err != nil {
 		return err
 	}
 	known, err := s.addresses(ctx, c)

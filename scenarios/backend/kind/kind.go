@@ -1,8 +1,8 @@
 // Package kind is the backend that makes a cluster of its own: it boots one with hack/kind, builds the images of this
-// source tree with hack/images and loads them, installs deploy/manifests, and then is backend cluster. In the end it
-// removes the cluster.
+// source tree with hack/images and loads them, installs the chart with hack/chart (told what pods' interfaces are called
+// there), and then is backend cluster. In the end it removes the cluster.
 //
-// The two tools are run, not linked: they need the source tree and a Docker daemon anyway, and a palisade command that
+// These tools are run, not linked: they need the source tree and a Docker daemon anyway, and a palisade command that
 // somebody installs should carry neither Docker's nor a registry's client.
 package kind
 
@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/palisade-netpol/palisade/deploy"
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster"
 )
 
@@ -102,7 +101,11 @@ func (b *Backend) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("kubeconfig of cluster %s: %w", b.opts.Name, err)
 	}
-	if err := install(ctx, config, deploy.Install, b.opts.Log); err != nil {
+	manifests, err := b.run(ctx, "-C", "hack/chart", ".", "-set", "agent.interfacePrefixes={eni,vlan,veth}")
+	if err != nil {
+		return err
+	}
+	if err := install(ctx, config, []byte(manifests), b.opts.Log); err != nil {
 		return fmt.Errorf("install Palisade: %w", err)
 	}
 	b.opts.Cluster.Config = config
@@ -135,19 +138,19 @@ func (b *Backend) make(ctx context.Context, images string) error {
 
 // kind runs a command of hack/kind about the cluster.
 func (b *Backend) kind(ctx context.Context, command string, args ...string) (string, error) {
-	return b.run(ctx, "./hack/kind/cmd/kind", append([]string{command, "--name", b.opts.Name}, args...)...)
+	return b.run(ctx, append([]string{"./hack/kind/cmd/kind", command, "--name", b.opts.Name}, args...)...)
 }
 
 // run runs a tool of the source tree and returns its standard output. It is interrupted, not killed, when ctx ends, so
 // that it can clean up.
-func (b *Backend) run(ctx context.Context, tool string, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, "go", append([]string{"run", tool}, args...)...)
+func (b *Backend) run(ctx context.Context, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
 	c.Stderr = b.opts.Log
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 2 * time.Minute
 	out, err := c.Output()
 	if err != nil {
-		return "", fmt.Errorf("go run %s %s: %w", tool, args[0], err)
+		return "", fmt.Errorf("go run %s: %w", strings.Join(args, " "), err)
 	}
 	return string(out), nil
 }
