@@ -13,7 +13,7 @@ import (
 // package do, they do under the same role, so nothing else is needed.
 func TestShippedRoleAllowsNothingMore(t *testing.T) {
 	b := newTestbed(t)
-	config, err := b.cluster.Config(account, groups())
+	config, err := b.cluster.Config(account())
 	b.must(err)
 	client, err := kubernetes.NewForConfig(config)
 	b.must(err)

@@ -37,9 +37,7 @@ import (
 )
 
 const (
-	repository = "../.."
-	account    = "system:serviceaccount:kube-system:palisade-agent"
-	namespace  = "shop"
+	namespace = "shop"
 	// patience is how long the tests wait for what must happen soon, on a machine busy with other tests.
 	patience = 30 * time.Second
 )
@@ -49,6 +47,11 @@ var (
 	clientIP = netip.MustParseAddr("10.1.0.1")
 	serverIP = netip.MustParseAddr("10.1.0.2")
 )
+
+// account is the identity under which the shipped manifests run an agent.
+func account() (user string, groups []string) {
+	return cluster.ServiceAccount(clustertest.Home, "palisade-agent")
+}
 
 // testbed is a cluster with one node, on which the pods client and server run, and an agent as a process of its own.
 type testbed struct {
@@ -93,10 +96,7 @@ func newTestbed(t *testing.T) *testbed {
 		t.Skip("needs root for network namespaces and eBPF")
 	}
 	b := &testbed{T: t, dir: t.TempDir(), pods: map[string]*fabric.Pod{}, prober: prober.New()}
-	b.cluster = clustertest.Start(t, cluster.Options{Manifests: []string{
-		filepath.Join(repository, "deploy/crds/networking.k8s.aws_policyendpoints.yaml"),
-		filepath.Join(repository, "deploy/rbac/agent.yaml"),
-	}})
+	b.cluster = clustertest.Start(t, cluster.Options{Manifests: clustertest.Shipped(t, "agent")})
 	client, err := dynamic.NewForConfig(b.cluster.AdminConfig())
 	b.must(err)
 	b.endpoints = client.Resource(v1alpha1.GroupVersionResource())
@@ -161,7 +161,7 @@ func (b *testbed) addPod(name string, addr netip.Addr) {
 // start starts an agent in the node's namespace under the shipped role, as root with the two capabilities it needs.
 func (b *testbed) start(args ...string) {
 	b.Helper()
-	kubeconfig, err := b.cluster.Kubeconfig(account, groups())
+	kubeconfig, err := b.cluster.Kubeconfig(account())
 	b.must(err)
 	p := &process{done: make(chan struct{}), log: &logBuffer{}}
 	self, err := os.Executable()
@@ -186,11 +186,6 @@ func (b *testbed) start(args ...string) {
 			b.Logf("agent:\n%s", p.log)
 		}
 	})
-}
-
-// groups are those of the agent's service account.
-func groups() []string {
-	return []string{"system:serviceaccounts", "system:serviceaccounts:kube-system"}
 }
 
 func (b *testbed) socket() string { return filepath.Join(b.dir, "agent.sock") }

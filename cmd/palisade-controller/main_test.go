@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -36,20 +35,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The identity under which the shipped manifests run the command.
-const (
-	home    = "kube-system"
-	account = "system:serviceaccount:" + home + ":palisade-controller"
-)
+// home is the namespace that the shipped manifests run the command in.
+const home = clustertest.Home
 
-var accountGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + home}
-
-const role = "../../deploy/rbac/controller.yaml"
+// account is the identity under which they run it.
+func account() (user string, groups []string) {
+	return cluster.ServiceAccount(home, "palisade-controller")
+}
 
 // world is a control plane with the shipped manifests.
 type world struct {
 	*testing.T
 	*cluster.Cluster
+	roles string // the file that says what the command may do
 	audit string // the file that tells who asked for what
 }
 
@@ -57,9 +55,10 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	policy, err := filepath.Abs("testdata/audit-policy.yaml")
 	must(t, err)
-	w := &world{T: t, audit: filepath.Join(t.TempDir(), "audit.log")}
+	shipped := clustertest.Shipped(t, "controller")
+	w := &world{T: t, roles: shipped[len(shipped)-1], audit: filepath.Join(t.TempDir(), "audit.log")}
 	w.Cluster = clustertest.Start(t, cluster.Options{
-		Manifests:     []string{"../../deploy/crds/networking.k8s.aws_policyendpoints.yaml", role},
+		Manifests:     shipped,
 		APIServerArgs: []string{"--audit-policy-file=" + policy, "--audit-log-path=" + w.audit},
 	})
 	return w
@@ -93,7 +92,7 @@ func (o *output) String() string {
 // start runs the command with the rights that are shipped.
 func (w *world) start(identity string, args ...string) *process {
 	w.Helper()
-	kubeconfig, err := w.Kubeconfig(account, accountGroups)
+	kubeconfig, err := w.Kubeconfig(account())
 	must(w.T, err)
 	p := &process{Cmd: exec.Command(os.Args[0], append([]string{
 		"--kubeconfig", kubeconfig, "--identity", identity, "--listen", "127.0.0.1:0", "--lease-duration", "2s",
@@ -125,7 +124,7 @@ func (w *world) leader() string {
 // leads waits for a leader.
 func (w *world) leads(identity string) {
 	w.Helper()
-	w.eventually(func() error {
+	clustertest.Eventually(w, func() error {
 		if l := w.leader(); l != identity {
 			return fmt.Errorf("the leader is %q, want %q", l, identity)
 		}
@@ -146,7 +145,7 @@ func (w *world) published(n int) {
 	w.Helper()
 	client, err := dynamic.NewForConfig(w.AdminConfig())
 	must(w.T, err)
-	w.eventually(func() error {
+	clustertest.Eventually(w, func() error {
 		list, err := client.Resource(v1alpha1.GroupVersionResource()).List(w.Context(), metav1.ListOptions{})
 		must(w.T, err)
 		if len(list.Items) != n {
@@ -200,13 +199,13 @@ func TestRights(t *testing.T) {
 	if said := p.output.String(); strings.Contains(said, "forbidden") {
 		t.Errorf("rights are missing:\n%s", said)
 	}
-	w.eventually(func() error { return w.compareRights() })
+	clustertest.Eventually(w, w.compareRights)
 }
 
 // TestForbidden: what a stolen credential of the controller cannot do.
 func TestForbidden(t *testing.T) {
 	w := newWorld(t)
-	config, err := w.Config(account, accountGroups)
+	config, err := w.Config(account())
 	must(t, err)
 	client, err := dynamic.NewForConfig(config)
 	must(t, err)
@@ -262,26 +261,6 @@ func TestUsage(t *testing.T) {
 				t.Errorf("exit code %d, want %d; output, which should contain %q:\n%s", code, tt.code, tt.says, &out)
 			}
 		})
-	}
-}
-
-// eventually repeats check until it succeeds, for half a minute at most.
-func (w *world) eventually(check func() error) {
-	w.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			w.Fatal(err)
-		}
 	}
 }
 

@@ -40,7 +40,7 @@ func (w *world) compareRights() error {
 // granted reads the shipped roles.
 func (w *world) granted() map[string]bool {
 	w.Helper()
-	text, err := os.ReadFile(role)
+	text, err := os.ReadFile(w.roles)
 	must(w.T, err)
 	rights := map[string]bool{}
 	for _, document := range bytes.Split(text, []byte("\n---\n")) {
@@ -67,13 +67,14 @@ func (w *world) used() map[string]bool {
 	text, err := os.ReadFile(w.audit)
 	must(w.T, err)
 	rights := map[string]bool{}
+	user, _ := account()
 	for line := range bytes.Lines(text) {
 		var event struct {
 			Verb      string                               `json:"verb"`
 			User      struct{ Username string }            `json:"user"`
 			ObjectRef *struct{ APIGroup, Resource string } `json:"objectRef"`
 		}
-		if json.Unmarshal(line, &event) != nil || event.ObjectRef == nil || event.User.Username != account {
+		if json.Unmarshal(line, &event) != nil || event.ObjectRef == nil || event.User.Username != user {
 			continue // the last line may be half written; requests without a resource need no right
 		}
 		rights[right(event.Verb, event.ObjectRef.APIGroup, event.ObjectRef.Resource)] = true

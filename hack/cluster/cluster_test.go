@@ -147,7 +147,7 @@ func newPolicy(t *testing.T, client kubernetes.Interface, name string) *networki
 // awaitEndpoint waits until some EndpointSlice of the Service lists an address as ready.
 func awaitEndpoint(t *testing.T, client kubernetes.Interface, address netip.Addr) {
 	t.Helper()
-	eventually(t, func() error {
+	clustertest.Eventually(t, func() error {
 		slices, err := client.DiscoveryV1().EndpointSlices(namespace).List(t.Context(),
 			metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=web"})
 		if err != nil {
@@ -180,7 +180,7 @@ func checkRBAC(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("without a role: %v, want forbidden", err)
 	}
 	must(t, c.Apply(t.Context(), "testdata/auditors.yaml"))
-	eventually(t, list)
+	clustertest.Eventually(t, list)
 	if _, err := jane.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("pods, which the role does not name: %v, want forbidden", err)
 	}
@@ -220,7 +220,7 @@ func TestClusterDiesWithItsOwner(t *testing.T) {
 	must(t, owner.Process.Kill())
 	owner.Wait() // killed, as it should be
 
-	eventually(t, func() error {
+	clustertest.Eventually(t, func() error {
 		if left := processesOf(t, dir); len(left) > 0 {
 			return fmt.Errorf("still running: %q", left)
 		}
@@ -289,26 +289,6 @@ func get[T any](t *testing.T, get func(context.Context, string, metav1.GetOption
 	object, err := get(t.Context(), name, metav1.GetOptions{})
 	must(t, err)
 	return object
-}
-
-// eventually repeats check until it succeeds, for half a minute at most.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			t.Fatal(err)
-		}
-	}
 }
 
 func must(t *testing.T, err error) {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
 )
 
 // checkKubeProxy makes a namespace that is node-1 and holds its pod's address, and reaches the pod by the ClusterIP.
@@ -35,7 +36,7 @@ func checkKubeProxy(t *testing.T, c *cluster.Cluster) {
 	must(t, c.KubeProxy(t.Context(), netns, "node-1"))
 
 	service := get(t, c.Client().CoreV1().Services(namespace).Get, "web")
-	eventually(t, func() (err error) {
+	clustertest.Eventually(t, func() (err error) {
 		inside(t, netns, func() { err = expect(service.Spec.ClusterIP+":80", "hello from web-1") })
 		return err
 	})
@@ -46,7 +47,7 @@ func checkKubeProxy(t *testing.T, c *cluster.Cluster) {
 		link.Cut()
 		moveService(t, c)
 		inside(t, netns, func() { serve(t, netip.AddrPortFrom(podIP, 8081), "hello again") })
-		eventually(t, func() (err error) {
+		clustertest.Eventually(t, func() (err error) {
 			inside(t, netns, func() { err = expect(service.Spec.ClusterIP+":80", "hello again") })
 			return err
 		})
@@ -86,7 +87,7 @@ func checkGarbageCollection(t *testing.T, c *cluster.Cluster) {
 
 	start := time.Now()
 	must(t, c.Client().NetworkingV1().NetworkPolicies(namespace).Delete(ctx, owner.Name, metav1.DeleteOptions{}))
-	eventually(t, func() error {
+	clustertest.Eventually(t, func() error {
 		_, err := leaves.Get(ctx, "owned", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil

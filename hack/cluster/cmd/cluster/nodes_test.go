@@ -36,7 +36,7 @@ func TestNodesReachServicesOfEachOther(t *testing.T) {
 		node2 := []string{"10.240.0.2", "fd00:10:240::2"}[i]
 		listen(t, spaces[1][1], net.JoinHostPort(node2, "8080"))
 		ip := newService(t, newClient(t), family, node2)
-		eventually(t, func() error { return dial(spaces[0][1], net.JoinHostPort(ip, "80")) })
+		clustertest.Eventually(t, func() error { return dial(spaces[0][1], net.JoinHostPort(ip, "80")) })
 	}
 }
 
@@ -117,19 +117,4 @@ func dial(space, to string) error {
 		}
 		return conn.Close()
 	})
-}
-
-// eventually tries until f succeeds.
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for err := f(); err != nil; err = f() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatal(err)
-		}
-	}
 }
