@@ -12,14 +12,24 @@ import (
 	"github.com/palisade-netpol/palisade/controller/core"
 )
 
-// lead waits to be elected and publishes until ctx is done. The Lease is released only when nothing is written any
-// more.
+// lead publishes whenever this replica is elected, until ctx is done.
 func (r *runner) lead(ctx context.Context) error {
 	select {
 	case <-r.synced:
 	case <-ctx.Done():
 		return nil
 	}
+	for ctx.Err() == nil {
+		if err := r.serveTerm(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveTerm waits to be elected and publishes until ctx is done or the Lease could not be renewed. The Lease is released
+// only when nothing is written any more.
+func (r *runner) serveTerm(ctx context.Context) error {
 	election, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	elected := make(chan context.Context, 1)
@@ -36,7 +46,7 @@ func (r *runner) lead(ctx context.Context) error {
 	giveUp()
 	<-over
 	if ctx.Err() == nil {
-		return ErrLeadershipLost
+		r.log.Warn("leadership lost; standing for election again", "identity", r.options.Identity)
 	}
 	return nil
 }
@@ -46,18 +56,27 @@ func (r *runner) publish(ctx, leading context.Context) {
 	r.log.Info("leading", "identity", r.options.Identity)
 	r.metrics.leading.Set(1)
 	defer r.metrics.leading.Set(0)
+	queue := r.openQueue()
 	r.feed(core.Start{})
 	var workers sync.WaitGroup
 	for range r.options.Workers {
-		workers.Go(func() { r.work(leading) })
+		workers.Go(func() { r.work(leading, queue) })
 	}
 	select {
 	case <-ctx.Done():
 	case <-leading.Done():
 	}
 	r.feed(core.Stop{})
-	r.queue.ShutDown()
+	queue.ShutDown()
 	workers.Wait()
+}
+
+// openQueue returns the queue of a term. One that was shut down takes nothing in any more.
+func (r *runner) openQueue() queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = newQueue(r.metrics)
+	return r.queue
 }
 
 func (r *runner) elector(onElected func(context.Context)) (*leaderelection.LeaderElector, error) {

@@ -19,6 +19,7 @@ type metrics struct {
 	writes    *prometheus.CounterVec // by verb and result
 	events    *prometheus.CounterVec // by reason and result
 	warnings  prometheus.Counter
+	queue     queueMetrics
 }
 
 // newMetrics registers everything. selectorsAsked is read at each scrape.
@@ -30,6 +31,7 @@ func newMetrics(selectorsAsked func() float64) *metrics {
 			Namespace: namespace, Name: "selectors_asked_total",
 			Help: "Label selectors that were compared with an object because of an event.",
 		}, selectorsAsked))
+	m.queue = newQueueMetrics(m)
 	m.leading = m.gauge("leading", "1 where this replica publishes, else 0.")
 	m.warnings = m.counter("warnings_total", "Objects that need attention, see the log.")
 	m.resolve = m.histogram("resolve_duration_seconds", "Time to compute what one policy comes to.", fromMicroseconds())

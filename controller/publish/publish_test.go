@@ -16,6 +16,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
 )
 
 // TestFollowsTheCluster changes a cluster in every way that policies depend on. After each change what is published
@@ -151,7 +152,7 @@ func TestHandover(t *testing.T) {
 	first := w.start("first")
 	first.idle(0)
 	second := w.start("second")
-	eventually(t, func() error {
+	clustertest.Eventually(t, func() error {
 		if answer := second.get("/readyz"); answer != "ok\n" {
 			return fmt.Errorf("a replica that does not lead is not ready: %q", answer)
 		}
@@ -174,6 +175,44 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// TestTheAPIServerIsAwayForLongerThanALease: whoever leads then stops, and one replica comes back to what was due.
+func TestTheAPIServerIsAwayForLongerThanALease(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("shop", nil)
+	w.pod("shop/web", "10.1.0.1")
+	first := w.start("first")
+	first.idle(0)
+	second := w.start("second")
+	first.restarts, second.restarts = true, true
+	for round := range 2 {
+		w.policy(fmt.Sprintf("shop/before-%d", round), `{podSelector: {matchLabels: {app: web}}}`) // perhaps not published yet
+		w.cluster.StopAPIServer()
+		clustertest.Eventually(t, func() error {
+			if n := len(first.log.lines("leadership lost")) + len(second.log.lines("leadership lost")); n <= round {
+				return fmt.Errorf("leadership was lost %d times, want more", n)
+			}
+			return nil
+		})
+		if first.metric("palisade_controller_leading")+second.metric("palisade_controller_leading") != 0 {
+			t.Error("a replica leads without a Lease")
+		}
+		must(t, w.cluster.StartAPIServer(t.Context()))
+		w.policy(fmt.Sprintf("shop/after-%d", round), `{ingress: [{}]}`)
+		w.settled()
+	}
+	clustertest.Eventually(t, func() error {
+		if n := first.metric("palisade_controller_leading") + second.metric("palisade_controller_leading"); n != 1 {
+			return fmt.Errorf("%v replicas lead", n)
+		}
+		return nil
+	})
+	for _, r := range []*replica{first, second} {
+		if depth := r.metric("palisade_controller_queue_depth"); depth != 0 {
+			t.Errorf("%v policies are queued", depth)
+		}
+	}
+}
+
 // TestTellsAuthors: Events say what is hardly meant.
 func TestTellsAuthors(t *testing.T) {
 	w := newWorld(t)
@@ -183,7 +222,7 @@ func TestTellsAuthors(t *testing.T) {
 	w.policy("shop/port", `{ingress: [{ports: [{port: htpt}]}]}`)
 	w.policy("shop/fine", `{ingress: [{ports: [{port: http}]}]}`)
 	w.start("only")
-	eventually(t, func() error {
+	clustertest.Eventually(t, func() error {
 		events, err := w.kube.EventsV1().Events("shop").List(t.Context(), metav1.ListOptions{})
 		must(t, err)
 		var got []string

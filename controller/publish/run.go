@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -16,9 +15,6 @@ import (
 	"github.com/palisade-netpol/palisade/controller/core"
 )
 
-// ErrLeadershipLost is why Run ends when another replica may have taken over.
-var ErrLeadershipLost = errors.New("leadership lost")
-
 // Run publishes until ctx is done, and then returns nil; the Lease is released by then. Any other end is an error.
 func Run(ctx context.Context, o Options) error {
 	r, err := newRunner(o.withDefaults())
@@ -30,9 +26,7 @@ func Run(ctx context.Context, o Options) error {
 	group.Go(func() error { return r.serve(ctx) })
 	group.Go(func() error { return r.follow(ctx) })
 	group.Go(func() error { return r.lead(ctx) })
-	err = group.Wait()
-	r.queue.ShutDown()
-	return err
+	return group.Wait()
 }
 
 // runner is one replica.
@@ -41,11 +35,11 @@ type runner struct {
 	log     *slog.Logger
 	clients clients
 	metrics *metrics
-	queue   queue
 	synced  chan struct{} // closed when all objects that there were have been seen
 
-	mu   sync.Mutex
-	core *core.Core
+	mu    sync.Mutex
+	core  *core.Core
+	queue queue // of the term of leadership; nil before the first, and then the core puts nothing in
 	// waiting is since when there has been news of a policy that is still to be published.
 	waiting map[types.NamespacedName]time.Time
 }
@@ -68,7 +62,6 @@ func newRunner(o Options) (*runner, error) {
 		defer r.mu.Unlock()
 		return float64(r.core.SelectorsAsked())
 	})
-	r.queue = newQueue(r.metrics)
 	return r, nil
 }
 

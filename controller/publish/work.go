@@ -24,24 +24,24 @@ const (
 func newQueue(m *metrics) queue {
 	return workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstRetry, lastRetry),
-		workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "policies", MetricsProvider: queueMetrics{m}},
+		workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "policies", MetricsProvider: m.queue},
 	)
 }
 
 // work publishes one policy after another until the queue is shut down.
-func (r *runner) work(ctx context.Context) {
+func (r *runner) work(ctx context.Context, q queue) {
 	for {
-		policy, shutdown := r.queue.Get()
+		policy, shutdown := q.Get()
 		if shutdown {
 			return
 		}
-		r.reconcile(ctx, policy)
-		r.queue.Done(policy)
+		r.reconcile(ctx, q, policy)
+		q.Done(policy)
 	}
 }
 
 // reconcile makes what is published of a policy what it should be, or sees to it that it is tried again.
-func (r *runner) reconcile(ctx context.Context, policy types.NamespacedName) {
+func (r *runner) reconcile(ctx context.Context, q queue, policy types.NamespacedName) {
 	start := time.Now()
 	since := r.take(policy)
 	effects := r.feed(core.Due{Policy: policy})
@@ -61,11 +61,11 @@ func (r *runner) reconcile(ctx context.Context, policy types.NamespacedName) {
 	r.metrics.resolve.Observe(resolved.Sub(start).Seconds())
 	r.metrics.reconcile.Observe(time.Since(start).Seconds())
 	if len(again) == 0 {
-		r.queue.Forget(policy)
+		q.Forget(policy)
 		return
 	}
 	r.keepWaiting(policy, since)
-	r.queue.AddRateLimited(policy)
+	q.AddRateLimited(policy)
 }
 
 // parallel bounds the requests for one policy that are under way at once.
