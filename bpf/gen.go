@@ -3,4 +3,4 @@ package bpf
 // The include path is Debian's: <asm/types.h> lies in a folder per architecture there, and the BPF object is the same for
 // all little-endian ones.
 //
-//go:generate go tool bpf2go -go-package bpf -target bpfel -type event -type table_size -type control -type addr_page -type row -type set_rows -type port_page -type port_leaf -type node_tables -type peer_bank -type peer_tables -type rule_bank -type rule_tables -type pod -type reason -type set -type ports -type peer_slot -type mode -type direction kernel c/palisade.bpf.c -- -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu -Wall -Wextra -Werror -Wno-sign-compare -mcpu=v2
+//go:generate go tool bpf2go -go-package bpf -target bpfel -type event -type table_size -type control -type addr_page -type row -type set_rows -type cpu -type port_page -type port_leaf -type node_tables -type peer_bank -type peer_tables -type rule_bank -type rule_tables -type pod -type reason -type set -type ports -type peer_slot -type mode -type direction kernel c/palisade.bpf.c -- -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu -Wall -Wextra -Werror -Wno-sign-compare -mcpu=v2

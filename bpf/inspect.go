@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/palisade-netpol/palisade/model/flow"
 )
@@ -19,19 +20,17 @@ type Counter struct {
 }
 
 // Counters reads the packets of every direction and reason that the programs know. It may be called while another
-// goroutine uses the node, but not after Close.
+// goroutine uses the node, but not while one closes it.
 func (n *Node) Counters() ([]Counter, error) {
-	m := n.maps[kernelMapCounters]
-	list := make([]Counter, m.MaxEntries())
-	var perCPU []uint64
+	if n.tables == nil {
+		return nil, os.ErrClosed
+	}
+	list := make([]Counter, 2*ReasonCount)
 	for i := range list {
-		if err := m.Lookup(uint32(i), &perCPU); err != nil {
-			return nil, fmt.Errorf("read counters: %w", err)
-		}
 		c := &list[i]
 		c.Direction, c.Reason = flow.Direction(i/int(ReasonCount)), Reason(i%int(ReasonCount))
-		for _, v := range perCPU {
-			c.Packets += v
+		for cpu := range n.tables.Cpus {
+			c.Packets += atomic.LoadUint64(&n.tables.Cpus[cpu].Packets[c.Direction][c.Reason])
 		}
 	}
 	return list, nil

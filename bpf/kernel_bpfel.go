@@ -26,6 +26,23 @@ type kernelControl struct {
 	Unused uint32
 }
 
+type kernelCpu struct {
+	_    structs.HostLayout
+	Last [2]struct {
+		_        structs.HostLayout
+		Peer     uint32
+		Ports    uint32
+		Ifindex  uint32
+		Instance uint32
+		Epoch    uint32
+		Reason   uint32
+		Seen     uint32
+		Class    uint32
+	}
+	Packets [2][32]uint64
+	Reason  uint64
+}
+
 type kernelDirection uint32
 
 const (
@@ -120,6 +137,7 @@ type kernelNodeTables struct {
 	_       structs.HostLayout
 	Control kernelControl
 	Unused  [48]uint8
+	Cpus    [1024]kernelCpu
 	Pods    [65536]kernelPod
 }
 
@@ -334,13 +352,14 @@ const (
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
 	kernelTableSizeREPLIES_SIZE     kernelTableSize = 4096
+	kernelTableSizeREASONS_SIZE     kernelTableSize = 32
+	kernelTableSizeCPUS_SIZE        kernelTableSize = 1024
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapCounters         = "counters"
 	kernelMapEvents           = "events"
 	kernelMapFlows4           = "flows4"
 	kernelMapFlows6           = "flows6"
@@ -421,7 +440,6 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
-	Counters  *ebpf.MapSpec `ebpf:"counters"`
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
@@ -476,7 +494,6 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
-	Counters  *ebpf.Map `ebpf:"counters"`
 	Events    *ebpf.Map `ebpf:"events"`
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
@@ -493,7 +510,6 @@ type kernelMaps struct {
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
-		m.Counters,
 		m.Events,
 		m.Flows4,
 		m.Flows6,

@@ -43,14 +43,38 @@ static __always_inline bool fast_reply(struct flow4_key *key, __be32 ports, cons
 	return true;
 }
 
-static __always_inline enum reason fast(struct __sk_buff *skb, __u32 ifindex, __u32 epoch, enum direction dir)
+/* Was the last packet on this CPU of the same flow, and did it pass under the same tables? */
+static __always_inline enum reason same_as_last(const struct last *last, __be32 peer, __be32 ports, __u32 ifindex,
+						const struct pod *pod, __u32 epoch)
+{
+	if (last->peer != peer || last->ports != ports || last->ifindex != ifindex || last->instance != pod->instance ||
+	    last->epoch != epoch || pod->heals)
+		return REASON_NONE;
+	if (last->reason == REASON_REPLY && !within_s(last->seen, REPLY_S))
+		return REASON_NONE;
+	return last->reason;
+}
+
+static __always_inline void remember_last(struct last *last, __be32 peer, __be32 ports, __u32 ifindex, const struct pod *pod,
+					  __u32 epoch, enum reason reason)
+{
+	*(volatile __u32 *)&last->epoch = epoch - 1; /* void while it is written: others may run on this CPU meanwhile */
+	last->peer = peer;
+	last->ports = ports;
+	last->ifindex = ifindex;
+	last->instance = pod->instance;
+	last->reason = reason;
+	*(volatile __u32 *)&last->epoch = epoch;
+}
+
+static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u32 epoch, enum direction dir)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
+	struct last *last = &cpu->last[dir];
 	struct pod *pod = pod_at(ifindex);
-	__u64 number = epoch & 1;
+	__u64 bank = epoch & (BANKS - 1);
 	enum reason reason;
-	bool allowed;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || (void *)(l4 + TCP_BYTES) > end)
 		return REASON_NONE;
@@ -59,27 +83,34 @@ static __always_inline enum reason fast(struct __sk_buff *skb, __u32 ifindex, __
 	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || (next >> 8 & 0xff) != IPPROTO_TCP ||
 	    total < sizeof(struct iphdr) + TCP_BYTES || ETH_HLEN + total > skb->len || !pod->instance)
 		return REASON_NONE;
-	__be32 src = next >> 32, peer = *(__be32 *)(ip + 16);
+	__be32 src = next >> 32, peer = src, ports = *(__be32 *)l4;
 	if (dir == EGRESS) {
 		if (src != pod->ip4 || !pod->has_ip4)
 			return REASON_NONE;
-	} else {
-		if (from_node(skb))
-			return REASON_NONE;
-		peer = src;
+		peer = *(__be32 *)(ip + 16);
+	} else if (from_node(skb)) {
+		return REASON_NONE;
 	}
-	__be16 src_port = *(__be16 *)l4, dst_port = *(__be16 *)(l4 + 2);
-	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN, allowed;
+	__u32 set, class = 0;
+	OPAQUE(bank);
+	if (!opens) {
+		reason = same_as_last(last, peer, ports, ifindex, pod, epoch);
+		if (reason != REASON_NONE) {
+			if (harness)
+				note(skb, pod->bank[bank].set[dir], last->class);
+			return reason;
+		}
+	}
 
-	OPAQUE(number);
-	__u32 set = pod->bank[number].set[dir];
-	__u32 class = 0;
+	set = pod->bank[bank].set[dir];
 	if (set >= SET_FIRST) {
 		struct rule_bank *b = rules_of(epoch);
 		class = slot_of_ip4(epoch, bpf_ntohl(peer));
 		if (class & PEER_SPARSE)
 			return REASON_NONE;
-		allowed = page_allows(b, ports_of(b, set, class) >> PORTS_TCP_SHIFT, bpf_ntohs(dst_port));
+		__u32 word = ports_of(b, set, class);
+		allowed = word && page_allows(b, word >> PORTS_TCP_SHIFT, bpf_ntohs(ports >> 16));
 		reason = allowed ? REASON_POLICY : REASON_NO_RULE;
 	} else if (set == SET_OPEN) {
 		allowed = true;
@@ -90,18 +121,25 @@ static __always_inline enum reason fast(struct __sk_buff *skb, __u32 ifindex, __
 	} else {
 		return REASON_NONE;
 	}
-	note(skb, set, class);
-	if (allowed && !opens)
-		return is_healing(pod) ? REASON_NONE : reason;
+	if (harness) {
+		note(skb, set, class);
+		last->class = class;
+	}
 	if (!allowed && opens)
 		return tables_of_node()->control.events ? REASON_NONE : reason;
-	if (allowed && !track_all && pod->bank[number].set[!dir] == SET_OPEN)
+	if (allowed && opens && !track_all && pod->bank[bank].set[!dir] == SET_OPEN)
 		return reason;
+	if (allowed && !opens) {
+		if (is_healing(pod))
+			return REASON_NONE;
+		remember_last(last, peer, ports, ifindex, pod, epoch, reason);
+		return reason;
+	}
 
 	struct flow4_key key = {
 		.peer = peer,
-		.pod_port = dir == EGRESS ? src_port : dst_port,
-		.peer_port = dir == EGRESS ? dst_port : src_port,
+		.pod_port = dir == EGRESS ? ports : ports >> 16,
+		.peer_port = dir == EGRESS ? ports >> 16 : ports,
 		.ifindex = ifindex,
 		.protocol = IPPROTO_TCP,
 	};
@@ -112,5 +150,9 @@ static __always_inline enum reason fast(struct __sk_buff *skb, __u32 ifindex, __
 		KEEP_APART(14);
 		return reason;
 	}
-	return fast_reply(&key, (__u32)src_port | (__u32)dst_port << 16, pod, epoch, dir) ? REASON_REPLY : REASON_NONE;
+	if (!fast_reply(&key, ports, pod, epoch, dir))
+		return REASON_NONE;
+	last->seen = now();
+	remember_last(last, peer, ports, ifindex, pod, epoch, REASON_REPLY);
+	return REASON_REPLY;
 }

@@ -21,6 +21,8 @@ enum table_size {
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
 	REPLIES_SIZE = 4096, /* per CPU */
+	REASONS_SIZE = 32,
+	CPUS_SIZE = 1024, /* beyond, CPUs share an entry, and now and then lose a count */
 };
 
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
@@ -217,10 +219,31 @@ struct event {
 	__u8 dst[16];
 };
 
+/* The last packet that passed a pod's hook of a direction on a CPU, neither the first nor the last of its flow. The next one
+ * is likely to be of the same flow, and then is decided the same way. */
+struct last {
+	__be32 peer;
+	__be32 ports; /* of the packet, as they lie in it */
+	__u32 ifindex;
+	__u32 instance;
+	__u32 epoch;
+	__u32 reason;
+	__u32 seen; /* jiffies; when a reply's flow was looked up */
+	__u32 class; /* for the harness */
+};
+
+/* What a CPU writes; no other CPU does. */
+struct cpu {
+	struct last last[2]; /* by direction */
+	__u64 packets[2][REASONS_SIZE];
+	__u64 reason; /* of the packet at hand */
+};
+
 /* The arrays lie in the single values of three maps, since 4 MiB is all that kernel 5.10 takes for one. */
 struct node_tables {
 	struct control control;
 	__u8 unused[48]; /* the rest of the cache line */
+	struct cpu cpus[CPUS_SIZE];
 	struct pod pods[PODS_SIZE];
 };
 

@@ -42,13 +42,16 @@ static __always_inline void map_to_ip6(__be32 ip4, __u8 *addr)
  * of them together. */
 static __always_inline __u32 slot_of_ip4(__u32 epoch, __u32 addr)
 {
-	struct peer_bank *b = peers_of(epoch);
-	__u32 slot = ((__u16 *)b->pages)[addr >> 16];
+	struct addr_page *pages = peers_of(epoch)->pages;
+	__u16 *third = &pages->slot[addr >> 8 & 0xff], *fourth = &pages->slot[addr & 0xff];
+	__u32 slot = ((__u16 *)pages)[addr >> 16];
 
+	EARLY(third);
+	EARLY(fourth);
 	if (slot & PEER_PAGE) {
-		slot = ENTRY(b, pages, slot)->slot[addr >> 8 & 0xff];
+		slot = third[(slot & PEER_PAGE_MASK) * FANOUT];
 		if (slot & PEER_PAGE)
-			slot = ENTRY(b, pages, slot)->slot[addr & 0xff];
+			slot = fourth[(slot & PEER_PAGE_MASK) * FANOUT];
 	}
 	return slot;
 }
@@ -56,16 +59,24 @@ static __always_inline __u32 slot_of_ip4(__u32 epoch, __u32 addr)
 /* The word of a row that says which ports a set allows to the peers of a class. */
 static __always_inline __u32 ports_of(struct rule_bank *b, __u32 set, __u32 class)
 {
-	__u32 row = ENTRY(b, sets, set)->row[(class & PEER_CLASS_MASK) >> 8];
+	struct set_rows *s = ENTRY(b, sets, set);
+	__u32 row = s->row[0], *word = &b->rows[0].ports[class & (FANOUT - 1)];
 
-	return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)];
+	EARLY(word);
+	if (class & PEER_CLASS_MASK & ~(FANOUT - 1)) /* few classes are usual, and their row is read before the class is known */
+		row = s->row[(class & PEER_CLASS_MASK) >> 8];
+	return word[(row & (ROWS_SIZE - 1)) * FANOUT];
 }
 
 static __always_inline bool page_allows(struct rule_bank *b, __u32 page, __u32 port)
 {
-	__u32 leaf = ENTRY(b, port_pages, page)->leaf[port >> 8 & (FANOUT - 1)];
+	__u16 *leaf = &b->port_pages[0].leaf[port >> 8 & (FANOUT - 1)];
+	__u64 *bits = &b->port_leaves[0].bits[port >> 6 & 3];
 
-	return ENTRY(b, port_leaves, leaf)->bits[port >> 6 & 3] >> (port & 63) & 1;
+	EARLY(leaf);
+	EARLY(bits);
+	bits += (leaf[(page & PORTS_PAGE_MASK) * FANOUT] & (PORT_LEAVES_SIZE - 1)) * (FANOUT / 64);
+	return *bits >> (port & 63) & 1;
 }
 
 static __always_inline bool ports_allow(struct rule_bank *b, __u32 ports, __u64 proto_port)
@@ -80,9 +91,8 @@ static __always_inline bool ports_allow(struct rule_bank *b, __u32 ports, __u64 
 		page = ports >> PORTS_SCTP_SHIFT;
 	else
 		return ports & PORTS_OTHER;
-	page &= PORTS_PAGE_MASK;
 	if (!(proto_port >> 32))
-		return page == PORTS_EVERY;
+		return (page & PORTS_PAGE_MASK) == PORTS_EVERY;
 	return page_allows(b, page, proto_port & 0xffff);
 }
 

@@ -20,6 +20,10 @@ TABLE_MAP(rules, struct rule_tables);
  * no check because it knows better than the verifier. */
 #define OPAQUE(v) asm volatile("" : "+r"(v))
 
+/* What is known early is added to an address early: each step of a look-up then waits for as little as possible after the step
+ * before it. */
+#define EARLY(address) OPAQUE(address)
+
 /* Where the value of a map lies. The loader makes the address of the value of what is here the address of the map, so that
  * finding it is one instruction (Node.Configure). */
 #define VALUE_OF(map)                                                                                                  \
@@ -59,6 +63,13 @@ static __always_inline struct pod *pod_at(__u32 ifindex)
 {
 	OPAQUE(ifindex);
 	return &tables_of_node()->pods[ifindex & (PODS_SIZE - 1)];
+}
+
+static __always_inline struct cpu *this_cpu(void)
+{
+	__u32 number = bpf_get_smp_processor_id();
+
+	return &tables_of_node()->cpus[number & (CPUS_SIZE - 1)];
 }
 
 /* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
@@ -127,13 +138,6 @@ struct {
 	__type(value, struct reply);
 	__uint(max_entries, REPLIES_SIZE);
 } replies SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, 2 * REASON_COUNT); /* [direction][reason], in packets */
-} counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -52,3 +52,49 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestLastPacketSpeaksForItsFlowOnly: the kernel decides a packet like the one before it where both belong to one flow of
+// one pod. What differs in one thing only is asked about anew.
+func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: only the kernel remembers a packet")
+	}
+	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	// Two pods with one address, of which only one may be called: that happens for a moment when a pod is replaced.
+	both := img("open", "peer:80")
+	both.Pods = append(both.Pods, both.Pods[0])
+	both.Pods[1].Ifindex, both.Pods[1].Sets[flow.Ingress] = iface+1, bpf.SetClosed
+	if _, err := h.Sync(both); err != nil {
+		t.Fatal(err)
+	}
+	allowed := flow.Tuple{Src: peerIP, Dst: podIP, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}
+	ask := func(ifindex uint32, tuple flow.Tuple, want bpf.Reason) {
+		t.Helper()
+		got, err := h.Run(flow.Ingress, ifindex, false, frame.New(tuple, frame.Later))
+		if err != nil || got.Reason != want {
+			t.Errorf("interface %d, %+v: got %s (%v), want %s", ifindex, tuple, got.Reason, err, want)
+		}
+	}
+	for range 2 {
+		ask(iface, allowed, bpf.ReasonPolicy)
+		ask(iface+1, allowed, bpf.ReasonClosed)
+		ask(iface, allowed, bpf.ReasonPolicy)
+		stranger := allowed
+		stranger.Src = podIP.Prev().Prev() // 10.0.255.255
+		ask(iface, stranger, bpf.ReasonNoRule)
+		ask(iface, allowed, bpf.ReasonPolicy)
+		other := allowed
+		other.DstPort = 81
+		ask(iface, other, bpf.ReasonNoRule)
+		ask(iface, allowed, bpf.ReasonPolicy)
+	}
+	// The pod is replaced by one that is not known yet: in the same epoch, its sets are void.
+	if err := h.Introduce(bpf.Pod{Ifindex: iface, Instance: 7, IP4: podIP}); err != nil {
+		t.Fatal(err)
+	}
+	ask(iface, allowed, bpf.ReasonNotIsolated)
+}

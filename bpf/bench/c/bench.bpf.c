@@ -23,7 +23,7 @@ static __always_inline void drive(struct __sk_buff *skb, enum direction dir)
 			return;
 		__be32 *a = dir == EGRESS ? &ip->daddr : &ip->saddr;
 		*a = (*a & ~bpf_htonl(peer_mask)) | peer;
-		ports[dir] = port;
+		*(__be32 *)ports = dir == EGRESS ? port | ports[1] << 16 : ports[0] | port << 16; /* read as a whole, too */
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 		__be16 *ports = (void *)(ip + 1);
