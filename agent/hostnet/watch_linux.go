@@ -58,6 +58,14 @@ func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) err
 
 var errClosed = errors.New("the kernel closed the subscription")
 
+// closed says why a subscription ended: mostly because ctx did.
+func closed(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return errClosed
+}
+
 func (w *watch) run(ctx context.Context) error {
 	for {
 		select {
@@ -65,12 +73,12 @@ func (w *watch) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case u, ok := <-w.links:
 			if !ok {
-				return errClosed
+				return closed(ctx)
 			}
 			w.link(u)
 		case u, ok := <-w.routes:
 			if !ok {
-				return errClosed
+				return closed(ctx)
 			}
 			w.route(u)
 		}
