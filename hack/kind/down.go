@@ -59,5 +59,9 @@ func (c *Cluster) leave(ctx context.Context) error {
 			return nil
 		}
 	}
-	return errors.Join(docker.StopOwned(ctx), restoreSysctls())
+	parameters, err := openSysctls()
+	if err != nil {
+		return err
+	}
+	return errors.Join(docker.StopOwned(ctx), parameters.restore())
 }

@@ -1,25 +1,34 @@
 package kind
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
 	// inotifyLimit is the kernel parameter that says how many instances of inotify one user may have. All nodes of all
 	// clusters run as root; where no instance is left, kubelets crash and are started again for ever.
 	inotifyLimit = "fs/inotify/max_user_instances"
-	// inotifyPerNode is how many the processes of one node need: 12 on a worker and 25 on a control plane, counted with
-	// Kubernetes 1.36, and room for those of pods.
-	inotifyPerNode = 25
+	// inotifyPerNode is how many the processes of one node need: 12 on a worker and 25 on a control plane were counted
+	// with Kubernetes 1.36, and pods may have some.
+	inotifyPerNode = 20
+	// inotifyPatience is how long processes of a cluster that was just removed may take to end.
+	inotifyPatience = 5 * time.Second
 )
 
-// checkInotify fails if the kernel's limit does not suffice for so many more nodes.
+// awaitInotify fails if the kernel's limit does not suffice for so many more nodes, not even a little later.
+func awaitInotify(ctx context.Context, nodes int) error {
+	return poll(ctx, inotifyPatience, func(context.Context) error { return checkInotify(nodes) })
+}
+
+// checkInotify fails if the kernel's limit does not suffice for so many more nodes now.
 func checkInotify(nodes int) error {
-	data, err := os.ReadFile(sysctlFile(inotifyLimit))
+	data, err := os.ReadFile(filepath.Join(procSys, inotifyLimit))
 	if err != nil {
 		return fmt.Errorf("read the limit on inotify: %w", err)
 	}

@@ -28,6 +28,7 @@ func (c *Cluster) client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("read kubeconfig of %s: %w", c.name, err)
 	}
 	config.Timeout = requestTimeout
+	config.QPS = -1 // no limit: poll has its own
 	return kubernetes.NewForConfig(config)
 }
 

@@ -2,23 +2,17 @@ package kind
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 )
 
-const (
-	// readyTimeout is how long nodes, kube-proxy and CoreDNS may take after they can.
-	readyTimeout = 3 * time.Minute
-	// pollInterval is how often the API server is asked whether something has come true.
-	pollInterval = 250 * time.Millisecond
-)
+// readyTimeout is how long nodes, kube-proxy and CoreDNS may take after they can.
+const readyTimeout = 3 * time.Minute
 
 // awaitReady returns when the cluster does what a cluster does. kind returns before that, and also when kubelets crash
 // and are started again for ever.
@@ -28,22 +22,6 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 		return err
 	}
 	return poll(ctx, readyTimeout, func(ctx context.Context) error { return notReady(ctx, client) })
-}
-
-// poll asks until check has nothing to object to. When that takes too long, its last objection is the error.
-func poll(ctx context.Context, timeout time.Duration, check func(context.Context) error) error {
-	var objection error
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true, func(ctx context.Context) (bool, error) {
-		err := check(ctx)
-		if ctx.Err() == nil { // else the question was cut short
-			objection = err
-		}
-		return err == nil, nil
-	})
-	if err != nil {
-		return errors.Join(objection, err)
-	}
-	return nil
 }
 
 // notReady says what is not ready.

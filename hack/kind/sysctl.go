@@ -18,26 +18,28 @@ func kubeletSysctls() []string {
 		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"}
 }
 
-func sysctlFile(name string) string { return filepath.Join("/proc/sys", name) }
+// procSys is the folder of the kernel's parameters.
+const procSys = "/proc/sys"
 
-// sysctlRecord is the file that remembers the parameters while there are clusters.
-func sysctlRecord() (string, error) {
-	dir, err := cache.Dir("")
-	return filepath.Join(dir, "sysctls.json"), err
+// sysctls keeps what kubelets change.
+type sysctls struct {
+	dir    string // of the parameters
+	record string // file that remembers them while there are clusters
 }
 
-// saveSysctls remembers the parameters as they are before the first cluster.
-func saveSysctls() error {
-	record, err := sysctlRecord()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(record); !errors.Is(err, os.ErrNotExist) {
+func openSysctls() (sysctls, error) {
+	dir, err := cache.Dir("")
+	return sysctls{dir: procSys, record: filepath.Join(dir, "sysctls.json")}, err
+}
+
+// save remembers the parameters, unless they are remembered: then a kubelet may have changed them.
+func (s sysctls) save() error {
+	if _, err := os.Stat(s.record); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	values := map[string]string{}
 	for _, name := range kubeletSysctls() {
-		value, err := os.ReadFile(sysctlFile(name))
+		value, err := os.ReadFile(filepath.Join(s.dir, name))
 		if err != nil {
 			return fmt.Errorf("remember kernel parameters: %w", err)
 		}
@@ -47,16 +49,12 @@ func saveSysctls() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(record, data, 0o600)
+	return os.WriteFile(s.record, data, 0o600)
 }
 
-// restoreSysctls writes the parameters back, if there is a record of them.
-func restoreSysctls() error {
-	record, err := sysctlRecord()
-	if err != nil {
-		return err
-	}
-	data, err := os.ReadFile(record)
+// restore writes the parameters back, if they are remembered, and forgets them.
+func (s sysctls) restore() error {
+	data, err := os.ReadFile(s.record)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -66,11 +64,11 @@ func restoreSysctls() error {
 	}
 	for _, name := range kubeletSysctls() {
 		if value, ok := values[name]; ok {
-			err = errors.Join(err, os.WriteFile(sysctlFile(name), []byte(value), 0))
+			err = errors.Join(err, os.WriteFile(filepath.Join(s.dir, name), []byte(value), 0))
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("restore kernel parameters: %w", err)
 	}
-	return os.Remove(record)
+	return os.Remove(s.record)
 }

@@ -21,7 +21,7 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	if err := checkInotify(o.Workers + 1); err != nil {
+	if err := awaitInotify(ctx, o.Workers+1); err != nil {
 		return nil, err
 	}
 	c, err := openStopped(ctx, o.Name, o.Log)
@@ -50,10 +50,13 @@ var ErrExists = errors.New("the cluster is there already")
 
 // findPlace finds a daemon for the cluster that does not have it yet.
 func (c *Cluster) findPlace(ctx context.Context, log io.Writer) error {
-	if err := saveSysctls(); err != nil {
+	parameters, err := openSysctls()
+	if err != nil {
 		return err
 	}
-	var err error
+	if err := parameters.save(); err != nil {
+		return err
+	}
 	if c.docker, err = docker.Ensure(ctx, log); err != nil {
 		return err
 	}
