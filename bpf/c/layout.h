@@ -219,8 +219,8 @@ struct event {
 	__u8 dst[16];
 };
 
-/* The last packet that passed a pod's hook of a direction on a CPU, neither the first nor the last of its flow. The next one
- * is likely to be of the same flow, and then is decided the same way. */
+/* The last packet that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of the same
+ * flow, and then is decided the same way. */
 struct last {
 	__be32 peer;
 	__be32 ports; /* of the packet, as they lie in it */
