@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLoadsWithTwoCapabilities: CAP_BPF and CAP_NET_ADMIN are enough; CAP_PERFMON is added only where the kernel refuses without
-// it what no compiler can do without. Without CAP_PERFMON the verifier also searches the paths that a processor may take
-// speculatively, and allows less pointer arithmetic.
+// TestLoadsWithTwoCapabilities: CAP_BPF and CAP_NET_ADMIN are enough; CAP_PERFMON is added only where the kernel
+// refuses without it what no compiler can do without. Without CAP_PERFMON the verifier also searches the paths that a
+// processor may take speculatively, and allows less pointer arithmetic.
 func TestLoadsWithTwoCapabilities(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: only root can take capabilities off")
@@ -34,7 +34,8 @@ func TestLoadsWithTwoCapabilities(t *testing.T) {
 	}
 }
 
-// liftMemlock lifts the limit of locked memory, which the two capabilities do not allow, and says whether that is needed.
+// liftMemlock lifts the limit of locked memory, which the two capabilities do not allow, and says whether that is
+// needed.
 func liftMemlock(t *testing.T) string {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
@@ -97,7 +98,7 @@ func loadSimplest() error {
 			asm.JGT.Reg(asm.R4, asm.R3, "exit"),
 			asm.LoadMem(asm.R0, asm.R2, 0, asm.Byte),
 		}},
-		{"two numbers are stored side by side", asm.Instructions{ // refused until 6.1, which take the first one for a pointer
+		{"two numbers are stored side by side", asm.Instructions{ // refused by 5.10 and 6.1
 			asm.Mov.Imm(asm.R0, 1),
 			asm.StoreMem(asm.RFP, -8, asm.R0, asm.Word),
 			asm.StoreMem(asm.RFP, -4, asm.R0, asm.Word),
@@ -133,7 +134,9 @@ func loadCounted(t *testing.T) error {
 		return withLog(err)
 	}
 	defer progs.Close()
-	for name, p := range map[string]*ebpf.Program{kernelProgPodEgress: progs.PodEgress, kernelProgPodIngress: progs.PodIngress} {
+	for name, p := range map[string]*ebpf.Program{
+		kernelProgPodEgress: progs.PodEgress, kernelProgPodIngress: progs.PodIngress,
+	} {
 		count, err := verified(p.VerifierLog)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -152,7 +155,8 @@ func withLog(err error) error {
 	return fmt.Errorf("%w\n%-120v", err, refused)
 }
 
-// verified reads out of a verifier's statistics how many instructions it looked at. (Program.Info says it too, since 5.16.)
+// verified reads out of a verifier's statistics how many instructions it looked at. (Program.Info says it too, since
+// 5.16.)
 func verified(log string) (int, error) {
 	var count int
 	_, rest, found := strings.Cut(log, "processed ")

@@ -7,8 +7,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// TestStackFits: the frames of every chain of calls, each rounded up to 32 bytes, must fit into 512 bytes (MAX_BPF_STACK). The
-// kernel of this machine may round to less, so that only the oldest ones would refuse.
+// TestStackFits: the frames of every chain of calls, each rounded up to 32 bytes, must fit into 512 bytes
+// (MAX_BPF_STACK). The kernel of this machine may round to less, so that only the oldest ones would refuse.
 func TestStackFits(t *testing.T) {
 	const limit, unit = 512, 32
 	spec, err := loadKernel()

@@ -51,7 +51,8 @@ func build(ctx context.Context, dir, arch string, list []suite) (binaries, error
 
 // addTestdata adds the files that the tests of a package read, where it has any.
 func addTestdata(files binaries, pkg string) error {
-	err := filepath.WalkDir(filepath.Join(filepath.FromSlash(pkg), "testdata"), func(file string, d fs.DirEntry, err error) error {
+	dir := filepath.Join(filepath.FromSlash(pkg), "testdata")
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

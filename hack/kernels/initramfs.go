@@ -16,8 +16,8 @@ import (
 	"github.com/palisade-netpol/palisade/hack/kernels/modules"
 )
 
-// writeInitramfs writes the guest's initial file system: the binaries, the modules and the plan. It is not compressed, since
-// unpacking is what emulation is slowest at.
+// writeInitramfs writes the guest's initial file system: the binaries, the modules and the plan. It is not compressed,
+// since unpacking is what emulation is slowest at.
 func writeInitramfs(file string, bins binaries, mods []modules.Module, list []suite) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
@@ -66,8 +66,8 @@ func (a *initramfs) write(at string, content []byte) error {
 	if err := a.mkdir(path.Dir(at)); err != nil {
 		return err
 	}
-	return a.add(&cpio.Header{Name: strings.TrimPrefix(at, "/"), Mode: cpio.TypeReg | 0o755, Size: int64(len(content)), Links: 1},
-		content)
+	name, size := strings.TrimPrefix(at, "/"), int64(len(content))
+	return a.add(&cpio.Header{Name: name, Mode: cpio.TypeReg | 0o755, Size: size, Links: 1}, content)
 }
 
 func (a *initramfs) mkdir(at string) error {

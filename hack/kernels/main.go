@@ -1,5 +1,5 @@
-// Command kernels runs the parts of the tests that depend on the kernel on other kernels than the one of this machine: Debian's
-// own, in virtual machines under qemu. See README.md.
+// Command kernels runs the parts of the tests that depend on the kernel on other kernels than the one of this machine:
+// Debian's own, in virtual machines under qemu. See README.md.
 package main
 
 import (

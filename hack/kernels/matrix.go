@@ -34,14 +34,15 @@ const (
 
 // kernels are the columns, oldest first. Debian calls a build without drivers for real hardware "cloud".
 func kernels() []kernel {
+	const trixie = `6\.12\.[0-9]+\+deb13[.0-9]*`
 	return []kernel{
 		{"5.10", "amd64", debian.Source{Suite: "bullseye", Arch: "amd64", Name: image(`5\.10\.0-[0-9]+`, "amd64")},
 			map[string]string{factCapabilities: withPerfmon, factHook: "clsact", factMemlock: "raised"}},
 		{"6.1", "amd64", debian.Source{Suite: "bookworm", Arch: "amd64", Name: image(`6\.1\.0-[0-9]+`, "amd64")},
 			map[string]string{factCapabilities: withPerfmon, factHook: "clsact", factMemlock: "not needed"}},
-		{"6.12", "amd64", debian.Source{Suite: "trixie", Arch: "amd64", Name: image(`6\.12\.[0-9]+\+deb13[.0-9]*`, "amd64")},
+		{"6.12", "amd64", debian.Source{Suite: "trixie", Arch: "amd64", Name: image(trixie, "amd64")},
 			map[string]string{factCapabilities: twoCapabilities, factHook: "tcx", factMemlock: "not needed"}},
-		{"6.12-arm64", "arm64", debian.Source{Suite: "trixie", Arch: "arm64", Name: image(`6\.12\.[0-9]+\+deb13[.0-9]*`, "arm64")},
+		{"6.12-arm64", "arm64", debian.Source{Suite: "trixie", Arch: "arm64", Name: image(trixie, "arm64")},
 			map[string]string{factCapabilities: twoCapabilities, factHook: "tcx", factMemlock: "not needed"}},
 	}
 }
@@ -68,8 +69,8 @@ type selection struct {
 	args  []string
 }
 
-// suites are the rows. checks is how many random cases a property is tried on: emulation is some twenty times slower than
-// the machine that it runs on.
+// suites are the rows. checks is how many random cases a property is tried on: emulation is some twenty times slower
+// than the machine that it runs on.
 func suites(checks int) []suite {
 	random := []string{"-rapid.checks=" + strconv.Itoa(checks), "-rapid.nofailfile"}
 	const verifier, twin = "^TestLoadsWithTwoCapabilities$", "^TestTwinMatchesKernel$"
@@ -120,7 +121,8 @@ func plan(modules []string, list []suite) guest.Plan {
 	for _, s := range list {
 		planned := guest.Suite{Name: s.name}
 		for _, r := range s.runs {
-			planned.Runs = append(planned.Runs, guest.Run{Dir: inGuest(r.pkg), Binary: inGuest(r.pkg, binaryName), Args: r.flags()})
+			run := guest.Run{Dir: inGuest(r.pkg), Binary: inGuest(r.pkg, binaryName), Args: r.flags()}
+			planned.Runs = append(planned.Runs, run)
 		}
 		p.Suites = append(p.Suites, planned)
 	}

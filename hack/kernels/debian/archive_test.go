@@ -40,7 +40,8 @@ func open(t *testing.T, a *archive) *debian.Archive {
 	t.Helper()
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
-	return &debian.Archive{Mirror: server.URL + "/debian", Cache: filepath.Join(t.TempDir(), "cache"), Client: server.Client()}
+	cache := filepath.Join(t.TempDir(), "cache")
+	return &debian.Archive{Mirror: server.URL + "/debian", Cache: cache, Client: server.Client()}
 }
 
 var source = debian.Source{Suite: "bookworm", Arch: "amd64", Name: cloud}
@@ -94,8 +95,8 @@ func compress(t *testing.T, content []byte) []byte {
 
 func indexOf(t *testing.T, deb []byte) []byte {
 	t.Helper()
-	return compress(t, fmt.Appendf(nil, "Package: linux-image-6.1.0-1-cloud-amd64\nVersion: 6.1-1\nFilename: pool/k.deb\nSHA256: %x\n\n",
-		sha256.Sum256(deb)))
+	const stanza = "Package: linux-image-6.1.0-1-cloud-amd64\nVersion: 6.1-1\nFilename: pool/k.deb\nSHA256: %x\n\n"
+	return compress(t, fmt.Appendf(nil, stanza, sha256.Sum256(deb)))
 }
 
 func must(t *testing.T, err error) {
@@ -113,7 +114,9 @@ func TestKernelIsUnpackedOnce(t *testing.T) {
 			d := open(t, a)
 			k, err := d.Kernel(t.Context(), source)
 			must(t, err)
-			for file, want := range map[string]string{k.Image: "image", filepath.Join(k.Modules, "kernel/net/veth.ko"): "veth"} {
+			for file, want := range map[string]string{
+				k.Image: "image", filepath.Join(k.Modules, "kernel/net/veth.ko"): "veth",
+			} {
 				if got, err := os.ReadFile(file); err != nil || string(got) != want {
 					t.Errorf("%s holds %q (%v), want %q", file, got, err, want)
 				}

@@ -91,8 +91,9 @@ func TestMirrorIsWhatAptUses(t *testing.T) {
 		"new format": {fstest.MapFS{"sources.list.d/debian.sources": file(
 			"Types: deb\n# http://old.example/debian\nURIs: http://sec.example/debian-security http://new.example/debian\n")},
 			"http://new.example/debian"},
-		"others' archives": {fstest.MapFS{"sources.list.d/tool.list": file("deb https://tool.example/apt stable main\n")},
-			debian.Default},
+		"others' archives": {fstest.MapFS{
+			"sources.list.d/tool.list": file("deb https://tool.example/apt stable main\n"),
+		}, debian.Default},
 		"no apt": {fstest.MapFS{}, debian.Default},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,8 @@ type event struct {
 	Elapsed                          float64 // seconds
 }
 
-// Collect adds the events of one run, as test2json writes them, to the result. The output of tests that fail, and of the
-// package itself, goes to log.
+// Collect adds the events of one run, as test2json writes them, to the result. The output of tests that fail, and of
+// the package itself, goes to log.
 func (r *Result) Collect(events io.Reader, log io.Writer) error {
 	output := map[string]*strings.Builder{}
 	decoder := json.NewDecoder(events)

@@ -1,6 +1,6 @@
-// Package guest is what the host and the first process of a virtual machine say to each other: a Plan lies in the initial file
-// system, and a Result per suite comes back over the serial console, as JSON behind a mark, among whatever else a kernel and
-// its tests write there.
+// Package guest is what the host and the first process of a virtual machine say to each other: a Plan lies in the
+// initial file system, and a Result per suite comes back over the serial console, as JSON behind a mark, among whatever
+// else a kernel and its tests write there.
 package guest
 
 import (

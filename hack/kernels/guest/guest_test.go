@@ -13,7 +13,10 @@ import (
 func TestResultsAreFoundAmongEverythingElse(t *testing.T) {
 	want := []guest.Result{
 		{Suite: "packets", Kernel: "6.1", Passed: 3, Skipped: []string{"TestA"}, Took: 2 * time.Second},
-		{Suite: "live", Kernel: "6.1", Failed: []string{"TestLive/IPv4"}, Facts: map[string]string{"hook": "clsact"}, Error: "exit status 2"},
+		{
+			Suite: "live", Kernel: "6.1", Failed: []string{"TestLive/IPv4"}, Facts: map[string]string{"hook": "clsact"},
+			Error: "exit status 2",
+		},
 	}
 	var console bytes.Buffer
 	console.WriteString("SeaBIOS\x1b[2J")
@@ -36,7 +39,8 @@ func TestResultsAreFoundAmongEverythingElse(t *testing.T) {
 }
 
 func TestACutResultIsAnError(t *testing.T) {
-	if got, _, err := guest.Read(strings.NewReader(`@palisade-result {"Suite":"live","Pas[ 1.0] kernel` + "\n")); err == nil {
+	const cut = `@palisade-result {"Suite":"live","Pas[ 1.0] kernel` + "\n"
+	if got, _, err := guest.Read(strings.NewReader(cut)); err == nil {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -89,12 +93,16 @@ func TestCollectCountsTestsAndShowsFailures(t *testing.T) {
 	if err := r.Collect(strings.NewReader(events), &log); err != nil {
 		t.Fatal(err)
 	}
-	want := guest.Result{Passed: 5, Failed: []string{"TestA/one", "TestA"}, Skipped: []string{"TestB"}, Facts: map[string]string{"hook": "tcx"}}
+	want := guest.Result{
+		Passed: 5, Failed: []string{"TestA/one", "TestA"}, Skipped: []string{"TestB"}, Facts: map[string]string{"hook": "tcx"},
+	}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("got %+v, want %+v", r, want)
 	}
-	if text := log.String(); !strings.Contains(text, "broken") || strings.Contains(text, "fine") || !strings.Contains(text, "FAIL") {
-		t.Errorf("log is %q", text)
+	for text, want := range map[string]bool{"broken": true, "fine": false, "FAIL": true} {
+		if strings.Contains(log.String(), text) != want {
+			t.Errorf("%q in the log: want %t in\n%s", text, want, &log)
+		}
 	}
 }
 

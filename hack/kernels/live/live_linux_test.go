@@ -27,8 +27,8 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// story: nothing is known and everything passes; one port is allowed; that is revoked under an open connection; the agent
-// goes away and comes back.
+// story: nothing is known and everything passes; one port is allowed; that is revoked under an open connection; the
+// agent goes away and comes back.
 func story(t *testing.T, mode hook.Mode, family string) {
 	w := newWorld(t, mode, family)
 	a := w.agent(t)

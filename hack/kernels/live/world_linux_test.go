@@ -200,8 +200,8 @@ func (w *world) keep(t *testing.T) {
 	}
 }
 
-// expectKept says whether packets of the kept connection must pass to the server. What the server sends passes either way, since
-// no policy isolates it in that direction.
+// expectKept says whether packets of the kept connection must pass to the server. What the server sends passes either
+// way, since no policy isolates it in that direction.
 func (w *world) expectKept(t *testing.T, there bool) {
 	t.Helper()
 	timeout := long

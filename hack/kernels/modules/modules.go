@@ -1,5 +1,5 @@
-// Package modules finds what must be loaded before a kernel module, and in which order. It reads the modules themselves: the
-// index that modprobe uses is made when a package is installed, which is not done here.
+// Package modules finds what must be loaded before a kernel module, and in which order. It reads the modules
+// themselves: the index that modprobe uses is made when a package is installed, which is not done here.
 package modules
 
 import (
@@ -24,8 +24,8 @@ type Module struct {
 	Code []byte // ELF, not compressed
 }
 
-// Load returns the modules of those names and all that they need, each after what it needs. What is built into the kernel is
-// left out. tree is the directory of the kernel's modules.
+// Load returns the modules of those names and all that they need, each after what it needs. What is built into the
+// kernel is left out. tree is the directory of the kernel's modules.
 func Load(tree fs.FS, names []string) ([]Module, error) {
 	files, err := find(tree)
 	if err != nil {

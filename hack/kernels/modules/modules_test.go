@@ -20,7 +20,8 @@ func TestOrderPutsWhatIsNeededFirst(t *testing.T) {
 		"nft_nat": {"nf_tables", "nf_nat"}, "nf_nat": {"nf_conntrack", "libcrc32c"}, "nf_tables": {"libcrc32c"},
 		"nf_conntrack": {"libcrc32c"},
 	}
-	got, err := modules.Order([]string{"nft-nat", "veth", "nf_nat"}, func(name string) ([]string, error) { return needs[name], nil })
+	depends := func(name string) ([]string, error) { return needs[name], nil }
+	got, err := modules.Order([]string{"nft-nat", "veth", "nf_nat"}, depends)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,8 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []modules.Module{{Name: "nf_nat", Code: packed}, {Name: "nft_nat", Code: plain}}
-	if !slices.EqualFunc(got, want, func(a, b modules.Module) bool { return a.Name == b.Name && bytes.Equal(a.Code, b.Code) }) {
+	same := func(a, b modules.Module) bool { return a.Name == b.Name && bytes.Equal(a.Code, b.Code) }
+	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("got %d modules, want nf_nat and nft_nat with their code", len(got))
 	}
 	if _, err := modules.Load(tree, []string{"veth"}); !errors.Is(err, modules.ErrNotFound) {

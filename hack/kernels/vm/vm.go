@@ -46,8 +46,8 @@ func Check(arch string) error {
 	return nil
 }
 
-// Run boots the machine and writes what it says on its console. It returns when the machine is off, which it is at the latest
-// when the context ends, and says how much processor time of the host that took.
+// Run boots the machine and writes what it says on its console. It returns when the machine is off, which it is at the
+// latest when the context ends, and says how much processor time of the host that took.
 func (m Machine) Run(ctx context.Context, console io.Writer) (time.Duration, error) {
 	if err := Check(m.Arch); err != nil {
 		return 0, err

@@ -67,7 +67,8 @@ func release() (string, error) {
 // signs are how a kernel says that it found a bug of its own.
 var signs = regexp.MustCompile(`BUG: |WARNING: |Oops|general protection|Unable to handle`)
 
-// kernelWarnings returns what the kernel found wrong with itself. That something took long says nothing in an emulated machine.
+// kernelWarnings returns what the kernel found wrong with itself. That something took long says nothing in an emulated
+// machine.
 func kernelWarnings() ([]string, error) {
 	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
 	if err != nil {

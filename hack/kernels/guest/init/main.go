@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command init is the first and only process of a virtual machine: it mounts what tests need, loads modules, runs the suites
-// of the plan that lies beside it, tells the host what became of them, and powers off. The kernel runs it; on a machine of
-// its own it refuses to.
+// Command init is the first and only process of a virtual machine: it mounts what tests need, loads modules, runs the
+// suites of the plan that lies beside it, tells the host what became of them, and powers off. The kernel runs it; on a
+// machine of its own it refuses to.
 package main
 
 import (
