@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/palisade-netpol/palisade/hack/kind/docker"
@@ -23,8 +22,8 @@ func (c *Cluster) Down(ctx context.Context) error {
 
 // Down removes a cluster by name, also one that is broken, or whose daemon was killed. The name may be empty for the
 // default one.
-func Down(ctx context.Context, name string, log io.Writer) error {
-	c, err := openStopped(ctx, Options{Name: name}.withDefaults().Name, log)
+func Down(ctx context.Context, name string) error {
+	c, err := newCluster(name)
 	if err != nil {
 		return err
 	}
@@ -32,20 +31,30 @@ func Down(ctx context.Context, name string, log io.Writer) error {
 }
 
 func (c *Cluster) down(ctx context.Context) error {
-	d, err := docker.Find(ctx)
+	var err error
+	c.docker, err = docker.Revive(ctx)
 	if err == nil {
-		c.docker = d
-		err = c.kind(ctx, nil, "delete", "cluster", "--name", c.name, "--kubeconfig", c.Kubeconfig())
+		err = c.removeContainers(ctx)
 	} else if errors.Is(err, docker.ErrNone) {
-		err = nil // what a daemon that was killed has left is removed below
+		err = nil
 	}
 	if err != nil {
 		return fmt.Errorf("remove cluster %s: %w", c.name, err)
 	}
-	if err := os.Remove(c.Kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.RemoveAll(c.dir); err != nil {
 		return err
 	}
 	return c.leave(ctx)
+}
+
+// removeContainers removes the nodes and their volumes.
+func (c *Cluster) removeContainers(ctx context.Context) error {
+	containers, err := c.containers(ctx)
+	if err != nil || len(containers) == 0 {
+		return err
+	}
+	_, err = c.docker.Output(ctx, append([]string{"rm", "--force", "--volumes"}, containers...)...)
+	return err
 }
 
 // leave stops the daemon and restores the kernel's parameters, unless another cluster is there.

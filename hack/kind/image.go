@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/kind/gobuild"
 	nodeimage "github.com/palisade-netpol/palisade/hack/kind/node-image"
 )
 
@@ -85,23 +86,38 @@ func fetch(ctx context.Context, reference, tag, archive string, log io.Writer) e
 func (c *Cluster) buildImage(ctx context.Context, log io.Writer) (string, error) {
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return nodeimage.Prepare(both, log) }) // downloads, while the other compiles
-	var kubernetes cluster.Binaries
+	var in nodeimage.Inputs
 	group.Go(func() (err error) {
-		kubernetes, err = cluster.Find(both, cluster.FindOptions{Node: true, Build: true, Progress: log})
+		in, err = buildInputs(both, log)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return "", err
 	}
-	image, err := nodeimage.Build(ctx, nodeimage.Inputs{Kubernetes: kubernetes.Dir, Programs: c.programs}, log)
+	image, err := nodeimage.Build(ctx, in, log)
 	if err != nil || c.docker.HasImage(ctx, image.Name) {
 		return image.Name, err
 	}
 	return image.Name, c.loadImage(ctx, image.Path, log)
 }
 
+// buildInputs compiles what is in the image.
+func buildInputs(ctx context.Context, log io.Writer) (nodeimage.Inputs, error) {
+	programs, err := gobuild.Build(ctx, log)
+	if err != nil {
+		return nodeimage.Inputs{}, err
+	}
+	kubernetes, err := cluster.Find(ctx, cluster.FindOptions{Node: true, Build: true, Progress: log})
+	return nodeimage.Inputs{Kubernetes: kubernetes.Dir, Programs: programs}, err
+}
+
+// loadImage gives an archive to the daemon, in place of those built earlier that no cluster uses.
 func (c *Cluster) loadImage(ctx context.Context, archive string, log io.Writer) error {
 	fmt.Fprintln(log, "loading the node image, for about ten seconds")
-	_, err := c.docker.Output(ctx, "load", "--input", archive)
+	_, err := c.docker.Output(ctx, "image", "prune", "--all", "--force", "--filter", "label="+nodeimage.Label)
+	if err != nil {
+		return err
+	}
+	_, err = c.docker.Output(ctx, "load", "--input", archive)
 	return err
 }

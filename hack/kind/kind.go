@@ -11,7 +11,6 @@ import (
 
 	"github.com/palisade-netpol/palisade/hack/kind/cache"
 	"github.com/palisade-netpol/palisade/hack/kind/docker"
-	"github.com/palisade-netpol/palisade/hack/kind/gobuild"
 )
 
 // IPFamily is which addresses pods and Services have.
@@ -36,11 +35,10 @@ type Options struct {
 
 // Cluster is a running cluster.
 type Cluster struct {
-	name     string
-	docker   *docker.Docker
-	programs gobuild.Programs
-	dir      string // of its state
-	nodes    []Node
+	name   string
+	docker *docker.Docker
+	dir    string // of its state
+	nodes  []Node
 }
 
 func (o Options) withDefaults() Options {
@@ -86,7 +84,7 @@ var ErrNoCluster = errors.New("no such cluster runs")
 
 // Open returns a cluster that Up made, in this process or another. The name may be empty for the default one.
 func Open(ctx context.Context, name string) (*Cluster, error) {
-	c, err := openStopped(ctx, Options{Name: name}.withDefaults().Name, io.Discard)
+	c, err := newCluster(name)
 	if err != nil {
 		return nil, err
 	}
@@ -99,20 +97,17 @@ func Open(ctx context.Context, name string) (*Cluster, error) {
 	return c, c.readNodes(ctx)
 }
 
-// openStopped returns what is known of a cluster without its daemon and nodes.
-func openStopped(ctx context.Context, name string, log io.Writer) (*Cluster, error) {
+// newCluster returns what is known of a cluster without its daemon and nodes.
+func newCluster(name string) (*Cluster, error) {
+	name = Options{Name: name}.withDefaults().Name
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	programs, err := gobuild.Build(ctx, log)
+	clusters, err := cache.Dir("clusters")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := cache.Dir(filepath.Join("clusters", name))
-	if err != nil {
-		return nil, err
-	}
-	return &Cluster{name: name, programs: programs, dir: dir}, nil
+	return &Cluster{name: name, dir: filepath.Join(clusters, name)}, nil
 }
 
 // Name is the cluster's name.

@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/hack/kind/cache"
 	"github.com/palisade-netpol/palisade/hack/kind/docker"
+	"github.com/palisade-netpol/palisade/hack/kind/gobuild"
 )
 
 // Up makes a cluster and returns when its nodes are ready and it resolves names. What it needs and does not find, it
@@ -24,7 +26,7 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if err := awaitInotify(ctx, o.Workers+1); err != nil {
 		return nil, err
 	}
-	c, err := openStopped(ctx, o.Name, o.Log)
+	c, err := newCluster(o.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +62,24 @@ func (c *Cluster) findPlace(ctx context.Context, log io.Writer) error {
 	if c.docker, err = docker.Ensure(ctx, log); err != nil {
 		return err
 	}
-	containers, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+c.name)
-	if err == nil && containers != "" {
+	containers, err := c.containers(ctx)
+	if err == nil && len(containers) > 0 {
 		err = fmt.Errorf("%s: %w", c.name, ErrExists)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return os.MkdirAll(c.dir, 0o700)
 }
 
 // clusterLabel is kind's on the containers of a cluster; its value is the cluster's name.
 const clusterLabel = "io.x-k8s.kind.cluster"
+
+// containers lists the cluster's, also those that have stopped.
+func (c *Cluster) containers(ctx context.Context) ([]string, error) {
+	list, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+c.name)
+	return strings.Fields(list), err
+}
 
 // lockClusters lets one process at a time make or remove a cluster: the last one that goes stops the daemon.
 func lockClusters(ctx context.Context) (*os.File, error) {
@@ -115,7 +126,7 @@ func (c *Cluster) create(ctx context.Context, o Options, image nodeImage) error 
 	if err != nil {
 		return err
 	}
-	return c.kind(ctx, bytes.NewReader(config), "create", "cluster", "--name", c.name, "--config", "-",
+	return c.kind(ctx, o.Log, bytes.NewReader(config), "create", "cluster", "--name", c.name, "--config", "-",
 		"--image", image.name, "--kubeconfig", c.Kubeconfig(), fmt.Sprintf("--retain=%t", o.KeepFailed))
 }
 
@@ -131,9 +142,13 @@ func (c *Cluster) host(image nodeImage) (host, error) {
 	return h, err
 }
 
-// kind runs kind. An error quotes what it said.
-func (c *Cluster) kind(ctx context.Context, input io.Reader, args ...string) error {
-	cmd, err := c.docker.Program(ctx, c.programs.Path("kind"), args...)
+// kind runs kind, and builds it first where that has not been done. An error quotes what it said.
+func (c *Cluster) kind(ctx context.Context, log io.Writer, input io.Reader, args ...string) error {
+	programs, err := gobuild.Build(ctx, log)
+	if err != nil {
+		return err
+	}
+	cmd, err := c.docker.Program(ctx, programs.Path("kind"), args...)
 	if err != nil {
 		return err
 	}
@@ -161,5 +176,5 @@ func (c *Cluster) LoadArchive(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	return c.kind(ctx, nil, "load", "image-archive", path, "--name", c.name)
+	return c.kind(ctx, io.Discard, nil, "load", "image-archive", path, "--name", c.name)
 }

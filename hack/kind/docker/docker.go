@@ -41,14 +41,15 @@ var ErrNone = errors.New("no Docker daemon runs")
 
 // Find returns a running daemon: the one that the environment names, or the one that this package started.
 func Find(ctx context.Context) (*Docker, error) {
-	if d := (&Docker{}); d.answers(ctx) {
-		return d, nil
-	}
 	state, err := openState()
 	if err != nil {
 		return nil, err
 	}
-	if own := state.docker(); own.answers(ctx) {
+	own := state.docker()
+	if d := (&Docker{}); os.Getenv("DOCKER_HOST") != own.host && d.answers(ctx) {
+		return d, nil
+	}
+	if own.answers(ctx) {
 		return own, nil
 	}
 	return nil, ErrNone

@@ -42,8 +42,10 @@ func start(ctx context.Context) (*Docker, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	if _, running, err := s.load(); err != nil || running {
-		return s.docker(), err
+	if p, running, err := s.load(); err != nil {
+		return nil, err
+	} else if running {
+		return s.docker(), s.awaitReady(ctx, p)
 	}
 	p, err := s.launch()
 	if err != nil {
@@ -53,6 +55,27 @@ func start(ctx context.Context) (*Docker, error) {
 		return nil, errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 	}
 	return s.docker(), nil
+}
+
+// Revive is Find, but starts the daemon of this package when it was killed: containers that it remembers can only be
+// removed by one that runs, and would be started by the next one.
+func Revive(ctx context.Context) (*Docker, error) {
+	d, err := Find(ctx)
+	if !errors.Is(err, ErrNone) {
+		return d, err
+	}
+	s, err := openState()
+	if err != nil {
+		return nil, err
+	}
+	containers, err := os.ReadDir(s.path("data/containers"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if len(containers) == 0 {
+		return nil, ErrNone
+	}
+	return start(ctx)
 }
 
 // launch starts the first process of new namespaces and gives it a network. The process outlives this one.

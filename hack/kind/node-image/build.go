@@ -25,7 +25,10 @@ import (
 var files embed.FS
 
 // recipe changes with what the image is made of beyond its inputs.
-const recipe = 1
+const recipe = 2
+
+// Label is on every image that is built here, so that old ones are found.
+const Label = "palisade.node"
 
 // Image is a node image as a file that `docker load` reads.
 type Image struct {
@@ -115,6 +118,7 @@ func (in Inputs) assemble(ctx context.Context, debian debianDir, image, out stri
 	built, err := makeImage(v1.Config{
 		Env:        []string{"container=docker", searchPath}, // systemd wants to know that it is in a container
 		StopSignal: "SIGRTMIN+3",                             // systemd's word for halt
+		Labels:     map[string]string{Label: ""},
 		Entrypoint: []string{"/usr/local/bin/entrypoint", "/lib/systemd/systemd"},
 	}, base, kubernetes, node)
 	if err != nil {

@@ -22,6 +22,8 @@ import (
 const (
 	// suite is the last release of Debian whose systemd still knows control groups of version 1.
 	suite = "bookworm"
+	// debianRecipe changes with what is made of the packages.
+	debianRecipe = 1
 	// mirror is Debian's own.
 	mirror = "http://deb.debian.org/debian"
 )
@@ -54,7 +56,7 @@ func (d debianDir) nft() string    { return filepath.Join(string(d), "nft.tar") 
 
 func debianKey() string {
 	h := sha256.New()
-	fmt.Fprintln(h, recipe, runtime.GOARCH, suite, packages(), leftOut())
+	fmt.Fprintln(h, debianRecipe, runtime.GOARCH, suite, packages(), leftOut())
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
 }
 

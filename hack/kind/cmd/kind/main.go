@@ -66,7 +66,7 @@ func run(ctx context.Context, s streams, args []string) error {
 		_, err := kind.Up(ctx, c.options)
 		return err
 	case "down":
-		return kind.Down(ctx, c.options.Name, s.err)
+		return kind.Down(ctx, c.options.Name)
 	case "load":
 		return load(ctx, c)
 	}
