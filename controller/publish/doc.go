@@ -4,7 +4,7 @@
 // Every replica follows all objects, so a new leader publishes at once. A leader that cannot renew its Lease in time, such
 // as when the API server is away for longer, stops writing and stands for election again, with all that it knows. When it
 // leads again, or another replica does, everything is compared with what is published, so nothing is lost that was due
-// before, and nothing that changed meanwhile: client-go lists again what it had watched, within a minute of the API
-// server's return at worst. Agents enforce until then what they know. What two replicas write at the same time, the
+// before, and nothing that changed meanwhile: every replica lists again what it had watched, within two seconds of the
+// API server's return. Agents enforce until then what they know. What two replicas write at the same time, the
 // preconditions of the writes sort out.
 package publish

@@ -2,8 +2,6 @@ package publish
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
@@ -38,27 +36,28 @@ func (r *runner) sources() []source {
 	}
 }
 
+// backoff says how long to wait before an API server is asked again that has broken off. There are few replicas, so it need
+// not be long; what they know is out of date meanwhile.
+func backoff() *wait.Backoff {
+	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: time.Second}
+}
+
 // follow feeds the core all objects until ctx is done. It closes r.synced when the core has seen what there was.
 func (r *runner) follow(ctx context.Context) error {
-	var running []<-chan struct{}
-	var seen []cache.DoneChecker
+	var running, listed []<-chan struct{}
 	for _, s := range r.sources() {
-		informer := cache.NewSharedIndexInformer(
-			cache.NewListWatchFromClient(s.client, s.resource, metav1.NamespaceAll, fields.Everything()), s.example, 0, nil)
-		if err := informer.SetTransform(trim); err != nil {
-			return fmt.Errorf("informer of %s: %w", s.resource, err)
-		}
-		handler, err := informer.AddEventHandler(r.handler(s.resource))
-		if err != nil {
-			return fmt.Errorf("informer of %s: %w", s.resource, err)
-		}
+		k := newKnown(r.metrics.objects.WithLabelValues(s.resource), func(in core.Input) { r.warnAll(r.feed(in)) })
+		reflector := cache.NewReflectorWithOptions(
+			cache.NewListWatchFromClient(s.client, s.resource, metav1.NamespaceAll, fields.Everything()), s.example, k,
+			cache.ReflectorOptions{Name: s.resource, Backoff: backoff()},
+		)
+		listed = append(listed, k.listed)
+		running = append(running, inBackground(func() { reflector.RunWithContext(ctx) }))
 		if s.resource == v1alpha1.Resource {
-			running = append(running, inBackground(func() { r.review(ctx, informer.GetStore()) }))
+			running = append(running, inBackground(func() { r.review(ctx, k) }))
 		}
-		seen = append(seen, handler.HasSyncedChecker())
-		running = append(running, inBackground(func() { informer.RunWithContext(ctx) }))
 	}
-	if cache.WaitFor(ctx, "", seen...) {
+	if allDone(ctx, listed) {
 		r.log.Info("all objects seen")
 		close(r.synced)
 	}
@@ -68,31 +67,33 @@ func (r *runner) follow(ctx context.Context) error {
 	return nil
 }
 
+// allDone waits until all channels are closed, or reports false when ctx is done.
+func allDone(ctx context.Context, all []<-chan struct{}) bool {
+	for _, done := range all {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
 // reviewPeriod is how long an object of ours can be missing without anybody noticing, at worst. See core.Reviewed.
 const reviewPeriod = 30 * time.Second
 
 // review compares from time to time what the core believes with what the watch knows.
-func (r *runner) review(ctx context.Context, store cache.Store) {
+func (r *runner) review(ctx context.Context, k *known) {
 	ticker := time.NewTicker(reviewPeriod)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			r.feed(reviewed(store))
+			r.feed(k.reviewed())
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// reviewed reads the version first: what is in the store by then and is not listed has been deleted since.
-func reviewed(store cache.Store) core.Reviewed {
-	in := core.Reviewed{UpTo: store.LastStoreSyncResourceVersion(), Chunks: map[types.NamespacedName]bool{}}
-	for _, key := range store.ListKeys() {
-		namespace, name, _ := strings.Cut(key, "/")
-		in.Chunks[types.NamespacedName{Namespace: namespace, Name: name}] = true
-	}
-	return in
 }
 
 // inBackground runs f and returns a channel that is closed when it has returned.
@@ -105,26 +106,7 @@ func inBackground(f func()) <-chan struct{} {
 	return done
 }
 
-// handler feeds the core what an informer sees.
-func (r *runner) handler(resource string) cache.ResourceEventHandler {
-	objects := r.metrics.objects.WithLabelValues(resource)
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) {
-			objects.Inc()
-			r.warnAll(r.feed(core.Seen{Object: o}))
-		},
-		UpdateFunc: func(_, o any) { r.warnAll(r.feed(core.Seen{Object: o})) },
-		DeleteFunc: func(o any) {
-			objects.Dec()
-			if unseen, ok := o.(cache.DeletedFinalStateUnknown); ok {
-				o = unseen.Obj
-			}
-			r.warnAll(r.feed(core.Gone{Object: o}))
-		},
-	}
-}
-
-// warnAll logs the warnings among effects; handlers cause no other ones.
+// warnAll logs the warnings among effects; what is seen causes no other ones.
 func (r *runner) warnAll(effects []core.Effect) {
 	for _, e := range effects {
 		if w, ok := e.(core.Warn); ok {

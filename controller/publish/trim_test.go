@@ -8,12 +8,9 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"pgregory.net/rapid"
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
-	"github.com/palisade-netpol/palisade/controller/core"
 	"github.com/palisade-netpol/palisade/controller/resolve"
 	"github.com/palisade-netpol/palisade/sim/random"
 )
@@ -85,16 +82,5 @@ func TestTrimDrops(t *testing.T) {
 	if m := chunk.(*v1alpha1.PolicyEndpoint); m.ManagedFields != nil || m.Annotations["big"] == "" {
 		t.Errorf("a PolicyEndpoint keeps %v and %v; want no managed fields, and the annotations to write back",
 			m.ManagedFields, m.Annotations)
-	}
-}
-
-// TestReviewed: what the informer's store says of itself is what the core is told.
-func TestReviewed(t *testing.T) {
-	store := cache.NewStore(cache.MetaNamespaceKeyFunc)
-	meta := metav1.ObjectMeta{Namespace: "x", Name: "a", ResourceVersion: "5"}
-	must(t, store.Add(&v1alpha1.PolicyEndpoint{ObjectMeta: meta}))
-	want := core.Reviewed{UpTo: "5", Chunks: map[types.NamespacedName]bool{{Namespace: "x", Name: "a"}: true}}
-	if diff := cmp.Diff(want, reviewed(store)); diff != "" {
-		t.Errorf("reviewed (-want +got):\n%s", diff)
 	}
 }
