@@ -1,4 +1,4 @@
-// Package publish runs the controller: it feeds package core what informers see, executes the writes that core asks
+// Package publish runs the controller: it feeds package core what Reflectors see, executes the writes that core asks
 // for, and lets only one replica of several do so.
 //
 // Every replica follows all objects, so a new leader publishes at once. A leader that cannot renew its Lease in time, such
