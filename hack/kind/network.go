@@ -116,8 +116,8 @@ type (
 	}
 )
 
-// conflist is the CNI configuration of a node. Each pod gets a veth pair to the node, an address of each prefix, and the
-// node as its gateway. Addresses are not translated between nodes, since policies are about them.
+// conflist is the CNI configuration of a node. Each pod gets a veth pair to the node, an address of each prefix, and
+// the node as its gateway. Addresses are not translated between nodes, since policies are about them.
 func conflist(pods []netip.Prefix) (string, error) {
 	addresses := ipam{Type: "host-local"}
 	for _, prefix := range pods {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -111,8 +112,8 @@ func TestNodeFromObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Node{"n", addrs("172.18.0.2"), prefixes("10.244.0.0/24")}
-	if got.Name != want.Name || got.Addresses[0] != want.Addresses[0] || len(got.Addresses) != 1 || got.Pods[0] != want.Pods[0] {
-		t.Errorf("got %v, want %v", got, want)
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
+		t.Error(diff)
 	}
 	for name, bad := range map[string]corev1.Node{
 		"address": object("n", "10.244.0.0/24"), "pod CIDR": object("172.18.0.2", "10.244.0.0"),

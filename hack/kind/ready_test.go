@@ -34,7 +34,7 @@ func TestNotReadySaysWhatIsMissing(t *testing.T) {
 	}{
 		{"all is ready", func(*corev1.Node, *appsv1.DaemonSet, *appsv1.Deployment) {}, ""},
 		{"a kubelet waits", func(n *corev1.Node, _ *appsv1.DaemonSet, _ *appsv1.Deployment) {
-			n.Status.Conditions[0] = corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Message: "no CNI"}
+			n.Status.Conditions[0].Status, n.Status.Conditions[0].Message = corev1.ConditionFalse, "no CNI"
 		}, "node n is not ready: no CNI"},
 		{"a kubelet has gone", func(n *corev1.Node, _ *appsv1.DaemonSet, _ *appsv1.Deployment) {
 			n.Status.Conditions[0].Status = corev1.ConditionUnknown

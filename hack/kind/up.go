@@ -17,7 +17,7 @@ import (
 )
 
 // Up makes a cluster and returns when its nodes are ready and it resolves names. What it needs and does not find, it
-// makes first; the log says what and for how long. When it fails, nothing of the cluster is left, unless Options say so.
+// makes first; the log says what and for how long. When it fails, nothing of the cluster is left, unless o says so.
 func Up(ctx context.Context, o Options) (*Cluster, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {

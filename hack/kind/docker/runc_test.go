@@ -47,7 +47,8 @@ func TestRuncGetsTheCapabilitiesOfTheMachine(t *testing.T) {
 	}{
 		{"privileged by an old Docker",
 			[]string{"CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_AUDIT_READ"},
-			[]string{"CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_AUDIT_READ", "CAP_CHECKPOINT_RESTORE", "CAP_BPF", "CAP_PERFMON"}},
+			[]string{"CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_AUDIT_READ", "CAP_CHECKPOINT_RESTORE", "CAP_BPF",
+				"CAP_PERFMON"}},
 		{"privileged by a new Docker",
 			[]string{"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"},
 			[]string{"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"}},

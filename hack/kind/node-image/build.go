@@ -144,7 +144,8 @@ func (in Inputs) ask(ctx context.Context) (facts, error) {
 		return facts{}, fmt.Errorf("kubeadm version: %w", err)
 	}
 	f := facts{version: strings.TrimSpace(string(version))}
-	images, err := exec.CommandContext(ctx, kubeadm, "config", "images", "list", "--kubernetes-version", f.version).Output()
+	images, err := exec.CommandContext(ctx, kubeadm,
+		"config", "images", "list", "--kubernetes-version", f.version).Output()
 	if err != nil {
 		return facts{}, fmt.Errorf("kubeadm config images list: %w", err)
 	}

@@ -115,7 +115,8 @@ func TestImageThatNobodyKnowsIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := in.writePreload([]string{"registry.k8s.io/new:v1"}, kubernetes, debian, filepath.Join(dir, "a")); err == nil {
+	unknown := []string{"registry.k8s.io/new:v1"}
+	if err := in.writePreload(unknown, kubernetes, debian, filepath.Join(dir, "a")); err == nil {
 		t.Error("an image without a recipe was written")
 	}
 	if _, err := findImage([]string{"registry.k8s.io/etcd:1"}, "pause"); err == nil {

@@ -29,7 +29,8 @@ func TestCommandLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			got.options.Log = nil
-			if got.command != test.want.command || got.options != test.want.options || !slices.Equal(got.files, test.want.files) {
+			if got.command != test.want.command || got.options != test.want.options ||
+				!slices.Equal(got.files, test.want.files) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
