@@ -44,7 +44,7 @@ func parse(stdout io.Writer, args []string) (options, error) {
 	flags.StringVar(&o.suites, "suites", "", "only these `names`: verifier,live")
 	flags.IntVar(&o.checks, "checks", 20, "random cases per property")
 	flags.StringVar(&o.mirror, "mirror", "", "Debian archive; default: the one that apt uses")
-	flags.StringVar(&o.cache, "cache", "", "where kernels are kept; default: palisade/kernels in the user's cache directory")
+	flags.StringVar(&o.cache, "cache", "", "where kernels are kept; default: palisade/kernels in the user's caches")
 	flags.StringVar(&o.out, "out", "out/kernels", "where logs and binaries go")
 	flags.StringVar(&o.accel, "accel", "tcg", "accelerator of qemu")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "for one kernel")
