@@ -27,8 +27,10 @@ type compiled struct {
 	name  string
 	start func() (packetJudge, error) // for one node
 	nodes map[string]packetJudge
-	links *links
-	net   *network
+	// images are what each node's datapath holds.
+	images map[string]*bpf.Image
+	links  *links
+	net    *network
 }
 
 func (e *compiled) Name() string { return e.name }
@@ -43,7 +45,7 @@ func (e *compiled) Load(_ context.Context, c *model.Cluster) error {
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("resolve policies: %w", err)
 	}
-	e.net = net
+	e.net, e.images = net, map[string]*bpf.Image{}
 	for name, in := range net.inputs(endpoints) {
 		if err := e.loadNode(name, in); err != nil {
 			return fmt.Errorf("node %q: %w", name, err)
@@ -67,6 +69,7 @@ func (e *compiled) loadNode(name string, in enforce.Input) error {
 		}
 		e.nodes[name] = d
 	}
+	e.images[name] = built.Image
 	return e.nodes[name].Load(built.Image)
 }
 
@@ -93,6 +96,9 @@ func (e *compiled) Packet(p Packet) (flow.Verdict, error) {
 		from, to, t = to, from, t.Reply()
 	}
 	packet := frame.New(t, p.Kind)
+	if p.Error {
+		from, to, packet = to, from, frame.Error(packet, t.Dst)
+	}
 	verdict, err := e.half(flow.Egress, from, to, packet)
 	if err != nil || verdict == flow.Deny {
 		return flow.Deny, err

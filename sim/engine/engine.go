@@ -32,4 +32,5 @@ type Packet struct {
 	SrcPort uint16     // of the connection
 	Kind    frame.Kind // its place in the connection
 	Answer  bool       // it goes from Query.To to Query.From
+	Error   bool       // it is an ICMP error that the receiver sends about the packet that the other fields describe
 }
