@@ -210,8 +210,11 @@ func (b *Backend) Close() error {
 	leftover := b.leftover
 	b.leftover = nil
 	b.mu.Unlock()
-	for _, name := range leftover {
-		err = errors.Join(err, b.untilNamespaceGone(ctx, name))
+	errs := make([]error, len(leftover))
+	var work sync.WaitGroup
+	for i, name := range leftover {
+		work.Go(func() { errs[i] = b.untilNamespaceGone(ctx, name) })
 	}
-	return err
+	work.Wait()
+	return errors.Join(append(errs, err)...)
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -90,16 +91,19 @@ func (s *session) lead(ctx context.Context, r *record) error {
 	if err := s.until(ctx, r.key, running); err != nil {
 		return err
 	}
-	code := 0
 	if r.pod.Status.Phase == corev1.PodFailed {
-		code = 1
+		return s.exitAll(ctx, r, 1)
 	}
-	for _, container := range real.Spec.Containers {
-		if err := s.exit(ctx, r, container.Name, code); err != nil {
-			return err
-		}
+	return s.exitAll(ctx, r, 0)
+}
+
+// exitAll ends all containers of a pod.
+func (s *session) exitAll(ctx context.Context, r *record, code int) error {
+	var errs []error
+	for _, container := range r.object.(*corev1.Pod).Spec.Containers {
+		errs = append(errs, s.exit(ctx, r, container.Name, code))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func hasEnded(p *corev1.Pod) bool {
@@ -160,8 +164,20 @@ func (s *session) end(ctx context.Context, r *record) error {
 	return s.backend.client.CoreV1().Pods(r.namespace).Delete(ctx, r.name, options)
 }
 
+// release ends a pod that terminates: its kubelet waits for as long as it was told at first, however short the grace
+// period has become since.
+func (s *session) release(ctx context.Context, r *record) error {
+	if r.pod == nil || r.pod.DeletionTimestamp == nil {
+		return nil
+	}
+	return s.exitAll(ctx, r, 0)
+}
+
 // deletePod deletes a pod and returns when it is gone.
 func (s *session) deletePod(ctx context.Context, r *record) error {
+	if err := s.release(ctx, r); err != nil {
+		return err
+	}
 	client := s.backend.client.CoreV1().Pods(r.namespace)
 	options := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](grace)}
 	if err := ignoreGone(client.Delete(ctx, r.name, options)); err != nil {

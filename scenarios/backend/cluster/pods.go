@@ -19,7 +19,7 @@ const (
 	// grace is how long a pod is given to stop, in seconds. Probes do not stop by themselves.
 	grace = 1
 	// longGrace is that of a pod that is to be seen terminating.
-	longGrace = 1800
+	longGrace = 600
 )
 
 // podOf returns the pod that stands for one of the scenario: its labels, ports and place, and probes in all containers.

@@ -96,8 +96,12 @@ func clean(o metav1.Object) {
 	o.SetDeletionGracePeriodSeconds(nil)
 }
 
-// replaces reports whether r is another object than old: one of the same name, or a pod that lives again.
+// replaces reports whether r is another object than old: one of the same name, or a pod that lives again. A namespace
+// that was there because somebody lived in it, and is an object from now on, is the same.
 func (r *record) replaces(old *record) bool {
+	if r.kind == kindNamespace && old.uid == "" {
+		return false
+	}
 	dying := old.pod != nil && old.pod.DeletionTimestamp != nil
 	return r.uid != old.uid || dying && r.pod.DeletionTimestamp == nil
 }

@@ -142,12 +142,12 @@ func (s *session) Actual(context.Context) (*model.Cluster, time.Time, error) {
 func (s *session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	errs := []error{each(kindPod, s.have, func(r *record) error { return s.release(ctx, r) })}
 	for _, l := range s.links {
 		l.close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var errs []error
 	var left []string
 	for k := range s.have {
 		if k.kind == kindNamespace {
