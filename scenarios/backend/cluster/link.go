@@ -70,6 +70,9 @@ func (l *link) ask(ctx context.Context, r wire.Request) (wire.Reply, error) {
 }
 
 func (l *link) try(ctx context.Context, r wire.Request) (reply wire.Reply, err error) {
+	if ctx.Err() != nil {
+		return reply, context.Cause(ctx)
+	}
 	if l.conn == nil {
 		l.conn = l.open()
 	}
