@@ -40,6 +40,14 @@ type host struct {
 const (
 	// kubeletOnV1 lets the kubelet run with control groups of version 1, which it otherwise refuses.
 	kubeletOnV1 = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
+	// patience is for machines that are busy: kubeadm would give up after a minute, or four.
+	patience = `
+timeouts:
+  controlPlaneComponentHealthCheck: 10m
+  kubeletHealthCheck: 10m
+  kubernetesAPICall: 10m
+  tlsBootstrap: 10m
+`
 	// restrictOOMScores keeps containerd from lowering OOM scores.
 	restrictOOMScores = "[plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n"
 )
@@ -51,7 +59,8 @@ func (o Options) config(h host) ([]byte, error) {
 		Networking: networking{
 			IPFamily: o.IPFamily, DisableDefaultCNI: true, KubeProxyMode: "nftables", APIServerAddress: h.apiServer,
 		},
-		Nodes: []role{{"control-plane"}},
+		KubeadmPatches: []string{"kind: InitConfiguration" + patience, "kind: JoinConfiguration" + patience},
+		Nodes:          []role{{"control-plane"}},
 	}
 	for range o.Workers {
 		config.Nodes = append(config.Nodes, role{"worker"})

@@ -21,6 +21,11 @@ func TestConfigNamesWhatKindNeeds(t *testing.T) {
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 networking: {ipFamily: ipv4, disableDefaultCNI: true, kubeProxyMode: nftables, apiServerAddress: 127.0.0.1}
+kubeadmConfigPatches:
+- "kind: InitConfiguration\ntimeouts:\n  controlPlaneComponentHealthCheck: 10m\n  kubeletHealthCheck: 10m\n\
+  \  kubernetesAPICall: 10m\n  tlsBootstrap: 10m\n"
+- "kind: JoinConfiguration\ntimeouts:\n  controlPlaneComponentHealthCheck: 10m\n  kubeletHealthCheck: 10m\n\
+  \  kubernetesAPICall: 10m\n  tlsBootstrap: 10m\n"
 nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 `,
 		},
@@ -32,7 +37,12 @@ nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 networking: {ipFamily: dual, disableDefaultCNI: true, kubeProxyMode: nftables, apiServerAddress: 198.18.99.2}
-kubeadmConfigPatches: ["kind: KubeletConfiguration\nfailCgroupV1: false\n"]
+kubeadmConfigPatches:
+- "kind: InitConfiguration\ntimeouts:\n  controlPlaneComponentHealthCheck: 10m\n  kubeletHealthCheck: 10m\n\
+  \  kubernetesAPICall: 10m\n  tlsBootstrap: 10m\n"
+- "kind: JoinConfiguration\ntimeouts:\n  controlPlaneComponentHealthCheck: 10m\n  kubeletHealthCheck: 10m\n\
+  \  kubernetesAPICall: 10m\n  tlsBootstrap: 10m\n"
+- "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 containerdConfigPatches: ["[plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n"]
 nodes: [{role: control-plane}, {role: worker}]
 `,

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// networkTimeout is how long the control plane may take to give each node addresses for pods.
-const networkTimeout = time.Minute
+// networkTimeout is how long kubelets may take to register their nodes, and the control plane to give each of them
+// addresses for pods.
+const networkTimeout = 3 * time.Minute
 
-// connectPods gives the nodes their pod network.
-func (c *Cluster) connectPods(ctx context.Context) error {
-	if err := c.awaitPodPrefixes(ctx); err != nil {
+// connectPods gives so many nodes their pod network.
+func (c *Cluster) connectPods(ctx context.Context, nodes int) error {
+	if err := c.awaitPodPrefixes(ctx, nodes); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -29,11 +30,15 @@ func (c *Cluster) connectPods(ctx context.Context) error {
 	return nil
 }
 
-// awaitPodPrefixes returns when every node has been given addresses for its pods.
-func (c *Cluster) awaitPodPrefixes(ctx context.Context) error {
+// awaitPodPrefixes returns when there are so many nodes and each has been given addresses for its pods. kind does not
+// wait for workers to register.
+func (c *Cluster) awaitPodPrefixes(ctx context.Context, nodes int) error {
 	return poll(ctx, networkTimeout, func(ctx context.Context) error {
 		if err := c.readNodes(ctx); err != nil {
 			return err
+		}
+		if len(c.nodes) < nodes {
+			return fmt.Errorf("%d of %d nodes have registered", len(c.nodes), nodes)
 		}
 		for _, node := range c.nodes {
 			if len(node.Pods) == 0 {

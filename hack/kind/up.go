@@ -103,7 +103,7 @@ func (c *Cluster) up(ctx context.Context, o Options) error {
 	}{
 		{fmt.Sprintf("making 1 control plane and %d workers, for about a minute", o.Workers),
 			func() error { return c.create(ctx, o, image) }},
-		{"connecting pods", func() error { return c.connectPods(ctx) }},
+		{"connecting pods", func() error { return c.connectPods(ctx, o.Workers+1) }},
 		{"mounting BPF file systems", func() error { return c.mountBPF(ctx) }},
 		{"waiting until nodes, kube-proxy and CoreDNS are ready", func() error { return c.awaitReady(ctx) }},
 	} {

@@ -18,7 +18,7 @@ import (
 
 const (
 	// startTimeout is how long the daemon may take until it answers.
-	startTimeout = 60 * time.Second
+	startTimeout = 2 * time.Minute
 	// pollInterval is how often it is asked meanwhile, and how often a stopping one is looked at.
 	pollInterval = 100 * time.Millisecond
 	// cgroupParent is the control group, in each hierarchy, that holds those of all containers.
