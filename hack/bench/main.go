@@ -1,112 +1,107 @@
-// Command bench measures the datapath in the kernel and prints ratios: a program that returns OK at once is 1.0. Ratios are
-// taken within one round, the two programs in turn, and the median over all rounds is shown, so that they hold on a
-// noisy machine.
+// Command bench measures the datapath in the kernel, as root, and prints a table with the limits that the figures have to keep:
+//
+//   - what a verdict costs, by BPF_PROG_TEST_RUN, against a program that returns OK at once;
+//   - what a packet, a connection and a byte cost end to end, over veth pairs between namespaces, against no program (veth);
+//   - what an update costs, and how much kernel memory is taken (update).
+//
+// Ratios are taken within one round, and the median over all rounds is shown, so that they hold on a noisy machine. Linux only.
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
-	"text/tabwriter"
+
+	"github.com/palisade-netpol/palisade/hack/bench/figure"
+	"github.com/palisade-netpol/palisade/hack/bench/update"
+	"github.com/palisade-netpol/palisade/hack/bench/veth"
 )
 
+// options say what to measure, and how long.
+type options struct {
+	rounds, packets int
+	quick           bool
+	seed            uint64
+	json, baseline  string
+	run             string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 15, "rounds; the median is shown")
-	packets := flag.Int("packets", 1_000_000, "packets per round")
-	out := flag.String("json", "", "also write the results to this `file`")
-	baseline := flag.String("baseline", "", "compare with the results in this `file`")
-	only := flag.String("run", "", "only cases whose name matches this regular `expression`")
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 15, "rounds; the median is shown")
+	flag.IntVar(&o.packets, "packets", 1_000_000, "packets per round of a verdict")
+	flag.BoolVar(&o.quick, "quick", false, "few and short rounds, and not the largest rule sets: shows that all works, not how quick")
+	flag.Uint64Var(&o.seed, "seed", 1, "decides the order within the rounds")
+	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
+	flag.StringVar(&o.baseline, "baseline", "", "compare with the results in this `file`")
+	flag.StringVar(&o.run, "run", "", "only cases whose name matches this regular `expression`")
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		fmt.Println("datapath: skipped, because it needs root: packets go through programs in the kernel.")
 		return
 	}
-	if err := run(*rounds, *packets, *out, *baseline, *only); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, packets int, out, baseline, only string) error {
-	pattern, err := regexp.Compile(only)
+func run(o options) error {
+	pattern, err := regexp.Compile(o.run)
 	if err != nil {
 		return err
 	}
-	before, err := readResults(baseline)
+	before, err := figure.Read(o.baseline)
 	if err != nil {
 		return err
 	}
-	var results []result
+	if o.quick {
+		o.rounds, o.packets = min(o.rounds, 3), min(o.packets, 50_000)
+	}
+	t, err := o.measure(pattern)
+	if err != nil {
+		return err
+	}
+	t.Before, t.Musts = before, musts(t.Results)
+	if err := t.Print(os.Stdout); err != nil || o.json == "" {
+		return err
+	}
+	return figure.Write(o.json, t.Results)
+}
+
+// measure runs everything that matches.
+func (o options) measure(pattern *regexp.Regexp) (t figure.Table, err error) {
+	if t.Results, err = verdicts(pattern, o.rounds, o.packets); err != nil {
+		return t, err
+	}
+	t.Results = append(t.Results, grown(t.Results)...)
+	results, left, err := veth.Measure(veth.Options{Rounds: o.rounds, Quick: o.quick, Seed: o.seed, Match: pattern.MatchString, Log: os.Stderr})
+	if err != nil {
+		return t, fmt.Errorf("veth: %w", err)
+	}
+	t.Results, t.Left = append(t.Results, results...), left
+	results, err = update.Measure(update.Options{Rounds: o.rounds, Match: pattern.MatchString, Log: os.Stderr})
+	if err != nil {
+		return t, fmt.Errorf("update: %w", err)
+	}
+	t.Results = append(t.Results, results...)
+	return t, nil
+}
+
+// verdicts measures the cases whose name matches.
+func verdicts(pattern *regexp.Regexp, rounds, packets int) ([]figure.Result, error) {
+	var results []figure.Result
 	for _, c := range cases() {
 		if !pattern.MatchString(c.name) {
 			continue
 		}
 		r, err := measure(c, rounds, packets)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		results = append(results, r)
 		fmt.Fprintf(os.Stderr, "%s\n", c.name)
 	}
-	printTable(results, before)
-	if out == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(out, append(b, '\n'), 0o644)
-}
-
-// result is one line of the table. Times are nanoseconds per packet.
-type result struct {
-	Name   string  `json:"name"`
-	OK     float64 `json:"okNanoseconds"`
-	Packet float64 `json:"nanoseconds"`
-	Ratio  float64 `json:"ratio"` // median of the rounds' ratios
-}
-
-func readResults(path string) (map[string]result, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var list []result
-	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	byName := map[string]result{}
-	for _, r := range list {
-		byName[r.Name] = r
-	}
-	return byName, nil
-}
-
-func printTable(results []result, before map[string]result) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "case\tOK ns\tns\tratio\t")
-	if before != nil {
-		fmt.Fprint(w, "baseline\t")
-	}
-	fmt.Fprintln(w)
-	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.2f\t", r.Name, r.OK, r.Packet, r.Ratio)
-		if before != nil {
-			fmt.Fprintf(w, "%.2f\t", before[r.Name].Ratio)
-		}
-		fmt.Fprintln(w)
-	}
-	w.Flush()
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
+	return results, nil
 }

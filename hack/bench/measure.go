@@ -7,50 +7,51 @@ import (
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/bench"
+	"github.com/palisade-netpol/palisade/hack/bench/figure"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
 // measure runs one case. It fails when the datapath did not decide for the reason that the case is about.
-func measure(c benchCase, rounds, packets int) (_ result, err error) {
+func measure(c benchCase, rounds, packets int) (_ figure.Result, err error) {
 	img, err := c.image()
 	if err != nil {
-		return result{}, err
+		return figure.Result{}, err
 	}
 	node, err := bpf.Open(bpf.Options{
 		Capacity: bpf.Capacity{Flows: 1 << 18}, TrackIsolatedOnly: c.untrack,
 	})
 	if err != nil {
-		return result{}, err
+		return figure.Result{}, err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
 	if _, err := node.Sync(img); err != nil {
-		return result{}, err
+		return figure.Result{}, err
 	}
 	b, err := bench.New(node, c.vary)
 	if err != nil {
-		return result{}, err
+		return figure.Result{}, err
 	}
 	defer b.Close()
 	f := frame.New(c.tuple(), c.kind)
 	if c.replies {
 		if err := b.Open(frame.New(c.tuple().Reply(), frame.First), 2*max(c.vary.Flows, 1)); err != nil {
-			return result{}, err
+			return figure.Result{}, err
 		}
 	}
 	if err := c.check(node, b, f); err != nil {
-		return result{}, err
+		return figure.Result{}, err
 	}
-	var ok, packet, ratio []float64
+	var ok, packet []float64
 	for range rounds {
 		r, err := b.Run(f, packets)
 		if err != nil {
-			return result{}, err
+			return figure.Result{}, err
 		}
 		ok, packet = append(ok, float64(r.OK)), append(packet, float64(r.Verdict))
-		ratio = append(ratio, float64(r.Verdict)/float64(r.OK))
 	}
-	return result{Name: c.name, OK: median(ok), Packet: median(packet), Ratio: median(ratio)}, nil
+	ratio := figure.Median(figure.Ratios(packet, ok))
+	return figure.Result{Name: c.name, Base: figure.Median(ok), Time: figure.Median(packet), Ratio: ratio}, nil
 }
 
 // check sends some packets and reads the counters: all must have been decided for the reason wanted.

@@ -1,0 +1,134 @@
+package veth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// tcActOK is TC_ACT_OK of <linux/pkt_cls.h>.
+const tcActOK = 0
+
+// points are both hooks at the node's side of a pod's link.
+var points = [2]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
+
+// okProgram is what no filter can be quicker than: a program that returns OK at once.
+func (b *bed) okProgram() (*ebpf.Program, error) {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "ok", Type: ebpf.SchedCLS, License: "Apache-2.0",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, tcActOK), asm.Return()},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the OK program: %w", err)
+	}
+	b.defers(p.Close)
+	return p, nil
+}
+
+// okTCX is the OK program on all hooks of both pods, by tcx.
+func okTCX(b *bed) (*filter, error) {
+	program, err := b.okProgram()
+	if err != nil {
+		return nil, err
+	}
+	var links []link.Link
+	install := func() error {
+		return b.eachHook(func(ifindex int, point ebpf.AttachType) error {
+			l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: program, Attach: point})
+			if err == nil {
+				links = append(links, l)
+			}
+			return err
+		})
+	}
+	remove := func() error {
+		var errs []error
+		for _, l := range links {
+			errs = append(errs, l.Close())
+		}
+		links = nil
+		return errors.Join(append(errs, b.bare())...)
+	}
+	return &filter{install: install, remove: remove}, nil
+}
+
+// okClsact is the same by clsact.
+func okClsact(b *bed) (*filter, error) {
+	program, err := b.okProgram()
+	if err != nil {
+		return nil, err
+	}
+	install := func() error {
+		if err := b.eachPod(addClsact); err != nil {
+			return err
+		}
+		return b.eachHook(func(ifindex int, point ebpf.AttachType) error {
+			parent := uint32(netlink.HANDLE_MIN_INGRESS)
+			if point == ebpf.AttachTCXEgress {
+				parent = netlink.HANDLE_MIN_EGRESS
+			}
+			return netlink.FilterAdd(&netlink.BpfFilter{
+				FilterAttrs: netlink.FilterAttrs{
+					LinkIndex: ifindex, Parent: parent, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL,
+				},
+				Fd: program.FD(), Name: "ok", DirectAction: true,
+			})
+		})
+	}
+	return &filter{install: install, remove: b.bare}, nil
+}
+
+func clsact(ifindex int) *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+}
+
+func addClsact(ifindex int) error { return netlink.QdiscAdd(clsact(ifindex)) }
+
+func (b *bed) eachPod(do func(ifindex int) error) error {
+	var errs []error
+	for _, p := range b.pods {
+		errs = append(errs, do(p.Ifindex()))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bed) eachHook(do func(ifindex int, point ebpf.AttachType) error) error {
+	return b.eachPod(func(ifindex int) error {
+		return errors.Join(do(ifindex, points[0]), do(ifindex, points[1]))
+	})
+}
+
+// bare takes clsact from both links, and waits until no program is left on them: a tcx link that is let go of goes in its own
+// time.
+func (b *bed) bare() error {
+	return b.eachPod(func(ifindex int) error {
+		err := netlink.QdiscDel(clsact(ifindex))
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // there is none
+			err = nil
+		}
+		return errors.Join(err, noTCX(ifindex, points[0]), noTCX(ifindex, points[1]))
+	})
+}
+
+func noTCX(ifindex int, point ebpf.AttachType) error {
+	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
+		found, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: point})
+		if errors.Is(err, ebpf.ErrNotSupported) || err == nil && len(found.Programs) == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for programs: %w", err)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d programs are still at interface %d", len(found.Programs), ifindex)
+		}
+	}
+}
