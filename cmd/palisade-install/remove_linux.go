@@ -39,6 +39,7 @@ func runRemove(ctx context.Context, args []string, out io.Writer) error {
 		remove(out, filepath.Join(*confDir, configName)),
 		remove(out, filepath.Join(*binDir, pluginName)),
 		removePins(out, *pins),
+		remove(out, *socketPath), // left by an agent that was killed
 	)
 }
 
