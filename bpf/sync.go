@@ -183,11 +183,21 @@ func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error
 func (n *Node) putPod(ifindex uint32, p kernelPod) error {
 	if int(ifindex) < podsSize {
 		n.tables.storePod(ifindex, p)
-	} else if err := n.maps[kernelMapPodsFar].Put(ifindex, p); err != nil {
+	} else if err := n.putFar(ifindex, p); err != nil {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
 	}
 	n.pods[ifindex] = p
 	return nil
+}
+
+func (n *Node) putFar(ifindex uint32, p kernelPod) error {
+	var old kernelPod
+	m := n.maps[kernelMapPodsFar]
+	if err := m.Lookup(ifindex, &old); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	keepHealing(&p, old)
+	return m.Put(ifindex, p)
 }
 
 // removePods clears the entries of pods that are not wanted any more.

@@ -52,6 +52,13 @@ func (t *tables) Close() error {
 	return errors.Join(errs...)
 }
 
+// keepHealing gives an entry what the programs have written into that of the same pod.
+func keepHealing(p *kernelPod, old kernelPod) {
+	if p.Instance == old.Instance {
+		p.Heals, p.HealUntil = old.Heals, old.HealUntil
+	}
+}
+
 // locate makes the programs use the values of the maps in memory by their address, where the C takes the address of the map:
 // BPF_PSEUDO_MAP_VALUE (5.2) in place of BPF_PSEUDO_MAP_FD. C has no word for it that reserves no room in the object file.
 func locate(programs map[string]*ebpf.ProgramSpec) {
@@ -117,6 +124,7 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 			return
 		}
 	}
+	keepHealing(&p, *e)
 	atomic.StoreUint32(&e.Instance, 0)
 	instance := p.Instance
 	p.Instance = 0

@@ -56,7 +56,7 @@ static __always_inline enum reason same_as_last(const struct last *last, __be32 
 }
 
 static __always_inline void remember_last(struct last *last, __be32 peer, __be32 ports, __u32 ifindex, const struct pod *pod,
-					  __u32 epoch, enum reason reason)
+					  __u32 epoch, enum reason reason, __u32 class)
 {
 	*(volatile __u32 *)&last->epoch = epoch - 1; /* void while it is written: others may run on this CPU meanwhile */
 	last->peer = peer;
@@ -64,6 +64,8 @@ static __always_inline void remember_last(struct last *last, __be32 peer, __be32
 	last->ifindex = ifindex;
 	last->instance = pod->instance;
 	last->reason = reason;
+	if (harness)
+		last->class = class;
 	*(volatile __u32 *)&last->epoch = epoch;
 }
 
@@ -121,10 +123,7 @@ static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, 
 	} else {
 		return REASON_NONE;
 	}
-	if (harness) {
-		note(skb, set, class);
-		last->class = class;
-	}
+	note(skb, set, class);
 	if (!allowed && opens)
 		return tables_of_node()->control.events ? REASON_NONE : reason;
 	if (allowed && opens && !track_all && pod->bank[bank].set[!dir] == SET_OPEN)
@@ -132,7 +131,7 @@ static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, 
 	if (allowed && !opens) {
 		if (is_healing(pod))
 			return REASON_NONE;
-		remember_last(last, peer, ports, ifindex, pod, epoch, reason);
+		remember_last(last, peer, ports, ifindex, pod, epoch, reason, class);
 		return reason;
 	}
 
@@ -153,6 +152,6 @@ static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, 
 	if (!fast_reply(&key, ports, pod, epoch, dir))
 		return REASON_NONE;
 	last->seen = now();
-	remember_last(last, peer, ports, ifindex, pod, epoch, REASON_REPLY);
+	remember_last(last, peer, ports, ifindex, pod, epoch, REASON_REPLY, class);
 	return REASON_REPLY;
 }

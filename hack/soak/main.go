@@ -1,6 +1,7 @@
 // Command soak draws random clusters, one per seed, and asks the model, the compiled tables and, as root, the kernel
 // about every connection in them, for as long as it is told. Where they are not of one opinion it cuts the cluster down
-// to what matters and writes it as manifests, so that it can be looked at with "palisade matrix" and "palisade why".
+// to what matters and writes it as manifests, so that it can be looked at with "palisade matrix" and "palisade why". With
+// -duel it sends random packets to the kernel and to its twin in Go instead, on all processors.
 package main
 
 import (
@@ -27,6 +28,8 @@ func main() {
 type options struct {
 	duration time.Duration
 	cells    int // 0: no limit
+	duel     bool
+	packets  int // likewise, with duel
 	seed     int // 0: one that the clock chooses
 	failures int // give up after so many
 	out      string
@@ -37,6 +40,8 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.DurationVar(&o.duration, "duration", time.Minute, "how long to go on")
 	flags.IntVar(&o.cells, "cells", 0, "end after so many cells; 0: when the time is over")
+	flags.BoolVar(&o.duel, "duel", false, "compare the kernel with its twin in Go instead, packet by packet (as root)")
+	flags.IntVar(&o.packets, "packets", 0, "end after so many packets; 0: when the time is over")
 	flags.IntVar(&o.seed, "seed", 0, "the first cluster's seed, those after it count up; 0: by the clock")
 	flags.IntVar(&o.failures, "failures", 3, "give up after so many differences")
 	flags.StringVar(&o.out, "out", "out", "where reproductions are written")
@@ -47,6 +52,9 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	}
 	if o.seed == 0 {
 		o.seed = int(time.Now().Unix())
+	}
+	if o.duel {
+		return duel(ctx, stdout, o)
 	}
 	s, err := newSoak(ctx, stdout, o)
 	if err != nil {

@@ -6,6 +6,8 @@
 package datapath
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -21,7 +23,9 @@ type Datapath struct {
 	pods  map[uint32]bpf.Pod
 	hosts map[[16]byte]uint32
 	nets  map[netKey]uint32
-	flows map[flowKey]*flowState
+	// lengths are those of nets, the longest first.
+	lengths []uint8
+	flows   map[flowKey]*flowState
 	// fragments are the datagrams whose first fragment passed; healing is when a pod's packets look for their flow.
 	fragments map[fragmentKey]*fragmentState
 	healing   map[uint32]healing
@@ -55,9 +59,13 @@ func (d *Datapath) Load(img *bpf.Image) {
 		d.hosts[h.Addr] = h.Class
 	}
 	d.nets = make(map[netKey]uint32, len(img.Nets))
+	d.lengths = nil
 	for _, n := range img.Nets {
 		d.nets[netKey{n.Addr, n.Bits}] = n.Class
+		d.lengths = append(d.lengths, n.Bits)
 	}
+	slices.SortFunc(d.lengths, func(a, b uint8) int { return cmp.Compare(b, a) })
+	d.lengths = slices.Compact(d.lengths)
 }
 
 // Run judges one Ethernet frame at the interface of a pod.

@@ -66,9 +66,9 @@ func (d *Datapath) longestPrefix(a netip.Addr, otherwise uint32) uint32 {
 	if class, ok := d.hosts[key]; ok {
 		return class
 	}
-	for bits := 128; bits >= 0; bits-- {
-		p := netip.PrefixFrom(netip.AddrFrom16(key), bits).Masked()
-		if class, ok := d.nets[netKey{p.Addr().As16(), uint8(bits)}]; ok {
+	for _, bits := range d.lengths {
+		p := netip.PrefixFrom(netip.AddrFrom16(key), int(bits)).Masked()
+		if class, ok := d.nets[netKey{p.Addr().As16(), bits}]; ok {
 			return class
 		}
 	}

@@ -3,19 +3,16 @@ package datapath_test
 import (
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/palisade-netpol/palisade/bpf"
-	"github.com/palisade-netpol/palisade/controller/resolve"
-	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/datapath"
 	"github.com/palisade-netpol/palisade/sim/frame"
+	"github.com/palisade-netpol/palisade/sim/packets"
 	"github.com/palisade-netpol/palisade/sim/random"
 )
 
@@ -64,38 +61,15 @@ func compare(t *rapid.T, kernel *bpf.Harness, twin *datapath.Datapath, img *bpf.
 	}
 }
 
-// image draws a cluster and compiles it for a node that holds all its pods, or rarely for one that holds none.
+// image draws a cluster and compiles it for a node that holds all its pods.
 func image(t *rapid.T, instance uint32) *bpf.Image {
-	c := random.Cluster(t)
-	endpoints, problems := resolve.All(&resolve.Snapshot{
-		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices, Policies: c.Policies,
-	}, resolve.Options{})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	in := enforce.Input{Endpoints: endpoints, NodeAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
-	for i, p := range slices.DeleteFunc(slices.Clone(c.Pods), withoutInterface) {
-		pod := enforce.Pod{Namespace: p.Namespace, Name: p.Name, Ifindex: uint32(i + 1)}
-		for _, ip := range p.Status.PodIPs {
-			pod.Addrs = append(pod.Addrs, netip.MustParseAddr(ip.IP))
-		}
-		in.Pods = append(in.Pods, pod)
-	}
 	// Where pages are few, IPv4 networks lie among the prefixes.
 	pages := rapid.SampledFrom([]int{0, bpf.Fanout, bpf.Fanout + 1, bpf.Fanout + 2}).Draw(t, "pages")
-	built, err := enforce.Build(in, bpf.Capacity{Peers4: pages})
+	img, err := packets.Image(random.Cluster(t), instance, pages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range built.Image.Pods {
-		built.Image.Pods[i].Instance = instance + uint32(i)
-	}
-	return built.Image
-}
-
-// withoutInterface says that a pod has ended, or uses its node's network.
-func withoutInterface(p *corev1.Pod) bool {
-	return p.Spec.HostNetwork || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	return img
 }
 
 // packet draws a packet between addresses that policies speak of, and sometimes spoils it.

@@ -1,0 +1,130 @@
+// Package packets draws packets by the hundred thousand per second, for the programs in the kernel and for their twin in Go:
+// of all protocols, whole and in fragments, answers to each other, errors about each other, and spoiled ones.
+package packets
+
+import (
+	"iter"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
+	"github.com/palisade-netpol/palisade/sim/random"
+)
+
+// Packet is one packet at a hook. Frame is valid until the next one is drawn.
+type Packet struct {
+	Direction flow.Direction
+	Ifindex   uint32
+	FromNode  bool
+	Frame     []byte
+}
+
+// Source draws packets. The same seed and image give the same ones.
+type Source struct {
+	rng   *rand.Rand
+	pool  [][]byte
+	pods  int
+	frame [128]byte
+}
+
+// poolSize is how many packets are made; those that are drawn are copies of them, some of them spoiled.
+const poolSize = 1024
+
+// shortest is the shortest frame that the kernel runs a test on where it says that it is IP, with some room for spoiling.
+const shortest = 54
+
+var ports = []uint16{1, 53, 79, 80, 81, 255, 256, 443, 8080, 40000, 65535}
+
+// New returns a source of packets between the pods of an image and addresses that random policies speak of.
+func New(seed uint64, img *bpf.Image) *Source {
+	s := &Source{rng: rand.New(rand.NewPCG(seed, 1)), pods: len(img.Pods)}
+	v4, v6 := addresses(img)
+	for range poolSize {
+		s.pool = append(s.pool, s.make(v4, v6))
+	}
+	return s
+}
+
+func addresses(img *bpf.Image) (v4, v6 []netip.Addr) {
+	add := func(a netip.Addr) {
+		switch {
+		case a.Is4():
+			v4 = append(v4, a)
+		case a.IsValid():
+			v6 = append(v6, a)
+		}
+	}
+	for _, p := range img.Pods {
+		add(p.IP4)
+		add(p.IP6)
+	}
+	for _, a := range random.Outside() {
+		add(a)
+	}
+	return v4, v6
+}
+
+// Next draws a packet.
+func (s *Source) Next() Packet {
+	p := Packet{
+		Direction: flow.Direction(s.rng.IntN(2)), Ifindex: 1 + s.rng.Uint32N(uint32(s.pods)+1), FromNode: s.rng.IntN(16) == 0,
+	}
+	made := pick(s.rng, s.pool)
+	p.Frame = s.frame[:copy(s.frame[:], made)]
+	if s.rng.IntN(3) == 0 {
+		s.spoil(&p)
+	}
+	return p
+}
+
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+// make makes a packet of a flow, of its answer, a fragment, or an error about it.
+func (s *Source) make(v4, v6 []netip.Addr) []byte {
+	addrs, echo := v4, flow.ICMP
+	if s.rng.IntN(2) == 0 {
+		addrs, echo = v6, flow.ICMPv6
+	}
+	t := flow.Tuple{
+		Src: pick(s.rng, addrs), Dst: pick(s.rng, addrs), SrcPort: pick(s.rng, ports), DstPort: pick(s.rng, ports),
+		Protocol: pick(s.rng, []flow.Protocol{flow.TCP, flow.TCP, flow.UDP, flow.SCTP, echo, 50}),
+	}
+	f := frame.New(t, frame.Kind(s.rng.IntN(3)))
+	id, size := 1+s.rng.Uint32N(2), pick(s.rng, []int{8, 24})
+	switch s.rng.IntN(12) {
+	case 0:
+		f, _ = frame.Fragment(f, id, size)
+	case 1:
+		_, f = frame.Fragment(f, id, size)
+	case 2:
+		f = frame.Error(f, pick(s.rng, addrs))
+	}
+	return f
+}
+
+// spoil changes bytes from the Ethernet type on, and now and then cuts the packet short.
+func (s *Source) spoil(p *Packet) {
+	for range 1 + s.rng.IntN(3) {
+		p.Frame[12+s.rng.IntN(min(len(p.Frame), 76)-12)] = byte(s.rng.Uint32())
+	}
+	if s.rng.IntN(8) == 0 && len(p.Frame) > shortest {
+		p.Frame = p.Frame[:shortest+s.rng.IntN(len(p.Frame)-shortest)]
+	}
+}
+
+// AtEveryHook yields a frame at both hooks of the interfaces from 1 on, from a pod's node and from elsewhere.
+func AtEveryHook(frame []byte, interfaces uint32) iter.Seq[Packet] {
+	return func(yield func(Packet) bool) {
+		for ifindex := uint32(1); ifindex <= interfaces; ifindex++ {
+			for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+				for _, fromNode := range []bool{false, true} {
+					if !yield(Packet{dir, ifindex, fromNode, frame}) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
