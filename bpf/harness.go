@@ -57,11 +57,16 @@ const passed = ^uint32(0)
 
 // Run sends one Ethernet frame through the program of a direction at an interface.
 func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte) (Outcome, error) {
+	return h.Repeat(dir, ifindex, fromNode, frame, 1)
+}
+
+// Repeat is Run for n times the same frame, one right after the other; the outcome is that of the last one.
+func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte, n uint32) (Outcome, error) {
 	h.in = skbContext{Mark: ifindex}
 	if fromNode {
 		h.in.CB[0] = 1
 	}
-	h.opts.Data, h.opts.Context, h.opts.ContextOut = frame, &h.in, &h.out
+	h.opts.Data, h.opts.Context, h.opts.ContextOut, h.opts.Repeat = frame, &h.in, &h.out, n
 	code, err := h.progs[dir].Run(&h.opts)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("run %s program: %w", dir, err)

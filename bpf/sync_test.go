@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -152,6 +153,54 @@ func TestSwitchIsAtomic(t *testing.T) {
 	stop.Store(true)
 	done.Wait()
 	t.Logf("%d packets", sent)
+}
+
+// TestNothingLeaksWhilePoliciesSwap swaps two images that both deny every packet a hundred times a second while ten
+// million packets, first and later ones of flows, are sent as fast as the kernel can.
+func TestNothingLeaksWhilePoliciesSwap(t *testing.T) {
+	h := harness(t, bpf.Standard)
+	a, b := image(bpf.PortsNone, 0), image(bpf.PortsNone, 20)
+	trap(a, b)
+	trap(b, a)
+	mustSync(t, h.Node, a)
+	later := frame.New(flow.Tuple{Src: peer, Dst: pod, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}, frame.Later)
+	const batch = 10_000
+	var sent, swaps atomic.Int64
+	var sending sync.WaitGroup
+	packets, times := int64(rounds(10_000_000)), int64(rounds(200))
+	sending.Go(func() {
+		for i := 0; sent.Load() < packets || swaps.Load() < times; i++ {
+			if _, err := h.Repeat(flow.Ingress, iface, false, [][]byte{syn, later}[i%2], batch); err != nil {
+				t.Error(err)
+				return
+			}
+			sent.Add(batch)
+		}
+	})
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for sent.Load() < packets || swaps.Load() < times {
+		<-ticker.C
+		mustSync(t, h.Node, []*bpf.Image{b, a}[swaps.Add(1)%2])
+		if t.Failed() {
+			return
+		}
+	}
+	sending.Wait()
+	counters, err := h.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range counters {
+		want := uint64(0)
+		if c.Direction == flow.Ingress && c.Reason == bpf.ReasonNoRule {
+			want = uint64(sent.Load())
+		}
+		if c.Packets != want {
+			t.Errorf("%s %s: %d of %d packets, want %d", c.Direction, c.Reason, c.Packets, sent.Load(), want)
+		}
+	}
+	t.Logf("%d packets over %d swaps", sent.Load(), swaps.Load())
 }
 
 // rounds is how often to try what must never happen: less often where everything takes long.
