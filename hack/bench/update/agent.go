@@ -5,19 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
 )
 
-// The lines about a node with as many pods as nodes usually have.
-const (
-	restart   = "restart of the agent, 110 pods, 10,000 peers"
-	memoryAll = "kernel memory, 110 pods, 10,000 peers"
-	memoryPod = "kernel memory, one more pod"
-)
+// restart is about a node with as many pods as nodes usually have.
+const restart = "restart of the agent, 110 pods, 10,000 peers"
 
 const (
 	usualPods  = 110
@@ -66,62 +60,4 @@ func start(dir string, in enforce.Input) (wrote bpf.Stats, err error) {
 		return wrote, err
 	}
 	return node.Sync(img)
-}
-
-// kernelMemory is the same in every round: there is one.
-func kernelMemory(int) (samples, error) {
-	usual, err := memory(usualPods)
-	if err != nil {
-		return nil, err
-	}
-	twice, err := memory(2 * usualPods)
-	if err != nil {
-		return nil, err
-	}
-	return samples{memoryAll: {usual}, memoryPod: {(twice - usual) / usualPods}}, nil
-}
-
-// memory is what the tables take in the kernel, in bytes, but for those of flows and the ring of events.
-func memory(pods int) (bytes float64, err error) {
-	node, err := bpf.Open(bpf.Options{})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, node.Close()) }()
-	img, err := compile(input(pods, peers(usualPeers)))
-	if err != nil {
-		return 0, err
-	}
-	if _, err := node.Sync(img); err != nil {
-		return 0, err
-	}
-	for name, m := range node.Maps() {
-		if isState(name) {
-			continue
-		}
-		b, err := locked(m)
-		if err != nil {
-			return 0, fmt.Errorf("memory of map %s: %w", name, err)
-		}
-		bytes += b
-	}
-	return bytes, nil
-}
-
-// isState says which maps hold what packets bring along, in tables whose size is chosen.
-func isState(mapName string) bool {
-	return mapName == "flows4" || mapName == "flows6" || mapName == "events"
-}
-
-// locked is what a map takes, in bytes. A trie or hash that grows with its entries takes none while it is empty.
-func locked(m *ebpf.Map) (float64, error) {
-	info, err := m.Info()
-	if err != nil {
-		return 0, err
-	}
-	bytes, ok := info.Memlock()
-	if !ok && m.Type() == ebpf.Array {
-		return 0, errors.New("the kernel does not tell")
-	}
-	return float64(bytes), nil
 }

@@ -37,7 +37,7 @@ func kinds() []kind {
 		{[]string{attachClsact}, attachBy(attachClsact)},
 		{[]string{attachTCX}, attachBy(attachTCX)},
 		{[]string{restart}, restartAgent},
-		{[]string{memoryAll, memoryPod}, kernelMemory},
+		{memoryLines(), kernelMemory},
 	}
 }
 
@@ -64,7 +64,7 @@ func Measure(o Options) ([]figure.Result, error) {
 
 func result(line string, values []float64) figure.Result {
 	r := figure.Result{Name: line}
-	if line == memoryAll || line == memoryPod {
+	if slices.Contains(memoryLines(), line) {
 		r.Bytes = figure.Median(values)
 	} else {
 		r.Time = figure.Median(values)

@@ -1,0 +1,107 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/palisade-netpol/palisade/bpf"
+)
+
+// The lines about what the tables take in the kernel, in bytes, but for those whose size is chosen.
+const (
+	memoryAll = "kernel memory, 110 pods, 10,000 peers"
+	memoryPod = "kernel memory, one more pod"
+)
+
+// memoryOf is the line of one map, with the same pods and peers.
+func memoryOf(mapName string) string { return "kernel memory of map " + mapName }
+
+// counted are the maps that memoryAll adds up. The others hold what packets bring along: flows, and events for who listens.
+func counted() []string {
+	return []string{"node", "peers4", "rules", "peer_hosts", "peer_nets", "pods_far", "replies", "fragments", "scratch"}
+}
+
+func chosen() []string { return []string{"flows4", "flows6", "events"} }
+
+func memoryLines() []string {
+	lines := []string{memoryAll, memoryPod}
+	for _, name := range slices.Concat(counted(), chosen()) {
+		lines = append(lines, memoryOf(name))
+	}
+	return lines
+}
+
+// kernelMemory is the same in every round: there is one.
+func kernelMemory(int) (samples, error) {
+	usual, err := memory(usualPods)
+	if err != nil {
+		return nil, err
+	}
+	twice, err := memory(2 * usualPods)
+	if err != nil {
+		return nil, err
+	}
+	s := samples{memoryAll: {usual.sum()}, memoryPod: {(twice.sum() - usual.sum()) / usualPods}}
+	for name, bytes := range usual {
+		s[memoryOf(name)] = []float64{bytes}
+	}
+	return s, nil
+}
+
+// footprint is what each map takes, in bytes.
+type footprint map[string]float64
+
+func (f footprint) sum() (bytes float64) {
+	for _, name := range counted() {
+		bytes += f[name]
+	}
+	return bytes
+}
+
+// memory is what the maps of a node with so many pods take.
+func memory(pods int) (_ footprint, err error) {
+	node, err := bpf.Open(bpf.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	img, err := compile(input(pods, peers(usualPeers)))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := node.Sync(img); err != nil {
+		return nil, err
+	}
+	return weigh(node.Maps())
+}
+
+// weigh fails when a map is in no line.
+func weigh(maps map[string]*ebpf.Map) (footprint, error) {
+	f, known := footprint{}, slices.Concat(counted(), chosen())
+	for name, m := range maps {
+		var err error
+		if f[name], err = locked(m); err != nil {
+			return nil, fmt.Errorf("memory of map %s: %w", name, err)
+		}
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("nothing is said of map %s", name)
+		}
+	}
+	return f, nil
+}
+
+// locked is what a map takes, in bytes. A trie or hash that grows with its entries takes none while it is empty.
+func locked(m *ebpf.Map) (float64, error) {
+	info, err := m.Info()
+	if err != nil {
+		return 0, err
+	}
+	bytes, ok := info.Memlock()
+	if !ok && m.Type() == ebpf.Array {
+		return 0, errors.New("the kernel does not tell")
+	}
+	return float64(bytes), nil
+}
