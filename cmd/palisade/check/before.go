@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
 const (
@@ -163,8 +165,14 @@ func (c *Cluster) publisher() Check {
 	if skipped, ok := c.unseen(id, endpoints()); ok {
 		return skipped
 	}
-	if n := len(c.Endpoints); n > 0 {
-		return check(id, Failed, "there are %d PolicyEndpoints already: another controller writes them, or has", n).
+	foreign := 0
+	for _, e := range c.Endpoints {
+		if e.Annotations[v1alpha1.ChunkHashAnnotation] == "" {
+			foreign++
+		}
+	}
+	if foreign > 0 {
+		return check(id, Failed, "there are %d PolicyEndpoints already: another controller writes them, or has", foreign).
 			do("if it is the hosted one of EKS, either install with --set controller.enabled=false, or turn it off in the " +
 				"ConfigMap kube-system/amazon-vpc-cni (enable-network-policy-controller: \"false\") and delete what it wrote")
 	}

@@ -252,8 +252,12 @@ func TestBeforeInstallation(t *testing.T) {
 				"c (architecture s390x), d (architecture s390x), e (architecture s390x) and 2 more",
 		},
 		"another controller": {
-			func(c *Cluster) { c.Endpoints = published(t, "x", "y", 1) }, "other-controller", Failed,
-			"there are 1 PolicyEndpoints already: another controller writes them, or has",
+			func(c *Cluster) { c.Endpoints = []v1alpha1.PolicyEndpoint{{}, {}} }, "other-controller", Failed,
+			"there are 2 PolicyEndpoints already: another controller writes them, or has",
+		},
+		"our controller, before": {
+			func(c *Cluster) { c.Endpoints = published(t, "x", "y", 2) }, "other-controller", OK,
+			"no other controller publishes PolicyEndpoints",
 		},
 		"policies that wait": {
 			func(c *Cluster) { c.Policies = make([]networkingv1.NetworkPolicy, 3) }, "policies", Warning,
