@@ -192,12 +192,10 @@ func TestNothingLeaksWhilePoliciesSwap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range counters {
-		want := uint64(0)
-		if c.Direction == flow.Ingress && c.Reason == bpf.ReasonNoRule {
-			want = uint64(sent.Load())
-		}
-		if c.Packets != want {
-			t.Errorf("%s %s: %d of %d packets, want %d", c.Direction, c.Reason, c.Packets, sent.Load(), want)
+		denied := c.Direction == flow.Ingress && c.Reason == bpf.ReasonNoRule
+		// A batch that a signal interrupts is sent again from its beginning.
+		if denied && c.Packets < uint64(sent.Load()) || !denied && c.Packets != 0 {
+			t.Errorf("%s %s: %d of %d packets", c.Direction, c.Reason, c.Packets, sent.Load())
 		}
 	}
 	t.Logf("%d packets over %d swaps", sent.Load(), swaps.Load())
