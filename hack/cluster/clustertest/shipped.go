@@ -40,7 +40,7 @@ func Shipped(tb testing.TB, program string) []string {
 // How often Eventually tries, and for how long, on a machine busy with other tests.
 const (
 	interval = 20 * time.Millisecond
-	patience = 30 * time.Second
+	patience = time.Minute
 )
 
 // Eventually tries until check succeeds. If that takes too long, the test ends with the last error.

@@ -12,7 +12,7 @@ import (
 )
 
 // proxyPatience bounds how long a kube-proxy may take to start, and to program what it is to know.
-const proxyPatience = 30 * time.Second
+const proxyPatience = time.Minute
 
 // proxies is true: every node has a kube-proxy, from the first Service on that a cluster has.
 func (p *processes) proxies() bool { return true }

@@ -38,12 +38,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir, "../../../cmd/palisade-controller", "../../../cmd/palisade-agent").
-		CombinedOutput()
-	if err != nil {
-		os.Stderr.Write(out)
-	}
-	return dir, err
+	return dir, clustertest.BuildPrograms(context.Background(), dir)
 })
 
 // processOptions are for clusters with the control plane of production. The test is skipped where Kubernetes is not built.

@@ -272,7 +272,7 @@ func (x *knocker) passages() (out []string) {
 // until waits for something that is under way.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for ticker := time.NewTicker(pace); !done(); <-ticker.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long: %s", what)

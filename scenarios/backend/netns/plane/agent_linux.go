@@ -86,7 +86,7 @@ func (a *Agent) StartProgram(path string, args ...string) error {
 	}
 	flags := []string{
 		"-kubeconfig", kubeconfig, "-node-ips", strings.Join(addrs, ","), "-pins", "/proc/self/fd/3/" + a.node.Dir,
-		"-socket", a.socket,
+		"-socket", a.socket, "-start-timeout", podStart.String(),
 	}
 	a.process, err = a.plane.cluster.Run(cluster.Program{
 		Name: a.name, Path: path, Args: append(append(flags, a.plane.opts.AgentArgs...), args...),
@@ -112,8 +112,8 @@ func (a *Agent) Close() {
 	a.link.Close()
 }
 
-// podStart bounds how long a pod waits for an agent that has perhaps just been started.
-const podStart = 30 * time.Second
+// podStart bounds how long a pod waits for an agent that has perhaps just been started, on a machine that may be busy.
+const podStart = time.Minute
 
 // Add lets a pod start, as palisade-cni does: when it returns, the pod's interface is filtered.
 func (a *Agent) Add(ctx context.Context, r socket.Request) error {

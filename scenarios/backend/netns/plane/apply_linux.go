@@ -12,7 +12,7 @@ import (
 )
 
 // convergence bounds how long a control plane may take to publish what a cluster comes to, a new leader included.
-const convergence = 30 * time.Second
+const convergence = time.Minute
 
 // Published waits until the controllers have published what a cluster comes to, and returns the version for
 // Agent.InForce. What it waits for is what package resolve says; whether that is right is not judged here.

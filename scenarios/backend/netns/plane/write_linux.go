@@ -27,7 +27,7 @@ const (
 	// parallel is how many objects of a kind are written at the same time.
 	parallel = 8
 	// settling bounds how long Write waits for what the API server does by itself, such as ending a namespace.
-	settling = 20 * time.Second
+	settling = time.Minute
 	// grace is for how long a pod that is being deleted stays, in seconds: until somebody deletes it at once.
 	grace = 3600
 )
