@@ -3,6 +3,7 @@ package veth
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ func (l *lane) measure(o Options, base *lane, baseFirst bool) error {
 	if !baseFirst {
 		slices.Reverse(passes)
 	}
+	runtime.GC() // here, and not among the batches
 	for _, pass := range passes {
 		if err := pass(); err != nil {
 			return err
