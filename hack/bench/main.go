@@ -1,10 +1,13 @@
-// Command bench measures the datapath in the kernel, as root, and prints a table with the limits that the figures have to keep:
+// Command bench measures the datapath in the kernel, as root, and prints a table with the limits that the figures have
+// to keep:
 //
 //   - what a verdict costs, by BPF_PROG_TEST_RUN, against a program that returns OK at once;
-//   - what a packet, a connection and a byte cost end to end, over veth pairs between namespaces, against no program (veth);
+//   - what a packet, a connection and a byte cost end to end, over veth pairs between namespaces, against no program
+//     (veth);
 //   - what an update costs, and how much kernel memory is taken (update).
 //
-// Ratios are taken within one round, and the median over all rounds is shown, so that they hold on a noisy machine. Linux only.
+// Ratios are taken within one round, and the median over all rounds is shown, so that they hold on a noisy machine.
+// Linux only.
 package main
 
 import (
@@ -31,7 +34,8 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 15, "rounds; the median is shown")
 	flag.IntVar(&o.packets, "packets", 1_000_000, "packets per round of a verdict")
-	flag.BoolVar(&o.quick, "quick", false, "few and short rounds, and not the largest rule sets: shows that all works, not how quick")
+	flag.BoolVar(&o.quick, "quick", false,
+		"few and short rounds, and not the largest rule sets: shows that all works, not how quick it is")
 	flag.Uint64Var(&o.seed, "seed", 1, "decides the order within the rounds")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.StringVar(&o.baseline, "baseline", "", "compare with the results in this `file`")
@@ -76,12 +80,15 @@ func (o options) measure(pattern *regexp.Regexp) (t figure.Table, err error) {
 		return t, err
 	}
 	t.Results = append(t.Results, grown(t.Results)...)
-	results, left, err := veth.Measure(veth.Options{Rounds: o.rounds, Quick: o.quick, Seed: o.seed, Match: pattern.MatchString, Log: os.Stderr})
+	match := pattern.MatchString
+	results, left, err := veth.Measure(veth.Options{
+		Rounds: o.rounds, Quick: o.quick, Seed: o.seed, Match: match, Log: os.Stderr,
+	})
 	if err != nil {
 		return t, fmt.Errorf("veth: %w", err)
 	}
 	t.Results, t.Left = append(t.Results, results...), left
-	results, err = update.Measure(update.Options{Rounds: o.rounds, Match: pattern.MatchString, Log: os.Stderr})
+	results, err = update.Measure(update.Options{Rounds: o.rounds, Match: match, Log: os.Stderr})
 	if err != nil {
 		return t, fmt.Errorf("update: %w", err)
 	}

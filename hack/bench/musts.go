@@ -9,7 +9,8 @@ import (
 // factorIPv6 is how much more than the IPv4 figure of the same run an IPv6 figure may be.
 const factorIPv6 = 1.6
 
-// musts are the limits of all figures that have one. Those of IPv6, and of how a cost grows, follow from what was measured.
+// musts are the limits of all figures that have one. Those of IPv6, and of how a cost grows, follow from what was
+// measured.
 func musts(results []figure.Result) map[string]figure.Must {
 	limits := map[string]figure.Must{
 		"IPv4 established, 1 flow":                      {Ratio: 1.5},
@@ -62,7 +63,8 @@ func grown(results []figure.Result) []figure.Result {
 		from, ok := find(results, g.from)
 		to, too := find(results, g.to)
 		if ok && too {
-			lines = append(lines, figure.Result{Name: g.name, Base: from.Time, Time: to.Time, Ratio: to.Ratio / from.Ratio})
+			ratio := to.Ratio / from.Ratio
+			lines = append(lines, figure.Result{Name: g.name, Base: from.Time, Time: to.Time, Ratio: ratio})
 		}
 	}
 	return lines

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Percentile returns the smallest value that at least the share p of all values does not exceed (nearest rank), NaN of no
-// values. The order of values stays as it is.
+// Percentile returns the smallest value that at least the share p of all values does not exceed (nearest rank), NaN of
+// no values. The order of values stays as it is.
 func Percentile(values []float64, p float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -26,8 +26,8 @@ func Median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// Orders returns in which order n candidates are measured in each round: every one once, in an order of its own, so that
-// what drifts while it is measured meets all alike. Equal seeds give equal orders.
+// Orders returns in which order n candidates are measured in each round: every one once, in an order of its own, so
+// that what drifts while it is measured meets all alike. Equal seeds give equal orders.
 func Orders(seed uint64, rounds, n int) [][]int {
 	r := rand.New(rand.NewPCG(seed, 0))
 	orders := make([][]int, rounds)

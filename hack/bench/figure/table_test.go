@@ -57,7 +57,9 @@ func TestTableSaysWhichLimitsAreKept(t *testing.T) {
 
 func TestTableShowsWhatAnEarlierRunSaid(t *testing.T) {
 	lines := print(t, figure.Table{
-		Results: []figure.Result{{Name: "a", Base: 20, Time: 50, Ratio: 2.5}, {Name: "b", Time: 2e6}, {Name: "c", Time: 3e6}},
+		Results: []figure.Result{
+			{Name: "a", Base: 20, Time: 50, Ratio: 2.5}, {Name: "b", Time: 2e6}, {Name: "c", Time: 3e6},
+		},
 		Before:  map[string]figure.Result{"a": {Ratio: 2.25}, "b": {Time: 4e6}},
 	})
 	want := []string{

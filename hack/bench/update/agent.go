@@ -18,7 +18,8 @@ const (
 	usualPeers = 10_000
 )
 
-// restartAgent opens what an agent has left: it finds the pins, reads back, compiles, and writes nothing, as nothing is different.
+// restartAgent opens what an agent has left: it finds the pins, reads back, compiles, and writes nothing, as nothing is
+// different.
 func restartAgent(rounds int) (s samples, err error) {
 	pins, err := pinfs.New()
 	if err != nil {

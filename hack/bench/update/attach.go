@@ -105,8 +105,9 @@ func (n *node) start(i int, done func(begin time.Time)) (err error) {
 	defer func() { err = errors.Join(err, n.wire.RemovePods([]*fabric.Pod{pod})) }()
 	ifindex := pod.Ifindex()
 	return n.wire.NS().Do(func() error {
+		own := bpf.Pod{Ifindex: uint32(ifindex), Instance: uint32(i + 1), IP4: addr}
 		begin := time.Now()
-		if err := n.hooks.Node.Introduce(bpf.Pod{Ifindex: uint32(ifindex), Instance: uint32(i + 1), IP4: addr}); err != nil {
+		if err := n.hooks.Node.Introduce(own); err != nil {
 			return err
 		}
 		if err := n.hooks.Attach(ifindex); err != nil {

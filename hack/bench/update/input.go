@@ -60,8 +60,8 @@ func peers(n int) []v1alpha1.EndpointInfo {
 	return list
 }
 
-// rules are n rules, no two of which say the same: each allows an address of its own, which no other rule names, one of a
-// hundred ports, which begin at a port.
+// rules are n rules, no two of which say the same: each allows an address of its own, which no other rule names, one of
+// a hundred ports, which begin at a port.
 func rules(n int, port int32) []v1alpha1.EndpointInfo {
 	list := peers(n)
 	for i := range list {

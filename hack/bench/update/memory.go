@@ -19,7 +19,8 @@ const (
 // memoryOf is the line of one map, with the same pods and peers.
 func memoryOf(mapName string) string { return "kernel memory of map " + mapName }
 
-// counted are the maps that memoryAll adds up. The others hold what packets bring along: flows, and events for who listens.
+// counted are the maps that memoryAll adds up. The others hold what packets bring along: flows, and events for who
+// listens.
 func counted() []string {
 	return []string{"node", "peers4", "rules", "peer_hosts", "peer_nets", "pods_far", "replies", "fragments", "scratch"}
 }

@@ -22,8 +22,8 @@ const (
 
 const manyPeers = 100_000
 
-// changePeer adds a peer to a hundred thousand and removes another one, again and again: what was in force before is never
-// wanted again, so the tables of the idle bank are never right already.
+// changePeer adds a peer to a hundred thousand and removes another one, again and again: what was in force before is
+// never wanted again, so the tables of the idle bank are never right already.
 func changePeer(rounds int) (samples, error) {
 	all := peers(manyPeers + rounds + 1)
 	return inTurn(2*rounds, func(i int) step {
@@ -35,8 +35,8 @@ func changePeer(rounds int) (samples, error) {
 	})
 }
 
-// swapPolicy replaces a policy of ten thousand rules by another one, of which no rule is the same. There are three of them, as
-// one of two would still be in the idle bank.
+// swapPolicy replaces a policy of ten thousand rules by another one, of which no rule is the same. There are three of
+// them, as one of two would still be in the idle bank.
 func swapPolicy(rounds int) (samples, error) {
 	var policies [3]enforce.Input
 	for i := range policies {

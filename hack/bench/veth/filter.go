@@ -7,9 +7,11 @@ import (
 
 // filter is what packets between the pods have to pass in one line of the table.
 type filter struct {
-	// install puts it in place and remove takes it away, so that nothing of it is left. The thread is in the node's namespace.
+	// install puts it in place and remove takes it away, so that nothing of it is left. The thread is in the node's
+	// namespace.
 	install, remove func() error
-	// decided is how many packets it has let pass by its policy, for each direction of a pod, so far; nil if it does not count.
+	// decided is how many packets it has let pass by its policy, for each direction of a pod, so far; nil if it does
+	// not count.
 	decided func() ([2]uint64, error)
 }
 

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// restore is the program that writes a table of the xtables in the kernel; plain iptables-restore may write nftables instead.
+// restore is the program that writes a table of the xtables in the kernel; plain iptables-restore may write nftables
+// instead.
 const restore = "iptables-legacy-restore"
 
 // iptablesRules accepts by a rule per address; those of the pods come last.

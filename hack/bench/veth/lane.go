@@ -10,8 +10,8 @@ import (
 	"github.com/palisade-netpol/palisade/hack/bench/figure"
 )
 
-// lane is a filter, the bed that it stands in, and what was measured so far: nanoseconds per operation of each round, by name
-// of a traffic.
+// lane is a filter, the bed that it stands in, and what was measured so far: nanoseconds per operation of each round,
+// by name of a traffic.
 type lane struct {
 	name   string
 	filter *filter
@@ -83,8 +83,8 @@ func (l *lane) look() (s seen, err error) {
 	return s, err
 }
 
-// proven waits until the packets have arrived, which they usually have, and checks that the filter has judged each of them
-// in both directions, and that nothing came back that should not have.
+// proven waits until the packets have arrived, which they usually have, and checks that the filter has judged each of
+// them in both directions, and that nothing came back that should not have.
 func (l *lane) proven(t *traffic, before seen, sent uint64) error {
 	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
 		now, err := l.look()

@@ -37,7 +37,7 @@ func TestARoundIsOnlyBelievedWhenEveryPacketWasJudged(t *testing.T) {
 func TestAPassTakesTheTenthPercentileOfItsBatches(t *testing.T) {
 	opened, batches := 0, 0
 	kind := traffic{
-		ops: 4, fixed: true,
+		ops: 4, leaves: true,
 		open:  func() error { opened++; return nil },
 		batch: func() error { batches++; return nil },
 	}

@@ -36,7 +36,8 @@ func nftConntrack(b *bed) (*filter, error) {
 	}}.filter(), nil
 }
 
-// ignoreChecksums makes conntrack track segments although their checksums are wrong. It would not check those of local senders.
+// ignoreChecksums makes conntrack track segments although their checksums are wrong. It would not check those of local
+// senders.
 func ignoreChecksums() error {
 	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_checksum", []byte("0"), 0); err != nil {
 		return fmt.Errorf("make conntrack ignore checksums: %w", err)

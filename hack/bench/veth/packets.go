@@ -67,12 +67,13 @@ func tcpNew(b *bed) (*traffic, error) {
 		return nil
 	}
 	return &traffic{
-		ops: batch, packets: batch, oneWay: true, fixed: true,
+		ops: batch, packets: batch, oneWay: true, leaves: true,
 		open: advance, batch: func() error { return syns.send(fd) }, settle: advance,
 	}, nil
 }
 
-// udpEstablished sends packets of one flow that was answered once. They are taken out of the receiver's socket beside the clock.
+// udpEstablished sends packets of one flow that was answered once. They are taken out of the receiver's socket beside
+// the clock.
 func udpEstablished(b *bed) (*traffic, error) {
 	from, to, err := udpPair(b, firstPort)
 	if err != nil {

@@ -25,7 +25,8 @@ type isolation uint8
 const (
 	// bothWays isolates both pods in both directions: a new flow is remembered at both, and answers pass by that.
 	bothWays isolation = iota
-	// oneWay isolates the sender on egress and the receiver on ingress, and flows of open directions are not remembered.
+	// oneWay isolates the sender on egress and the receiver on ingress, and flows of open directions are not
+	// remembered.
 	oneWay
 )
 

@@ -106,8 +106,8 @@ func (b *bed) eachHook(do func(ifindex int, point ebpf.AttachType) error) error 
 	})
 }
 
-// bare takes clsact from both links, and waits until no program is left on them: a tcx link that is let go of goes in its own
-// time.
+// bare takes clsact from both links, and waits until no program is left on them: a tcx link that is let go of goes in
+// its own time.
 func (b *bed) bare() error {
 	return b.eachPod(func(ifindex int) error {
 		err := netlink.QdiscDel(clsact(ifindex))

@@ -16,11 +16,12 @@ const (
 	tcpChecksum = ipEnd + 16
 )
 
-// spoiled is what the checksum of a segment differs by from the right one. In ones' complement that is never no difference.
+// spoiled is what the checksum of a segment differs by from the right one. In ones' complement that is never no
+// difference.
 const spoiled = 0x0100
 
-// segment returns the IPv4 packet of a TCP segment that goes the whole way and is then thrown away without an answer, since
-// its checksum is wrong: what it costs is the way alone.
+// segment returns the IPv4 packet of a TCP segment that goes the whole way and is then thrown away without an answer,
+// since its checksum is wrong: what it costs is the way alone.
 func segment(t flow.Tuple, k frame.Kind) []byte {
 	const ethernet = 14
 	p := frame.New(t, k)[ethernet:]

@@ -71,14 +71,15 @@ func (b *bed) listen(port uint16) (int, error) {
 	return fd, nil
 }
 
-// dial connects from the sender, in whose namespace the thread must be, to a listener. The whole handshake usually happens
-// within connect, as everything runs on one CPU.
+// dial connects from the sender, in whose namespace the thread must be, to a listener. The whole handshake usually
+// happens within connect, as everything runs on one CPU.
 func dial(listener int, port uint16) (client, server int, err error) {
 	client, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, 0, fmt.Errorf("make a socket: %w", err)
 	}
-	if err := unix.Connect(client, sockaddr(podAddrs[receiver], port)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+	err = unix.Connect(client, sockaddr(podAddrs[receiver], port))
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return 0, 0, errors.Join(fmt.Errorf("connect: %w", err), unix.Close(client))
 	}
 	server, err = accept(listener)

@@ -30,7 +30,7 @@ func tcpConnections(b *bed) (*traffic, error) {
 		return nil
 	}
 	return &traffic{
-		ops: ops, packets: 3 * ops, fixed: true, open: one, batch: connect,
+		ops: ops, packets: 3 * ops, leaves: true, open: one, batch: connect,
 	}, nil
 }
 

@@ -13,7 +13,7 @@ type traffic struct {
 	ops     float64 // per batch: packets, connections, whatever the kind counts
 	packets int     // that a batch sends from sender to receiver, at least
 	oneWay  bool    // nothing comes back
-	fixed   bool    // the batches of a round are counted by fewBatches, since each leaves state behind
+	leaves  bool    // state behind: no round has more than fewBatches
 
 	open   func() error // makes the flow known, before the first batch of a round
 	batch  func() error // what is timed
@@ -28,15 +28,15 @@ const (
 	quantile      = 0.1
 )
 
-// run sends batches for a while and returns the 10th percentile of what one operation took, in nanoseconds, and how many batches
-// there were.
+// run sends batches for a while and returns the 10th percentile of what one operation took, in nanoseconds, and how
+// many batches there were.
 func (t *traffic) run(limit time.Duration) (ns float64, batches int, err error) {
 	if err := t.open(); err != nil {
 		return 0, 0, fmt.Errorf("%s: open: %w", t.name, err)
 	}
 	var times []float64
 	for end := time.Now().Add(limit); len(times) < fewestBatches || time.Now().Before(end); {
-		if t.fixed && len(times) == fewBatches {
+		if t.leaves && len(times) == fewBatches {
 			break
 		}
 		took, err := t.once()

@@ -56,8 +56,8 @@ func Measure(o Options) (results []figure.Result, left []figure.Left, err error)
 	return r.results(o), r.left, nil
 }
 
-// alone binds the thread to one CPU, the last that it may use, and keeps the garbage collector from running by itself, until
-// free is called.
+// alone binds the thread to one CPU, the last that it may use, and keeps the garbage collector from running by itself,
+// until free is called.
 func alone() (free func(), err error) {
 	var all, one unix.CPUSet
 	runtime.LockOSThread()

@@ -43,8 +43,8 @@ func TestOthersAreMeasuredOrLeftOutWithAReason(t *testing.T) {
 	results, left := measure(t, `^veth UDP established: .*(tables|OK)`)
 	for _, name := range []string{
 		"OK program, tcx", "OK program, clsact", "nftables conntrack only", "nftables 10 rules", "nftables 1000 rules",
-		"nftables set of 10", "nftables set of 1000", "iptables 10 rules", "iptables 1000 rules", "iptables ipset of 10",
-		"iptables ipset of 1000",
+		"nftables set of 10", "nftables set of 1000", "iptables 10 rules", "iptables 1000 rules",
+		"iptables ipset of 10", "iptables ipset of 1000",
 	} {
 		found := 0
 		for _, r := range results {
