@@ -15,7 +15,8 @@ import (
 const kubeProxyHealth = "127.0.0.1:10256"
 
 // kubeProxyConfig is the configuration of a kube-proxy; %[1]q is its kubeconfig and %[2]q its node. Conntrack settings
-// are 0 (leave alone) because they would be written to sysctls of the whole machine.
+// are 0 (leave alone) because they would be written to sysctls of the whole machine. Changes are programmed almost at once;
+// node ports are served at the addresses of the Node object, as it is the default of this mode.
 const kubeProxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables

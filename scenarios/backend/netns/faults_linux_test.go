@@ -122,31 +122,37 @@ func (d *disaster) matchesModel(t *testing.T) {
 	var want []backend.Outcome
 	for _, from := range d.cluster.Pods {
 		for _, to := range d.cluster.Pods {
-			if from == to {
-				continue
-			}
-			for _, port := range []uint16{80, 5000, 5002, 6003} {
-				query := model.Query{
-					From: model.Endpoint{Pod: from}, To: model.Endpoint{Pod: to}, Family: flow.IPv4,
-					PortProto: flow.PortProto{Protocol: flow.UDP, Port: port},
+			for _, proto := range []flow.Protocol{flow.UDP, flow.TCP} {
+				for _, port := range []uint16{80, 5000, 5002, 6003} {
+					if from != to {
+						probe, outcome := expected(m, from, to, flow.PortProto{Protocol: proto, Port: port})
+						probes, want = append(probes, probe), append(want, outcome)
+					}
 				}
-				outcome := backend.Connected
-				if m.Decide(query).Verdict == flow.Deny {
-					outcome = backend.Blocked
-				}
-				at := netip.AddrPortFrom(netip.MustParseAddr(to.Status.PodIPs[0].IP), port)
-				probes = append(probes, backend.Probe{
-					From: "default/" + from.Name, To: at, Protocol: flow.UDP, Timeout: 300 * time.Millisecond,
-				})
-				want = append(want, outcome)
 			}
 		}
 	}
 	for i, o := range d.outcomes(t, probes...) {
 		if o.Outcome != want[i] {
-			t.Errorf("%s to %s: %s, want %s", probes[i].From, probes[i].To, o.Outcome, want[i])
+			t.Errorf("%s to %s/%s: %s, want %s", probes[i].From, probes[i].Protocol, probes[i].To, o.Outcome, want[i])
 		}
 	}
+}
+
+// expected is a probe and what must become of it. Only what must not pass is given up soon.
+func expected(m *model.Model, from, to *corev1.Pod, port flow.PortProto) (backend.Probe, backend.Outcome) {
+	probe := backend.Probe{
+		From: "default/" + from.Name, Protocol: port.Protocol, Timeout: long,
+		To: netip.AddrPortFrom(netip.MustParseAddr(to.Status.PodIPs[0].IP), port.Port),
+	}
+	query := model.Query{
+		From: model.Endpoint{Pod: from}, To: model.Endpoint{Pod: to}, Family: flow.IPv4, PortProto: port,
+	}
+	if m.Decide(query).Verdict == flow.Deny {
+		probe.Timeout = 300 * time.Millisecond
+		return probe, backend.Blocked
+	}
+	return probe, backend.Connected
 }
 
 func TestAgentsAreKilledTwentyTimes(t *testing.T) {
