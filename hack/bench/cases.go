@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -29,8 +30,8 @@ const allowedPort, deniedPort = 1000, 999
 type benchCase struct {
 	name    string
 	v6      bool
-	peers   int // addresses that the policy allows
-	ranges  int // port ranges that it allows
+	peers   int // addresses that the policy allows; 0: 1024
+	ranges  int // port ranges that it allows; 0: 1
 	vary    bench.Vary
 	kind    frame.Kind
 	to      [2]netip.Addr
@@ -49,25 +50,27 @@ func cases() []benchCase {
 }
 
 func familyCases(v6 bool) []benchCase {
-	many := bench.Vary{Flows: 65536, Peers: 131072}
-	name := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
+	family := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
+	many, spread := bench.Vary{Flows: 65536, Peers: 131072}, bench.Vary{Flows: 65536, Peers: 1024}
+	scan := bench.Vary{Peers: 1024}
 	list := []benchCase{
-		{name: "established, 1 flow", peers: 1024, ranges: 1, kind: frame.Later, port: allowedPort},
-		{name: "established, 65,536 flows, 131,072 peers", peers: 131072, ranges: 1, kind: frame.Later, port: allowedPort, vary: many},
-		{name: "reply, 1 flow", peers: 1024, ranges: 1, kind: frame.Later, replies: true},
-		{name: "reply, 65,536 flows", peers: 1024, ranges: 1, kind: frame.Later, replies: true, vary: bench.Vary{Flows: 65536, Peers: 1024}},
-		{name: "denied SYN, by address, 10 peers", peers: 10, ranges: 1, to: farAddr, port: allowedPort, vary: bench.Vary{Peers: 1024}},
-		{name: "denied SYN, by address, 1,024 peers", peers: 1024, ranges: 1, to: farAddr, port: allowedPort, vary: bench.Vary{Peers: 1024}},
-		{name: "denied SYN, by port, 1,024 peers", peers: 1024, ranges: 1, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
-		{name: "denied SYN, by port, 131,072 peers", peers: 131072, ranges: 1, port: deniedPort, vary: many},
-		{name: "denied SYN, by port, 24 ranges", peers: 1024, ranges: 24, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
-		{name: "denied SYN, by port, 1,000 ranges", peers: 1024, ranges: 1000, port: deniedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
-		{name: "new flow, no state needed", peers: 1024, ranges: 1, port: allowedPort, untrack: true, vary: bench.Vary{Flows: 65536, Peers: 1024}},
-		{name: "new flow, with insert", peers: 1024, ranges: 1, port: allowedPort, vary: bench.Vary{Flows: 65536, Peers: 1024}},
+		{name: "established, 1 flow", kind: frame.Later, port: allowedPort},
+		{name: "established, 65,536 flows, 131,072 peers", peers: 131072, kind: frame.Later, port: allowedPort, vary: many},
+		{name: "reply, 1 flow", kind: frame.Later, replies: true},
+		{name: "reply, 65,536 flows", kind: frame.Later, replies: true, vary: spread},
+		{name: "denied SYN, by address, 10 peers", peers: 10, to: farAddr, port: allowedPort, vary: scan},
+		{name: "denied SYN, by address, 1,024 peers", to: farAddr, port: allowedPort, vary: scan},
+		{name: "denied SYN, by port, 1,024 peers", port: deniedPort, vary: spread},
+		{name: "denied SYN, by port, 131,072 peers", peers: 131072, port: deniedPort, vary: many},
+		{name: "denied SYN, by port, 24 ranges", ranges: 24, port: deniedPort, vary: spread},
+		{name: "denied SYN, by port, 1,000 ranges", ranges: 1000, port: deniedPort, vary: spread},
+		{name: "new flow, no state needed", port: allowedPort, untrack: true, vary: spread},
+		{name: "new flow, with insert", port: allowedPort, vary: spread},
 	}
 	for i := range list {
 		c := &list[i]
-		c.name, c.v6 = name+" "+c.name, v6
+		c.name, c.v6 = family+" "+c.name, v6
+		c.peers, c.ranges = cmp.Or(c.peers, 1024), cmp.Or(c.ranges, 1)
 		if c.to == [2]netip.Addr{} {
 			c.to = peerAddr
 		}
@@ -95,16 +98,21 @@ func (c *benchCase) image() (*bpf.Image, error) {
 	pe := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: "bench-1"}}
 	pe.Spec.PolicyRef = v1alpha1.PolicyReference{Namespace: "bench", Name: "bench"}
 	pe.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
-	pe.Spec.PodSelectorEndpoints = []v1alpha1.PodEndpoint{{Namespace: "bench", Name: "pod", PodIP: v1alpha1.NetworkAddress(podAddr[0].String())}}
+	pe.Spec.PodSelectorEndpoints = []v1alpha1.PodEndpoint{
+		{Namespace: "bench", Name: "pod", PodIP: v1alpha1.NetworkAddress(podAddr[0].String())},
+	}
 	if !c.replies {
 		ports, a := c.ports(), peerAddr[c.family()]
 		for range c.peers {
-			pe.Spec.Egress = append(pe.Spec.Egress, v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports})
+			peer := v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports}
+			pe.Spec.Egress = append(pe.Spec.Egress, peer)
 			a = a.Next()
 		}
 	}
 	built, err := enforce.Build(enforce.Input{
-		Pods:      []enforce.Pod{{Namespace: "bench", Name: "pod", UID: c.name, Addrs: podAddr[:], Ifindex: bench.Ifindex}},
+		Pods: []enforce.Pod{
+			{Namespace: "bench", Name: "pod", UID: c.name, Addrs: podAddr[:], Ifindex: bench.Ifindex},
+		},
 		Endpoints: []*v1alpha1.PolicyEndpoint{pe},
 	}, bpf.Capacity{})
 	if err != nil {
@@ -128,5 +136,6 @@ func (c *benchCase) ports() []v1alpha1.Port {
 }
 
 func (c *benchCase) tuple() flow.Tuple {
-	return flow.Tuple{Src: podAddr[c.family()], Dst: c.to[c.family()], Protocol: flow.TCP, SrcPort: 1024, DstPort: c.port}
+	family := c.family()
+	return flow.Tuple{Src: podAddr[family], Dst: c.to[family], Protocol: flow.TCP, SrcPort: 1024, DstPort: c.port}
 }

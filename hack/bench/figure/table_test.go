@@ -60,7 +60,7 @@ func TestTableShowsWhatAnEarlierRunSaid(t *testing.T) {
 		Results: []figure.Result{
 			{Name: "a", Base: 20, Time: 50, Ratio: 2.5}, {Name: "b", Time: 2e6}, {Name: "c", Time: 3e6},
 		},
-		Before:  map[string]figure.Result{"a": {Ratio: 2.25}, "b": {Time: 4e6}},
+		Before: map[string]figure.Result{"a": {Ratio: 2.25}, "b": {Time: 4e6}},
 	})
 	want := []string{
 		"case base measured ratio per second baseline must met", "a 20ns 50ns 2.50 2.25", "b 2ms 4ms", "c 3ms new",
