@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"golang.org/x/sync/errgroup"
@@ -75,7 +77,8 @@ func fetch(ctx context.Context, reference, tag, archive string, log io.Writer) e
 		return err
 	}
 	fmt.Fprintf(log, "pulling %s, about 400 MB\n", reference)
-	image, err := remote.Image(ref, remote.WithContext(ctx))
+	machine := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(machine))
 	if err != nil {
 		return err
 	}

@@ -1,29 +1,30 @@
 package kind
 
 import (
-	"bytes"
 	"context"
+	"io"
 	"log"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-func TestFetchWritesTheImageOfARegistry(t *testing.T) {
+func TestFetchWritesTheImageForThisMachine(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(t.Output(), "", 0))))
 	defer server.Close()
-	image, err := random.Image(1<<10, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := image.Digest()
+	index, want := indexOfTwo(t)
+	digest, err := index.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +33,11 @@ func TestFetchWritesTheImageOfARegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, image); err != nil {
+	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	archive, out := filepath.Join(t.TempDir(), "node.tar"), &bytes.Buffer{}
-	if err := fetch(t.Context(), reference, "kindest/node:v1", archive, out); err != nil {
+	archive := filepath.Join(t.TempDir(), "node.tar")
+	if err := fetch(t.Context(), reference, "kindest/node:v1", archive, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	tag, err := name.NewTag("kindest/node:v1")
@@ -47,13 +48,28 @@ func TestFetchWritesTheImageOfARegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := image.ConfigName()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if id, err := got.ConfigName(); err != nil || id != want {
 		t.Errorf("image %v, error %v; want %v", id, err, want)
 	}
+}
+
+// indexOfTwo lists an image for another kind of machine and then one for this kind, and returns that one's ID.
+func indexOfTwo(t *testing.T) (v1.ImageIndex, v1.Hash) {
+	t.Helper()
+	var index v1.ImageIndex = empty.Index
+	var id v1.Hash
+	for _, architecture := range []string{"s390x", runtime.GOARCH} {
+		image, err := random.Image(1<<10, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err = image.ConfigName(); err != nil {
+			t.Fatal(err)
+		}
+		platform := &v1.Platform{OS: "linux", Architecture: architecture}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
+	}
+	return index, id
 }
 
 func TestFetchFailsAtOnceWithoutARegistry(t *testing.T) {
@@ -61,7 +77,7 @@ func TestFetchFailsAtOnceWithoutARegistry(t *testing.T) {
 	server.Close() // nobody listens at its address
 	archive := filepath.Join(t.TempDir(), "node.tar")
 	reference := strings.TrimPrefix(server.URL, "http://") + "/node:v1"
-	if err := fetch(context.Background(), reference, "kindest/node:v1", archive, &bytes.Buffer{}); err == nil {
+	if err := fetch(context.Background(), reference, "kindest/node:v1", archive, io.Discard); err == nil {
 		t.Error("fetched an image from nowhere")
 	}
 }
