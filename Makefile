@@ -5,6 +5,7 @@ OUT      ?= out
 DURATION ?= 1m
 SEED     ?= 0
 CELLS    ?= 0
+PACKETS  ?= 0
 BENCH    ?=
 CONTROL_PLANE ?= auto
 FLAGS    ?=
@@ -29,8 +30,12 @@ test: ## run all tests (as root also those that need the kernel)
 	$(GO) test ./...
 
 .PHONY: scenarios
-scenarios: ## replay the scenarios; BACKEND=auto|sim|netns CONTROL_PLANE=auto|processes|memory SCENARIO=pattern FLAGS="--nodes 3"
+scenarios: ## replay the scenarios; BACKEND=auto|sim|netns|kind|cluster CONTROL_PLANE=auto|processes|memory SCENARIO=pattern FLAGS="--nodes 3"
 	@$(GO) build -o bin/ ./cmd/... && bin/palisade scenarios run --backend $(BACKEND) --control-plane $(CONTROL_PLANE) --run '$(SCENARIO)' --out $(OUT) $(FLAGS)
+
+.PHONY: ci-kind
+ci-kind: ## all scenarios that apply, on a kind cluster that is made and removed (as root; 15 minutes more the first time)
+	@$(MAKE) --no-print-directory scenarios BACKEND=kind
 
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000
@@ -39,6 +44,10 @@ soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=
 .PHONY: kernels
 kernels: ## run what depends on the kernel on Debian's 5.10, 6.1, 6.12 (amd64, arm64) under qemu; KERNELS=5.10,6.12 SUITES=verifier,live
 	@$(GO) run ./hack/kernels -kernels '$(KERNELS)' -suites '$(SUITES)' -out $(OUT)/kernels
+
+.PHONY: duel
+duel: ## send the same random packets to the kernel and to its twin in Go (as root); DURATION=10m SEED=1 PACKETS=100000000
+	@$(GO) run ./hack/soak -duel -duration $(DURATION) -seed $(SEED) -packets $(PACKETS)
 
 .PHONY: mutants
 mutants: ## plant bugs one at a time in a copy of the tree, and show which test notices (as root, with clang; RUN=pattern)
