@@ -73,6 +73,17 @@ var rules = []struct {
 		because: "it decides and does nothing: tests play any order of events to it",
 	},
 	{
+		packages: []string{module + "cmd/palisade"},
+		not: []string{module + "hack/kind", module + "hack/images", "sigs.k8s.io/kind", "github.com/docker/",
+			"github.com/google/go-containerregistry", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
+		because: "users install it: what makes clusters and images for backend kind is run from the source tree",
+	},
+	{
+		packages: []string{module + "cmd/palisade-probe"},
+		not:      []string{"k8s.io/client-go", module + "enforce", module + "bpf", module + "controller", module + "agent"},
+		because:  "it is in every pod of a scenario, so it is small, and it knows nothing of what it tests",
+	},
+	{
 		packages: []string{module + "agent/socket", module + "cmd/palisade-cni"},
 		not:      []string{"k8s.io/", "github.com/cilium/", "github.com/vishvananda/netlink", "github.com/prometheus/"},
 		because:  "the CNI plugin is started for every pod, so it is small and quick",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/palisade-netpol/palisade/scenarios/backend"
 	"github.com/palisade-netpol/palisade/scenarios/report"
 	"github.com/palisade-netpol/palisade/scenarios/run"
 	"github.com/palisade-netpol/palisade/scenarios/run/profile"
@@ -100,17 +101,9 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBackend(chosen)) }()
-	for _, in := range inputs {
-		in.Scenario.Spread(flags.plane.nodes)
-	}
-	inputs, inapplicable, err := run.Applicable(ctx, chosen, inputs)
+	inputs, inapplicable, left, err := flags.narrow(ctx, chosen, inputs)
 	if err != nil {
 		return err
-	}
-	left := ""
-	if sample := run.Sample(inputs); chosen.Name() != "sim" && !flags.allCases && len(sample) < len(inputs) {
-		left = fmt.Sprintf(", one case of each; --all-cases runs all %d", len(inputs))
-		inputs = sample
 	}
 	w.out.printf("%s on %s%s%s\n%s\n", run.Count(len(inputs), "scenario"), why, plane, left, reasons(inapplicable))
 	progress := newProgress(w.out, len(inputs))
@@ -126,7 +119,34 @@ func runScenarios(ctx context.Context, w *world, flags runFlags) (err error) {
 	if declared != nil {
 		result.Profile = declared.Metadata.Name
 	}
-	paths, err := report.Write(flags.out, result)
+	return w.tell(flags.out, result)
+}
+
+// narrow leaves the scenarios that a backend can replay, and of those with many cases one where packets are real. It
+// returns the others with their reasons, and a sentence about cases.
+func (f *runFlags) narrow(
+	ctx context.Context, b backend.Backend, inputs []run.Input,
+) (fit []run.Input, rest []run.Inapplicable, left string, err error) {
+	for _, in := range inputs {
+		in.Scenario.Spread(f.plane.nodes)
+	}
+	fit, rest, err = run.Applicable(ctx, b, inputs)
+	if err != nil {
+		return nil, nil, "", failf("look what can be replayed: %w", err)
+	}
+	if len(fit) == 0 {
+		return nil, nil, "", fmt.Errorf("none of the scenarios can be replayed on backend %s\n%s", b.Name(), reasons(rest))
+	}
+	sample := run.Sample(fit)
+	if b.Name() == "sim" || f.allCases || len(sample) == len(fit) {
+		return fit, rest, "", nil
+	}
+	return sample, rest, fmt.Sprintf(", one case of each; --all-cases runs all %d", len(fit)), nil
+}
+
+// tell writes the reports and prints what was found out, which is also what the command returns.
+func (w *world) tell(folder string, result run.Result) error {
+	paths, err := report.Write(folder, result)
 	if err != nil {
 		return failure{err}
 	}

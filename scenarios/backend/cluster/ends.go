@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/palisade-netpol/palisade/model/flow"
 )
@@ -115,48 +116,82 @@ func (s *session) arrivals(proto flow.Protocol, to netip.AddrPort) []listening {
 // atNode is a port of a node: the pod's that has it as a host port, else the node's own.
 func (s *session) atNode(node string, proto flow.Protocol, to netip.AddrPort) listening {
 	for _, p := range s.view.Pods {
-		for _, c := range p.Spec.Containers {
-			for _, port := range c.Ports {
-				if p.Spec.NodeName != node || p.Spec.HostNetwork || port.HostPort != int32(to.Port()) ||
-					string(port.Protocol) != proto.String() {
-					continue
-				}
-				for _, a := range podAddrs(p) {
-					if a.Is4() == to.Addr().Is4() {
-						return listening{p.Namespace + "/" + p.Name, proto, netip.AddrPortFrom(a, uint16(port.ContainerPort))}
-					}
-				}
-			}
+		if p.Spec.NodeName != node || p.Spec.HostNetwork {
+			continue
+		}
+		port, a := behindHostPort(p, proto, to.Port()), addrLike(podAddrs(p), to.Addr())
+		if port != 0 && a.IsValid() {
+			return listening{p.Namespace + "/" + p.Name, proto, netip.AddrPortFrom(a, port)}
 		}
 	}
 	return listening{nodePrefix + s.names.node[node], proto, to}
 }
 
+// behindHostPort returns the container port behind a host port of a pod, 0 if there is none.
+func behindHostPort(p *corev1.Pod, proto flow.Protocol, host uint16) uint16 {
+	for _, c := range p.Spec.Containers {
+		for _, port := range c.Ports {
+			if port.HostPort == int32(host) && string(port.Protocol) == proto.String() {
+				return uint16(port.ContainerPort)
+			}
+		}
+	}
+	return 0
+}
+
+// addrLike returns the first of addrs that has the family of a, which is not valid if there is none.
+func addrLike(addrs []netip.Addr, a netip.Addr) netip.Addr {
+	i := slices.IndexFunc(addrs, func(own netip.Addr) bool { return own.Is4() == a.Is4() })
+	if i < 0 {
+		return netip.Addr{}
+	}
+	return addrs[i]
+}
+
 // behind lists the endpoints of a port of a Service that have the family of an address.
-func (s *session) behind(svc *corev1.Service, port corev1.ServicePort, family netip.Addr) []listening {
+func (s *session) behind(svc *corev1.Service, port corev1.ServicePort, like netip.Addr) []listening {
 	var found []listening
 	for _, e := range s.view.EndpointSlices {
 		if e.Namespace != svc.Namespace || e.Labels[discoveryv1.LabelServiceName] != svc.Name {
 			continue
 		}
 		for _, p := range e.Ports {
-			if p.Port == nil || p.Name == nil || *p.Name != port.Name {
+			if p.Port == nil || ptr.Deref(p.Name, "") != port.Name {
 				continue
 			}
 			for _, endpoint := range e.Endpoints {
-				for _, text := range endpoint.Addresses {
-					a, err := netip.ParseAddr(text)
-					if err != nil || a.Is4() != family.Is4() || endpoint.TargetRef == nil {
-						continue
-					}
-					owner, err := s.place(endpoint.TargetRef.Namespace + "/" + endpoint.TargetRef.Name)
-					if err == nil {
-						proto, _ := flow.ParseProtocol(string(port.Protocol))
-						found = append(found, listening{owner, proto, netip.AddrPortFrom(a, uint16(*p.Port))})
-					}
-				}
+				found = append(found, s.endpoint(endpoint, flow.PortProto{
+					Protocol: protocolOf(port.Protocol), Port: uint16(*p.Port),
+				}, like)...)
 			}
 		}
 	}
 	return found
+}
+
+// endpoint is where an endpoint answers in the family of an address, if a pod of ours is behind it.
+func (s *session) endpoint(e discoveryv1.Endpoint, port flow.PortProto, like netip.Addr) []listening {
+	if e.TargetRef == nil {
+		return nil
+	}
+	owner, err := s.place(e.TargetRef.Namespace + "/" + e.TargetRef.Name)
+	if err != nil {
+		return nil // nobody of ours, so nobody can be asked
+	}
+	var found []listening
+	for _, text := range e.Addresses {
+		if a, err := netip.ParseAddr(text); err == nil && a.Is4() == like.Is4() {
+			found = append(found, listening{owner, port.Protocol, netip.AddrPortFrom(a, port.Port)})
+		}
+	}
+	return found
+}
+
+// protocolOf returns 0 for what has no ports that could be probed.
+func protocolOf(p corev1.Protocol) flow.Protocol {
+	proto, err := flow.ParseProtocol(string(p))
+	if err != nil {
+		return 0
+	}
+	return proto
 }

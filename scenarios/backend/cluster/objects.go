@@ -134,11 +134,8 @@ func serviceAddrs(svc *corev1.Service) []netip.Addr {
 // pair notes, family by family, what the scenario's addresses of something are in the cluster.
 func (a addresses) pair(scenario, real []netip.Addr) {
 	for _, from := range scenario {
-		for _, to := range real {
-			if from.Is4() == to.Is4() {
-				a[from] = to
-				break
-			}
+		if to := addrLike(real, from); to.IsValid() {
+			a[from] = to
 		}
 	}
 }

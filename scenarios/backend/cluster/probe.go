@@ -191,12 +191,7 @@ func (s *session) sourceOf(f *flight) netip.Addr {
 	if !direct || strings.HasPrefix(f.owner, nodePrefix) || strings.HasPrefix(f.targets[0].owner, nodePrefix) {
 		return netip.Addr{}
 	}
-	for _, a := range podAddrs(s.podCalled(f.owner)) {
-		if a.Is4() == f.To.Addr().Is4() {
-			return a
-		}
-	}
-	return netip.Addr{}
+	return addrLike(podAddrs(s.podCalled(f.owner)), f.To.Addr())
 }
 
 // observation says what a result means. Nodes answer with their real name.

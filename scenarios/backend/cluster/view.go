@@ -44,6 +44,7 @@ func (s *session) read(ctx context.Context) (*model.Cluster, error) {
 			return nil, fmt.Errorf("read namespace %s: %w", k.name, err)
 		}
 	}
+	// The maps above have no order, and results must have one.
 	byName(c.Namespaces)
 	byName(c.Pods)
 	byName(c.Services)
