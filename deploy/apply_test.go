@@ -31,19 +31,12 @@ import (
 	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
 )
 
-// render renders the chart, with what helm test runs, and with values as helm's --set takes them.
-func render(t *testing.T, values ...string) []byte {
-	t.Helper()
-	args := []string{"-hooks"}
-	for _, v := range values {
-		args = append(args, "-set", v)
-	}
-	return runChart(t, args...)
-}
+// renderer is the command of hack/chart.
+type renderer string
 
-// runChart runs hack/chart. It reads all files that this depends on, so that go test does not take an earlier result for
-// one of now.
-func runChart(t *testing.T, args ...string) []byte {
+// buildRenderer builds the command. It reads all files that its output depends on, so that go test does not take an
+// earlier result for one of now.
+func buildRenderer(t *testing.T) renderer {
 	t.Helper()
 	for _, dir := range []string{"chart/palisade", "crds", "rbac", "../hack/chart"} {
 		if err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -56,10 +49,31 @@ func runChart(t *testing.T, args ...string) []byte {
 			t.Fatal(err)
 		}
 	}
-	args = append([]string{"run", "-C", "../hack/chart", "."}, args...)
-	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	r := renderer(filepath.Join(t.TempDir(), "chart"))
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../hack/chart", "-o", string(r), ".").
+		CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	return r
+}
+
+// render renders the chart, with what helm test runs, and with values as helm's --set takes them.
+func (r renderer) render(t *testing.T, values ...string) []byte {
+	t.Helper()
+	args := []string{"-hooks"}
+	for _, v := range values {
+		args = append(args, "-set", v)
+	}
+	return r.run(t, args...)
+}
+
+func (r renderer) run(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), string(r), args...)
+	cmd.Dir = "../hack/chart"
+	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		t.Fatalf("go %s: %v: %s", strings.Join(args, " "), err, exit.Stderr)
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, exit.Stderr)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -126,21 +140,23 @@ func (s server) apply(ctx context.Context, o *unstructured.Unstructured, dryRun 
 
 // TestAPIServerAcceptsTheManifests: a dry run is validated and admitted like the real thing.
 func TestAPIServerAcceptsTheManifests(t *testing.T) {
-	s := startServer(t)
+	s, chart := startServer(t), buildRenderer(t)
 	for name, c := range map[string]struct {
 		manifests []byte
 		objects   int // of the kinds that are run
 	}{
-		"as shipped":       {deploy.Install, 2},
-		"with its test":    {render(t), 2},
-		"strict with CNI":  {render(t, "mode=strict", "cni.install=true"), 2},
-		"nodes of kind":    {render(t, "agent.bpffs.mount=true", "agent.interfacePrefixes={veth}"), 2},
-		"agents only":      {render(t, "controller.enabled=false"), 1},
-		"pod network":      {render(t, "controller.hostNetwork=false", "agent.exposeMetrics=true"), 2},
-		"everything set":   {render(t, everything()...), 2},
-		"taken off":        {render(t, "cleanup=true"), 1},
-		"not enforced":     {render(t, "enableNetworkPolicy=false"), 0},
-		"another registry": {render(t, "image.repository=localhost:5000/x", "image.tag=v1", "image.pullSecrets={a,b}"), 2},
+		"as shipped":      {deploy.Install, 2},
+		"with its test":   {chart.render(t), 2},
+		"strict with CNI": {chart.render(t, "mode=strict", "cni.install=true"), 2},
+		"nodes of kind":   {chart.render(t, "agent.bpffs.mount=true", "agent.interfacePrefixes={veth}"), 2},
+		"agents only":     {chart.render(t, "controller.enabled=false"), 1},
+		"pod network":     {chart.render(t, "controller.hostNetwork=false", "agent.exposeMetrics=true"), 2},
+		"everything set":  {chart.render(t, everything()...), 2},
+		"taken off":       {chart.render(t, "cleanup=true"), 1},
+		"not enforced":    {chart.render(t, "enableNetworkPolicy=false"), 0},
+		"another registry": {
+			chart.render(t, "image.repository=localhost:5000/x", "image.tag=v1", "image.pullSecrets={a,b}"), 2,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := 0
@@ -259,7 +275,7 @@ func checkRights(t *testing.T, pod *corev1.Pod) {
 
 // TestManifestsAreUpToDate: CI regenerates them too, but a change of the chart should fail where it is made.
 func TestManifestsAreUpToDate(t *testing.T) {
-	if !bytes.Equal(runChart(t), deploy.Install) {
+	if !bytes.Equal(buildRenderer(t).run(t), deploy.Install) {
 		t.Error("manifests/palisade.yaml is not what the chart gives: run make generate")
 	}
 	if link, err := os.Readlink("chart/palisade/crds"); err != nil || link != "../../crds" {

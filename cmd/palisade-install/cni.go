@@ -141,7 +141,13 @@ func readConfig(path string) (*libcni.NetworkConfigList, error) {
 	if single.Network.Type == "" {
 		return nil, fmt.Errorf("%s: no plugin is named", path)
 	}
-	return libcni.ConfListFromConf(single)
+	list, err := json.Marshal(map[string]any{
+		"cniVersion": single.Network.CNIVersion, "name": single.Network.Name, "plugins": []json.RawMessage{data},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return libcni.NetworkConfFromBytes(list)
 }
 
 // chain appends the plugin. Whatever else the configuration says, now or in versions to come, is kept as it is.
