@@ -12,6 +12,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/scenarios/backend"
+	"github.com/palisade-netpol/palisade/scenarios/run"
 	"github.com/palisade-netpol/palisade/sim/engine"
 )
 
@@ -155,5 +156,27 @@ func TestVersionLineNamesTheCommit(t *testing.T) {
 	}
 	if got := versionLine(nil); !strings.HasPrefix(got, "palisade (devel) (unknown commit, go") {
 		t.Errorf("version line without build information %q", got)
+	}
+}
+
+func TestReasonsAreCounted(t *testing.T) {
+	got := reasons([]run.Inapplicable{{Reason: "needs IPv6"}, {Reason: "adds nodes"}, {Reason: "needs IPv6"}})
+	want := "3 further scenarios cannot be replayed there:\n    1 adds nodes\n    2 needs IPv6\n"
+	if got != want {
+		t.Errorf("reasons %q, want %q", got, want)
+	}
+	if got := reasons(nil); got != "" {
+		t.Errorf("where all apply it says %q", got)
+	}
+}
+
+func TestTheProbeImageIsThatOfTheRelease(t *testing.T) {
+	for version, tag := range map[string]string{
+		"v1.2.3": "v1.2.3", "(devel)": "dev", "v0.0.0-20260101000000-0123456789ab": "dev", "v1.2.3+dirty": "dev",
+	} {
+		got := probeImage(&debug.BuildInfo{Main: debug.Module{Version: version}})
+		if want := "ghcr.io/palisade-netpol/palisade-probe:" + tag; got != want {
+			t.Errorf("version %s: image %s, want %s", version, got, want)
+		}
 	}
 }

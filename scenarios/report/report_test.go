@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -241,5 +242,36 @@ func TestWriteFailsWhereItCannotWrite(t *testing.T) {
 	}
 	if _, err := report.Write(file, result()); err == nil || !strings.HasPrefix(err.Error(), "write reports: ") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestWhatWasNotTestedIsSaid: scenarios that do not apply, and differences that a profile declares, are in every report.
+func TestWhatWasNotTestedIsSaid(t *testing.T) {
+	r := result()
+	r.Scenarios = r.Scenarios[:1]
+	r.Profile = "some-engine"
+	r.Inapplicable = []run.Inapplicable{{Name: "far-away", File: "far.yaml", Reason: "needs a host outside the cluster"}}
+	r.Scenarios[0].Steps[0].Limited = []run.Mismatch{{
+		Kind: run.KindObservation, From: "a/one", To: "b/two", Probe: "SCTP/80", Family: "ipv4", Limit: "sctp",
+		Expected: flow.Deny, Model: flow.Deny, Observed: "connected",
+	}}
+	if !r.Passed() || r.Totals().Limited != 1 {
+		t.Fatalf("passed %v, totals %+v", r.Passed(), r.Totals())
+	}
+	for name, write := range map[string]func(io.Writer, run.Result) error{
+		"JSON": report.JSON, "JUnit": report.JUnit, "HTML": report.HTML,
+	} {
+		var b bytes.Buffer
+		if err := write(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"far-away", "needs a host outside the cluster", "sctp", "a/one → b/two SCTP/80 ipv4"} {
+			if name == "JSON" && strings.Contains(want, "→") {
+				continue // there it is in parts
+			}
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s does not say %q", name, want)
+			}
+		}
 	}
 }
