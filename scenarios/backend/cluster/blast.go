@@ -43,7 +43,7 @@ func (s *session) Blast(ctx context.Context, p backend.Probe, every, duration ti
 func (s *session) prepareBlast(ctx context.Context, p backend.Probe) (*link, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	flights, err := s.flights([]backend.Probe{p})
+	flights, err := s.flights(ctx, []backend.Probe{p})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 )
@@ -67,7 +68,7 @@ func (h *hosts) start(ctx context.Context, node string) error {
 	}
 	pods := core.Pods(h.namespace())
 	err := again(ctx, func() error { _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); return err })
-	if err != nil {
+	if err != nil && !apierrors.IsAlreadyExists(err) { // as it does after an attempt that took too long
 		return err
 	}
 	return again(ctx, func() error {

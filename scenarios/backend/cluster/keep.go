@@ -20,7 +20,7 @@ type line struct {
 func (s *session) Keep(ctx context.Context, name string, p backend.Probe) (backend.Observation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	flights, err := s.flights([]backend.Probe{p})
+	flights, err := s.flights(ctx, []backend.Probe{p})
 	if err != nil {
 		return backend.Observation{}, err
 	}

@@ -31,7 +31,7 @@ const slack = 30 * time.Second
 func (s *session) Probe(ctx context.Context, probes []backend.Probe) ([]backend.Observation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	flights, err := s.flights(probes)
+	flights, err := s.flights(ctx, probes)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,8 @@ func (s *session) Probe(ctx context.Context, probes []backend.Probe) ([]backend.
 	return out, nil
 }
 
-func (s *session) flights(probes []backend.Probe) ([]*flight, error) {
+// flights finds the ends of probes, and starts the probes of nodes that nobody has called or called from before.
+func (s *session) flights(ctx context.Context, probes []backend.Probe) ([]*flight, error) {
 	if s.view == nil {
 		return nil, errors.New("nothing is applied")
 	}
@@ -63,6 +64,9 @@ func (s *session) flights(probes []backend.Probe) ([]*flight, error) {
 		}
 		p.To = netip.AddrPortFrom(p.To.Addr().Unmap(), p.To.Port())
 		flights[i] = &flight{Probe: p, owner: owner, targets: s.arrivals(p.Protocol, p.To)}
+		if _, err := s.linkTo(ctx, owner); err != nil {
+			return nil, err
+		}
 	}
 	return flights, nil
 }
