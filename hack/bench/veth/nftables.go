@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -63,17 +64,31 @@ func nftSet(b *bed, n int) (*filter, error) {
 			Table: c.Table, Name: "peers", KeyType: nftables.TypeIPAddr, KeyByteOrder: binaryutil.BigEndian,
 			Size: uint32(n),
 		}
-		var elements []nftables.SetElement
-		for _, a := range allowed(n) {
-			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
-		}
-		if err := conn.AddSet(set, elements); err != nil {
+		if err := fill(conn, set, allowed(n)); err != nil {
 			return err
 		}
 		conn.AddRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: accepting(append(destination(),
 			&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set.Name, SetID: set.ID})...)})
 		return nil
 	}}.filter(), nil
+}
+
+// fill makes a set with elements. They go in several messages: the list in one cannot be longer than 64 KiB, and would
+// be cut without a word.
+func fill(conn *nftables.Conn, set *nftables.Set, addrs []netip.Addr) error {
+	if err := conn.AddSet(set, nil); err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(addrs, 1000) {
+		var elements []nftables.SetElement
+		for _, a := range chunk {
+			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
+		}
+		if err := conn.SetAddElements(set, elements); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // allowed are n addresses, the last of which are those of the pods.
