@@ -27,7 +27,7 @@ build: ## build the commands into bin/
 
 .PHONY: test
 test: ## run all tests (as root also those that need the kernel)
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 .PHONY: scenarios
 scenarios: ## replay the scenarios; BACKEND=auto|sim|netns|kind|cluster CONTROL_PLANE=auto|processes|memory SCENARIO=pattern FLAGS="--nodes 3"
