@@ -77,7 +77,7 @@ func DefaultCapacity() Capacity {
 	var b *kernelRuleBank
 	return Capacity{
 		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(b.PortPages), PortLeaves: len(b.PortLeaves),
-		Hosts: 2 << 20, Nets: 256 << 10,
+		Hosts: 128 << 10, Nets: 256 << 10, // a bucket of the hash takes 16 bytes also where it is empty
 		Flows: 64 << 10,
 	}
 }

@@ -24,7 +24,7 @@ type flags struct {
 	kubeconfig, pins, nodeIPs, mode, hook, finder, prefixes string
 	socket, listen                                          string
 	startTimeout                                            time.Duration
-	flows                                                   int
+	flows, peers                                            int
 	trackIsolatedOnly                                       bool
 	pprof                                                   bool
 	level                                                   slog.Level
@@ -51,6 +51,8 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 		"how long the start of a pod may wait for its policies")
 	fs.BoolVar(&f.trackIsolatedOnly, "track-isolated-only", false,
 		"remember flows only where the pod's other direction is isolated: cheaper, but a first policy cuts what a pod has opened")
+	fs.IntVar(&f.peers, "peer-entries", bpf.DefaultCapacity().Hosts,
+		"room for IPv6 addresses of peers, and IPv4 ones in sparse networks; two are used per address")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
 		"how many flows are known at a time, per address family; a table that is there already keeps its size")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
@@ -69,7 +71,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o := agent.Options{
 		Config: agent.Config{
-			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows}, TrackIsolatedOnly: f.trackIsolatedOnly,
+			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows, Hosts: f.peers}, TrackIsolatedOnly: f.trackIsolatedOnly,
 		},
 		LinkPrefixes: splitList(f.prefixes),
 		Socket:       f.socket, StartTimeout: f.startTimeout, Listen: f.listen, Pprof: f.pprof,
@@ -91,8 +93,10 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	if f.pins == "" {
 		note(errors.New("-pins: a directory is needed, so that policies outlive the agent"))
 	}
-	if f.flows < 1 {
-		note(fmt.Errorf("-flow-entries: %d is not positive", f.flows))
+	for name, entries := range map[string]int{"-flow-entries": f.flows, "-peer-entries": f.peers} {
+		if entries < 1 {
+			note(fmt.Errorf("%s: %d is not positive", name, entries))
+		}
 	}
 	o.API, err = f.api()
 	note(err)

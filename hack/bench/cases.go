@@ -24,6 +24,9 @@ var (
 	farAddr  = [2]netip.Addr{netip.MustParseAddr("10.128.0.0"), netip.MustParseAddr("fd00:0:0:128::")}
 )
 
+// capacity has room for the flows and the IPv6 peers of all cases.
+var capacity = bpf.Capacity{Flows: 1 << 18, Hosts: 1 << 19}
+
 const allowedPort, deniedPort = 1000, 999
 
 // benchCase is one line of the table: packets of one kind, under one policy.
@@ -114,7 +117,7 @@ func (c *benchCase) image() (*bpf.Image, error) {
 			{Namespace: "bench", Name: "pod", UID: c.name, Addrs: podAddr[:], Ifindex: bench.Ifindex},
 		},
 		Endpoints: []*v1alpha1.PolicyEndpoint{pe},
-	}, bpf.Capacity{})
+	}, capacity)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func measure(c benchCase, rounds, packets int) (_ figure.Result, err error) {
 		return figure.Result{}, err
 	}
 	node, err := bpf.Open(bpf.Options{
-		Capacity: bpf.Capacity{Flows: 1 << 18}, TrackIsolatedOnly: c.untrack,
+		Capacity: capacity, TrackIsolatedOnly: c.untrack,
 	})
 	if err != nil {
 		return figure.Result{}, err
