@@ -161,9 +161,9 @@ func (e *streamEnd) count() error {
 	return nil
 }
 
-// losses ends the stream and says what is wrong if the connection broke, or if an end lost more segments on the way than are
-// forgiven, be it that TCP mended that.
-func (x *stream) losses(forgiven uint32) (out []string) {
+// losses ends the stream and says what is wrong if the connection broke, or if an end lost a segment on the way, be it that
+// TCP mended that.
+func (x *stream) losses() (out []string) {
 	if err := x.end(); err != nil {
 		out = append(out, fmt.Sprintf("%s: %v", x.name, err))
 	}
@@ -175,7 +175,7 @@ func (x *stream) losses(forgiven uint32) (out []string) {
 		if sent < 100 || received != sent {
 			out = append(out, fmt.Sprintf("%s, end %d: of %d numbers %d arrived, want all of at least 100", x.name, i, sent, received))
 		}
-		if e.retransmitted > forgiven {
+		if e.retransmitted > 0 {
 			out = append(out, fmt.Sprintf("%s, end %d: %d segments were lost and sent again", x.name, i, e.retransmitted))
 		}
 	}
@@ -303,7 +303,7 @@ func TestStreamsAndKnockersNoticeWhatTheyAreFor(t *testing.T) {
 	until(t, "numbers are sent", func() bool { return x.ends[0].sent.Load() > sent+100 })
 	c.Policies = nil
 	check(t, b.Apply(t.Context(), c))
-	got := x.losses(0)
+	got := x.losses()
 	if len(got) != 2 || !strings.Contains(got[0], "sent again") || !strings.Contains(got[1], "sent again") {
 		t.Errorf("packets of both ends were dropped for a while, and the stream says %q", got)
 	}
