@@ -4,8 +4,8 @@
 //	palisade-probe probe '[{"protocol": "TCP", "to": "10.0.0.7:80"}]'   opens connections, and prints what became of them
 //	palisade-probe blast --to 10.0.0.7:80 --for 30s   opens one after the other, and prints when they succeeded
 //
-// `probe` takes a list of targets, or a whole request (package wire), as its argument or on standard input, and hands it
-// to the `serve` of the same container, which keeps connections beyond the end of `probe`.
+// `probe` takes a list of targets, or a whole request (package wire), as its argument or on standard input, and hands
+// it to the `serve` of the same container, which keeps connections beyond the end of `probe`.
 package main
 
 import (

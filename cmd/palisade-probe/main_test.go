@@ -96,7 +96,8 @@ func TestServeAndProbe(t *testing.T) {
 	inNamespace(t, func() { // which a process inherits, and not the goroutines of this one
 		server = serveProcess(t, "--name", "n/self", "--listen", "TCP/80,UDP/80", "--socket", path)
 	})
-	targets := `[{"protocol": "TCP", "to": "10.7.7.7:80"}, {"protocol": "UDP", "to": "10.7.7.7:80"}, {"protocol": "TCP", "to": "10.7.7.7:81"}]`
+	targets := `[{"protocol": "TCP", "to": "10.7.7.7:80"}, {"protocol": "UDP", "to": "10.7.7.7:80"},
+		{"protocol": "TCP", "to": "10.7.7.7:81"}]`
 	code, out, err := call(t.Context(), "", "probe", "--socket", path, targets)
 	if err != nil || code != 0 {
 		t.Fatalf("exit code %d, error %v", code, err)
@@ -110,9 +111,10 @@ func TestServeAndProbe(t *testing.T) {
 			t.Errorf("target %d: %+v, want %s", i, reply.Results[i], want)
 		}
 	}
-	code, out, err = call(t.Context(), `{"listen": [{"protocol": "TCP", "at": "10.7.7.7:81"}]} {"ask": ["nobody"]} {"exit": 3}`,
-		"probe", "--socket", path, "--stream")
-	if lines := strings.Count(out, "\n"); err != nil || code != 0 || lines != 3 || !strings.Contains(out, "no connection nobody") {
+	requests := `{"listen": [{"protocol": "TCP", "at": "10.7.7.7:81"}]} {"ask": ["nobody"]} {"exit": 3}`
+	code, out, err = call(t.Context(), requests, "probe", "--socket", path, "--stream")
+	understood := strings.Count(out, "\n") == 3 && strings.Contains(out, "no connection nobody")
+	if err != nil || code != 0 || !understood {
 		t.Errorf("exit code %d, error %v, replies %q", code, err, out)
 	}
 	waitExit(t, server, 3)

@@ -66,8 +66,8 @@ func numbers(t run.Totals) (steps, cells, mismatches string) {
 func (s summary) verdict() string {
 	p := paint(s.color)
 	if limited := s.Totals().Limited; s.Passed() && limited > 0 {
-		return p.green(fmt.Sprintf("Of %d connections, %d differ as profile %s declares, and all others are as the policies mean them.",
-			s.Totals().Cells, limited, s.Profile))
+		return p.green(fmt.Sprintf("%d of %d connections differ as profile %s declares; all others are as the policies mean it.",
+			limited, s.Totals().Cells, s.Profile))
 	}
 	if s.Passed() {
 		return p.green(fmt.Sprintf("Every one of %d connections is as the policies mean it.", s.Totals().Cells))

@@ -6,6 +6,6 @@
 //	go run github.com/onsi/ginkgo/v2/ginkgo -p --label-filter 'ingress && !service' --junit-report e2e.xml ./scenarios/e2e
 //
 // It is the same runner as that of `palisade scenarios run --backend cluster`, for people whose tools speak Ginkgo.
-// PALISADE_E2E_PROBE_IMAGE names another probe image, PALISADE_E2E_PROFILE a capability profile. Without a kubeconfig the
-// suite is skipped.
+// PALISADE_E2E_PROBE_IMAGE names another probe image, PALISADE_E2E_PROFILE a capability profile. Without a kubeconfig
+// the suite is skipped.
 package e2e

@@ -52,7 +52,8 @@ func (s *suite) restartAgents(ctx context.Context) error {
 	return s.restart(ctx, d, func(o k8s.Object) bool {
 		d := o.(*appsv1.DaemonSet)
 		n := d.Status.DesiredNumberScheduled
-		return d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedNumberScheduled == n && d.Status.NumberAvailable == n
+		return d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedNumberScheduled == n &&
+			d.Status.NumberAvailable == n
 	})
 }
 
@@ -94,7 +95,9 @@ steps:
       - apiVersion: networking.k8s.io/v1
         kind: NetworkPolicy
         metadata: {name: web}
-        spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]}
+        spec:
+          podSelector: {matchLabels: {app: web}}
+          ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}]}]
 `
 
 // place is a session with the pods of a scenario.

@@ -175,8 +175,8 @@ func (w watch) look(ctx context.Context) error {
 	return nil
 }
 
-// at looks at connections once. What is expected gets more time: an answer that is late is no denial, and one that comes
-// costs nothing.
+// at looks at connections once. What is expected gets more time: an answer that is late is no denial, and one that
+// comes costs nothing.
 func (w watch) at(ctx context.Context, checks []*check, last bool) error {
 	since := max(w.Now().Sub(w.changed), time.Millisecond)
 	err := probe(ctx, w.session, checks, func(c *check) time.Duration {

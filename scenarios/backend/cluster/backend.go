@@ -139,7 +139,9 @@ func usable(all []corev1.Node) []*corev1.Node {
 }
 
 func tainted(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Effect != corev1.TaintEffectPreferNoSchedule })
+	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Effect != corev1.TaintEffectPreferNoSchedule
+	})
 }
 
 // familiesOfCluster takes the preferred family from a Service and the other from the addresses of pods that nodes hand

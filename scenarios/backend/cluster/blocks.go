@@ -13,8 +13,9 @@ type addresses map[netip.Addr]netip.Addr
 // nobodys are blocks for documentation, which no cluster uses.
 var nobodys = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 
-// peers replaces blocks by blocks that hold, of the addresses known, the same ones at their real value. They become real
-// blocks, as wide as they may be between the first and the last of what they hold, and several where others lie between.
+// peers replaces blocks by blocks that hold, of the addresses known, the same ones at their real value. They become
+// real blocks, as wide as they may be between the first and the last of what they hold, and several where others lie
+// between.
 func (a addresses) peers(peers []networkingv1.NetworkPolicyPeer) []networkingv1.NetworkPolicyPeer {
 	var out []networkingv1.NetworkPolicyPeer
 	for _, p := range peers {

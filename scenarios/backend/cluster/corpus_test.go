@@ -67,8 +67,8 @@ func TestWhatOfTheCorpusApplies(t *testing.T) {
 	}
 }
 
-// TestTranslationKeepsEveryVerdict puts each stage of each scenario that applies into a cluster with other addresses and
-// names, and asks the model about every connection in both.
+// TestTranslationKeepsEveryVerdict puts each stage of each scenario that applies into a cluster with other addresses
+// and names, and asks the model about every connection in both.
 func TestTranslationKeepsEveryVerdict(t *testing.T) {
 	b := clusterOf(3, "10.96.0.1", "fd00:10:96::1")
 	fit, _, err := run.Applicable(t.Context(), b, corpus(t))

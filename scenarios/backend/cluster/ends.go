@@ -24,8 +24,8 @@ type listening struct {
 	at       netip.AddrPort
 }
 
-// place says where connections from a name are opened. What lives in a node's network is not told apart there: it shares
-// the node's ports.
+// place says where connections from a name are opened. What lives in a node's network is not told apart there: it
+// shares the node's ports.
 func (s *session) place(name string) (owner string, err error) {
 	if node, ok := strings.CutPrefix(name, nodePrefix); ok && s.names.node[node] != "" {
 		return nodePrefix + s.names.node[node], nil

@@ -11,7 +11,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// hosts are probes in the nodes' own networks, one per node that a scenario calls or calls from. All sessions share them.
+// hosts are probes in the nodes' own networks, one per node that a scenario calls or calls from. All sessions share
+// them.
 type hosts struct {
 	backend *Backend
 

@@ -54,7 +54,8 @@ type talk struct {
 	passage backend.Passage
 }
 
-// Exchange asks over kept connections, asks the other ends what they heard, and makes those speak up that heard nothing.
+// Exchange asks over kept connections, asks the other ends what they heard, and makes those speak up that heard
+// nothing.
 func (s *session) Exchange(ctx context.Context, names []string, timeout time.Duration) ([]backend.Passage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

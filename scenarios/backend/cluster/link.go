@@ -30,9 +30,9 @@ func (t target) String() string { return fmt.Sprintf("%s/%s (%s)", t.namespace, 
 // runner runs palisade-probe with some arguments in the container of a pod until it ends. in may be nil.
 type runner func(ctx context.Context, t target, args []string, in io.Reader, out, log io.Writer) error
 
-// link is the way to a probe: one program in its container that brings requests, one per line, and replies. It is started
-// with the first request and stays, so that a step costs no new process in every pod. Its methods are safe for
-// concurrent use.
+// link is the way to a probe: one program in its container that brings requests, one per line, and replies. It is
+// started with the first request and stays, so that a step costs no new process in every pod. Its methods are safe
+// for concurrent use.
 type link struct {
 	target
 	run runner
@@ -134,8 +134,8 @@ func (l *link) close() {
 	l.hangUp()
 }
 
-// execIn starts programs as kubectl exec does: through the API server and the kubelet, over a WebSocket, or SPDY where a
-// proxy on the way does not know the former.
+// execIn starts programs as kubectl exec does: through the API server and the kubelet, over a WebSocket, or SPDY
+// where a proxy on the way does not know the former.
 func execIn(config *rest.Config, client rest.Interface) runner {
 	return func(ctx context.Context, t target, args []string, in io.Reader, out, log io.Writer) error {
 		url := client.Post().Resource("pods").Namespace(t.namespace).Name(t.pod).SubResource("exec").

@@ -26,8 +26,8 @@ type flight struct {
 // slack is how much longer than its probes a request may take.
 const slack = 30 * time.Second
 
-// Probe makes every source open its connections at once, by one request each, and then asks where those without an answer
-// should have arrived whether they did.
+// Probe makes every source open its connections at once, by one request each, and then asks where those without an
+// answer should have arrived whether they did.
 func (s *session) Probe(ctx context.Context, probes []backend.Probe) ([]backend.Observation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -169,15 +169,16 @@ func (s *session) addresses(ctx context.Context, c *model.Cluster) (addresses, e
 	for _, n := range c.Nodes {
 		known.pair(nodeAddrs(n), nodeAddrs(s.realNode(n.Name)))
 	}
+	core := s.backend.client.CoreV1()
 	for _, p := range c.Pods {
-		real, err := s.backend.client.CoreV1().Pods(s.names.namespace(p.Namespace)).Get(ctx, p.Name, metav1.GetOptions{})
+		real, err := core.Pods(s.names.namespace(p.Namespace)).Get(ctx, p.Name, metav1.GetOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read pod %s/%s: %w", p.Namespace, p.Name, err)
 		}
 		known.pair(podAddrs(p), podAddrs(real))
 	}
 	for _, svc := range c.Services {
-		real, err := s.backend.client.CoreV1().Services(s.names.namespace(svc.Namespace)).Get(ctx, svc.Name, metav1.GetOptions{})
+		real, err := core.Services(s.names.namespace(svc.Namespace)).Get(ctx, svc.Name, metav1.GetOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read Service %s/%s: %w", svc.Namespace, svc.Name, err)
 		}

@@ -58,7 +58,8 @@ func stages(t *testing.T, text string) ([]spec.Stage, run.Input) {
 	return all, run.Input{Scenario: cases[0], File: "shop.yaml"}
 }
 
-// TestAScenarioOnAFakeCluster goes the whole way with a cluster that enforces nothing, which these policies do not notice.
+// TestAScenarioOnAFakeCluster goes the whole way with a cluster that enforces nothing, which these policies do not
+// notice.
 func TestAScenarioOnAFakeCluster(t *testing.T) {
 	c := newFakeCluster(t)
 	b := c.backend()

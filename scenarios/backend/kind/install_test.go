@@ -1,7 +1,6 @@
 package kind
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -61,7 +60,8 @@ func TestWithoutTheSourceTreeThereIsNoCluster(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Errorf("a cluster that was never made is removed: %v", err)
 	}
-	if _, err := b.run(context.Background(), "./hack/kind/cmd/kind", "up"); err == nil || !strings.Contains(err.Error(), "go run ./hack/kind/cmd/kind up") {
+	_, err := b.run(t.Context(), "./hack/kind/cmd/kind", "up")
+	if err == nil || !strings.Contains(err.Error(), "go run ./hack/kind/cmd/kind up") {
 		t.Errorf("a tool that is not there: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 // Package kind is the backend that makes a cluster of its own: it boots one with hack/kind, builds the images of this
-// source tree with hack/images and loads them, installs the chart with hack/chart (told what pods' interfaces are called
-// there), and then is backend cluster. In the end it removes the cluster.
+// source tree with hack/images and loads them, installs the chart with hack/chart (told what pods' interfaces are
+// called there), and then is backend cluster. In the end it removes the cluster.
 //
 // These tools are run, not linked: they need the source tree and a Docker daemon anyway, and a palisade command that
 // somebody installs should carry neither Docker's nor a registry's client.

@@ -8,8 +8,8 @@
 //	  sctp: false      # what is not named is there
 //	  endPort: false
 //
-// A limit excuses a connection that uses what is missing, or that is decided by policies which use it. It excuses nothing
-// else, and what the reference model and a scenario disagree about is never excused.
+// A limit excuses a connection that uses what is missing, or that is decided by policies which use it. It excuses
+// nothing else, and what the reference model and a scenario disagree about is never excused.
 package profile
 
 import (
@@ -55,7 +55,9 @@ const (
 
 // all are the capabilities, in the order in which limits are looked for.
 func all() []Capability {
-	return []Capability{SCTP, IPv6, EndPort, NamedPorts, Except, IPBlock, Egress, Nodes, Services, CutsConnections, SilentDrop}
+	return []Capability{
+		SCTP, IPv6, EndPort, NamedPorts, Except, IPBlock, Egress, Nodes, Services, CutsConnections, SilentDrop,
+	}
 }
 
 // Profile is what one implementation declares.

@@ -1,5 +1,5 @@
-// Package wire is what the runner of scenarios and the probes in the pods of a cluster say to each other: one Request as
-// JSON, one Reply as JSON, over `palisade-probe probe` in the pod.
+// Package wire is what the runner of scenarios and the probes in the pods of a cluster say to each other: one Request
+// as JSON, one Reply as JSON, over `palisade-probe probe` in the pod.
 package wire
 
 import (

@@ -15,9 +15,10 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// NewFar returns a Prober whose connections lead to Probers of other processes and come from them: such as those of pods
-// of a real cluster. What it cannot see by itself, the other end tells: a probe without an answer is Blocked, and whether
-// it has Arrived is asked where it should have; over a kept connection it Asks, and the listener tells what it Heard.
+// NewFar returns a Prober whose connections lead to Probers of other processes and come from them: such as those of
+// pods of a real cluster. What it cannot see by itself, the other end tells: a probe without an answer is Blocked,
+// and whether it has Arrived is asked where it should have; over a kept connection it Asks, and the listener tells
+// what it Heard.
 func NewFar() *Prober {
 	p := New()
 	p.sky.far = newFar()
