@@ -130,9 +130,10 @@ func linkOf(l netlink.Link) core.Link {
 	return core.Link{Ifindex: uint32(l.Attrs().Index), Name: l.Attrs().Name, Veth: l.Type() == "veth"}
 }
 
-// routeOf reads a route of the main table to a single address that lies on the interface itself.
+// routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds by
+// itself leads to an address of the host, such as the gateway that a network plugin gives the host's side of a veth pair.
 func routeOf(r netlink.Route) (core.Route, bool) {
-	if r.Dst == nil || r.LinkIndex == 0 || r.Gw != nil || r.Table != unix.RT_TABLE_MAIN {
+	if r.Protocol == unix.RTPROT_KERNEL || r.Dst == nil || r.LinkIndex == 0 || r.Gw != nil || r.Table != unix.RT_TABLE_MAIN {
 		return core.Route{}, false
 	}
 	addr, ok := netip.AddrFromSlice(r.Dst.IP)
