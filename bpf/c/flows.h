@@ -74,13 +74,13 @@ static __always_inline struct flow_state *flow_find(union flow_key *k, const str
 	return f;
 }
 
-static __always_inline void flow_insert(union flow_key *k, const struct packet *p, const struct env *e)
+static __always_inline void flow_insert(union flow_key *k, const struct packet *p, const struct env *e, __u32 opened)
 {
 	struct flow_state f = {
 		.instance = e->pod->instance,
 		.epoch = e->epoch,
 		.seen = now(),
-		.opened = 1 << e->dir,
+		.opened = opened,
 	};
 
 	if (p->family == 4) {
@@ -101,7 +101,7 @@ static __always_inline bool flow_still_allowed(struct flow_state *f, const struc
 		return false;
 	if (f->epoch == e->epoch)
 		return true;
-	if (!reverse_allowed(e, dir, p))
+	if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))
 		return false;
 	f->epoch = e->epoch;
 	return true;
@@ -120,8 +120,9 @@ static __always_inline void start_healing(struct pod *pod)
 
 /* Remembers that a packet which the policy of its own direction allows may have opened a flow. A packet that answers a
  * flow which is still allowed opens nothing. */
-static __always_inline void track(const struct packet *p, const struct env *e)
+static __always_inline void track(const struct packet *p, const struct env *e, bool by_node)
 {
+	__u32 opened = 1 << e->dir | (by_node ? OPENED_BY_NODE : 0);
 	bool connection = has_connections(p->protocol);
 	union flow_key key;
 	struct flow_state *f;
@@ -133,7 +134,7 @@ static __always_inline void track(const struct packet *p, const struct env *e)
 	flow_key(&key, p, e, e->dir);
 	f = p->opens ? NULL : flow_find(&key, p, e);
 	if (!f) {
-		flow_insert(&key, p, e);
+		flow_insert(&key, p, e, opened);
 		return;
 	}
 	if (connection)
@@ -141,7 +142,7 @@ static __always_inline void track(const struct packet *p, const struct env *e)
 	if (!within_s(f->seen, 1))
 		f->seen = now();
 	if (!(f->opened & (1 << e->dir)) && !flow_still_allowed(f, p, e, !e->dir))
-		f->opened = 1 << e->dir;
+		f->opened = opened;
 }
 
 /* Is the packet a reply to a flow that was opened the other way and is still allowed? */
@@ -176,7 +177,7 @@ static __always_inline bool is_related(struct __sk_buff *skb, struct scratch *s,
 	f = flow_find(&key, inner, e);
 	if (!f)
 		return false;
-	if (f->epoch == e->epoch)
+	if (f->epoch == e->epoch || f->opened & OPENED_BY_NODE)
 		return true;
 	if ((f->opened & (1 << !e->dir)) && forward_allowed(e, !e->dir, inner, &ignored))
 		return true;

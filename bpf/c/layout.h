@@ -165,11 +165,15 @@ struct flow6_key {
 	__u32 protocol;
 };
 
+enum {
+	OPENED_BY_NODE = 4, /* by a process of the pod's own node, which no policy keeps from its pods */
+};
+
 struct flow_state {
 	__u32 instance;
 	__u32 epoch;  /* when the opener's direction was last found allowed */
 	__u32 seen;   /* jiffies */
-	__u32 opened; /* bit per direction in which a packet opened the flow */
+	__u32 opened; /* bit per direction in which a packet opened the flow, and OPENED_BY_NODE */
 };
 
 /* A datagram whose first fragment passed. */

@@ -92,7 +92,7 @@ static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct 
 	enum reason reason;
 
 	if (forward_allowed(e, e->dir, p, d)) {
-		track(p, e);
+		track(p, e, false);
 		reason = d->reason;
 	} else if (p->fragment == LATER_FRAGMENT) {
 		return follows_first(p, e) ? REASON_LATER_FRAGMENT : d->reason;
@@ -126,7 +126,7 @@ static __always_inline enum reason judge(struct __sk_buff *skb, const struct env
 	if (e->dir == EGRESS && !source_is_own(&s->packet, e->pod))
 		return REASON_SPOOFED;
 	if (e->dir == INGRESS && from_node(skb)) {
-		track(&s->packet, e);
+		track(&s->packet, e, true);
 		return REASON_FROM_NODE;
 	}
 	return judge_ip(skb, e, s);

@@ -102,11 +102,7 @@ func inC() []Mutant {
 			"bpf/c/packet.h", `if (!need || len < need)`, `if (!need || len < need / 8)`,
 			[]string{headers}},
 		{"c-protocol-0-is-all", "trap 23: a slot for no protocol matches one",
-			"bpf/c/policy.h", `	else
-		return ports & PORTS_OTHER;
-	page`, `	else
-		return ports;
-	page`,
+			"bpf/c/policy.h", `return ports & PORTS_OTHER;`, `return ports;`,
 			[]string{headers, flows}},
 		{"c-sctp-is-tcp", "rule 79: SCTP ports are looked up among those of TCP",
 			"bpf/c/policy.h", `page = ports >> PORTS_SCTP_SHIFT;`, `page = ports >> PORTS_TCP_SHIFT;`,
@@ -145,8 +141,8 @@ func inC() []Mutant {
 			"bpf/c/fast.h", `r->ports == ports && `, ``,
 			[]string{"sim/datapath:TestRepliesAreRememberedForTheirFlowOnly"}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
-			"bpf/c/policy.h", `return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)];`,
-			`return ENTRY(b, rows, row)->ports[class & (FANOUT - 1)] ?: PORTS_ALL;`,
+			"bpf/c/policy.h", `return word[(row & (ROWS_SIZE - 1)) * FANOUT];`,
+			`return word[(row & (ROWS_SIZE - 1)) * FANOUT] ?: PORTS_ALL;`,
 			[]string{headers, flows}},
 		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
 			"bpf/c/flows.h", `if (!f || f->instance != e->pod->instance)
@@ -154,20 +150,20 @@ func inC() []Mutant {
 		return NULL;`,
 			[]string{flows, twins}},
 		{"c-revoked-flows-go-on", "a flow that the policy no longer allows is answered on",
-			"bpf/c/flows.h", `	if (!reverse_allowed(e, dir, p))
-		return false;
-	f->epoch = e->epoch;`, `	if (!reverse_allowed(e, dir, p) && !f->opened)
-		return false;
-	f->epoch = e->epoch;`,
+			"bpf/c/flows.h", `if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))`,
+			`if (!f->opened && !reverse_allowed(e, dir, p))`,
+			[]string{flows}},
+		{"c-node-is-revoked", "rule 33: a policy cuts what the node has opened",
+			"bpf/c/flows.h", `if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))`, `if (!reverse_allowed(e, dir, p))`,
 			[]string{flows}},
 		{"c-flow-both-ways", "rule 72: a flow that was served lets the pod open one",
 			"bpf/c/flows.h", `	if (!(f->opened & (1 << dir)))
 		return false;
 	if (f->epoch == e->epoch)
 		return true;
-	if (!reverse`, `	if (f->epoch == e->epoch)
+	if (!(f`, `	if (f->epoch == e->epoch)
 		return true;
-	if (!reverse`,
+	if (!(f`,
 			[]string{flows, twins}},
 		{"c-syn-is-a-reply", "rule 72: a new connection passes as an answer",
 			"bpf/c/flows.h", `	if (!p->has_ports || p->opens)

@@ -107,7 +107,7 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 		return bpf.ReasonSpoofed
 	}
 	if dir == flow.Ingress && fromNode {
-		d.track(pod, ifindex, dir, p)
+		d.track(pod, ifindex, dir, p, true)
 		return bpf.ReasonFromNode
 	}
 	peer := p.src
@@ -117,7 +117,7 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 	reason := d.policy(set, p, peer, p.dstPort, out)
 	switch {
 	case reason.Verdict() == flow.Allow:
-		d.track(pod, ifindex, dir, p)
+		d.track(pod, ifindex, dir, p, false)
 	case p.fragment == laterFragment:
 		if d.followsFirst(pod, ifindex, dir, p) {
 			return bpf.ReasonLaterFragment

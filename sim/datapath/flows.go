@@ -31,6 +31,7 @@ type flowState struct {
 	epoch    uint32  // when the opener's direction was last found allowed
 	seen     uint32  // seconds since boot
 	opened   [2]bool // by direction
+	byNode   bool    // opened by a process of the pod's own node
 }
 
 func keyOf(p *packet, ifindex uint32, dir flow.Direction) flowKey {
@@ -56,14 +57,14 @@ func (d *Datapath) find(key flowKey, pod *bpf.Pod) *flowState {
 }
 
 // track remembers that an allowed packet may have opened a flow.
-func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) {
+func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet, byNode bool) {
 	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !d.isHealing(pod, ifindex) {
 		return
 	}
 	key := keyOf(p, ifindex, dir)
 	f := d.find(key, pod)
 	if p.opens || f == nil {
-		f = &flowState{instance: pod.Instance, epoch: d.epoch, seen: d.seconds()}
+		f = &flowState{instance: pod.Instance, epoch: d.epoch, seen: d.seconds(), byNode: byNode}
 		f.opened[dir] = true
 		d.flows[key] = f
 		return
@@ -73,7 +74,7 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	}
 	f.seen = d.seconds()
 	if !f.opened[dir] && !d.stillAllowed(f, pod, dir.Opposite(), p) {
-		f.opened = [2]bool{}
+		f.opened, f.byNode = [2]bool{}, byNode
 		f.opened[dir] = true
 	}
 }
@@ -110,7 +111,7 @@ func (d *Datapath) isRelated(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p
 	if f == nil {
 		return false
 	}
-	if f.epoch == d.epoch {
+	if f.epoch == d.epoch || f.byNode {
 		return true
 	}
 	return f.opened[dir.Opposite()] && d.forwardAllowed(pod, dir.Opposite(), inner) ||
@@ -146,7 +147,7 @@ func (d *Datapath) stillAllowed(f *flowState, pod *bpf.Pod, dir flow.Direction, 
 	if f.epoch == d.epoch {
 		return true
 	}
-	if !d.reverseAllowed(pod, dir, p) {
+	if !f.byNode && !d.reverseAllowed(pod, dir, p) {
 		return false
 	}
 	f.epoch = d.epoch

@@ -196,6 +196,19 @@ var flowCases = []struct {
 		policy("closed", "closed"),
 		in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonClosed),
 		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		out(flow.TCP, frame.Answer, 8080, 6000, bpf.ReasonReply),
+	}},
+	{"what the node has opened is answered under every policy, whatever address it has", []step{
+		policy("closed", "peer:80"),
+		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		node(in(flow.UDP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		in(flow.TCP, frame.First, 80, 7000, bpf.ReasonPolicy),
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonReply),
+		out(flow.UDP, frame.First, 8080, 6000, bpf.ReasonReply),
+		about(out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonRelated)),
+		in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed), // that others send it is no answer
+		out(flow.TCP, frame.Later, 80, 7000, bpf.ReasonClosed),  // and what others have opened is revoked
 	}},
 	{"SCTP: INIT ACK is a reply, INIT is not", []step{
 		policy("open", "closed"),
