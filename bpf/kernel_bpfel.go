@@ -286,6 +286,8 @@ type kernelScratch struct {
 		}
 		FragmentId uint32
 		Inner      uint32
+		End        uint32
+		_          [4]byte
 	}
 	Inner struct {
 		_        structs.HostLayout
@@ -317,6 +319,8 @@ type kernelScratch struct {
 		}
 		FragmentId uint32
 		Inner      uint32
+		End        uint32
+		_          [4]byte
 	}
 	Decision struct {
 		_      structs.HostLayout

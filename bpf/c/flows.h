@@ -99,9 +99,9 @@ static __always_inline bool flow_still_allowed(struct flow_state *f, const struc
 {
 	if (!(f->opened & (1 << dir)))
 		return false;
-	if (f->epoch == e->epoch)
+	if (f->epoch == e->epoch || (dir == INGRESS && f->opened & OPENED_BY_NODE))
 		return true;
-	if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))
+	if (!reverse_allowed(e, dir, p))
 		return false;
 	f->epoch = e->epoch;
 	return true;
@@ -132,9 +132,14 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 	if (!track_all && pod_set(e, !e->dir) == SET_OPEN)
 		return;
 	flow_key(&key, p, e, e->dir);
-	f = p->opens ? NULL : flow_find(&key, p, e);
+	f = p->opens && !by_node ? NULL : flow_find(&key, p, e);
 	if (!f) {
 		flow_insert(&key, p, e, opened);
+		return;
+	}
+	if (p->opens) { /* from the node: what the pod had opened between the same ports is not over because of that */
+		f->opened |= opened;
+		f->seen = now();
 		return;
 	}
 	if (connection)

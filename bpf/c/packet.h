@@ -35,6 +35,7 @@ struct packet {
 	struct in6_addr dst6 __attribute__((aligned(8)));
 	__u32 fragment_id;
 	__u32 inner; /* offset in the frame */
+	__u32 end;   /* of the packet, likewise; what follows it is padding */
 };
 
 /* What a decision was made on; travels into the event, where user space turns it into policies and rules. */
@@ -189,6 +190,7 @@ static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len
 	p->has_ports = l4 >> 33 & 1;
 	p->is_error = l4 >> 34 & 1;
 	p->inner = off + ICMP_BYTES;
+	p->end = off + len;
 }
 
 static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct packet *p)
@@ -278,10 +280,10 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 			goto transport;
 		if (kind == HEADER_MALFORMED)
 			return PARSE_MALFORMED;
+		if (next == IPPROTO_FRAGMENT && p->fragment)
+			return PARSE_MALFORMED; /* fragments of fragments */
 		next = header >> 8;
 		if (kind >= HEADER_FIRST_FRAGMENT) {
-			if (p->fragment)
-				return PARSE_MALFORMED; /* fragments of fragments */
 			p->fragment = kind == HEADER_FIRST_FRAGMENT ? FIRST_FRAGMENT : LATER_FRAGMENT;
 			p->fragment_id = header >> 32;
 		}
@@ -383,8 +385,11 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 
 /* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the IP header and the
  * first 8 bytes after it. Extension headers are not walked here: such an error is about no flow that we know. */
-static __always_inline bool read_inner(struct __sk_buff *skb, __u32 off, __u8 family, struct packet *inner)
+static __always_inline bool read_inner(struct __sk_buff *skb, const struct packet *error, struct packet *inner)
 {
+	__u32 off = error->inner;
+	__u8 family = error->family;
+
 	if (family == 4) {
 		struct iphdr ip;
 		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
@@ -408,7 +413,7 @@ static __always_inline bool read_inner(struct __sk_buff *skb, __u32 off, __u8 fa
 	}
 	inner->family = family;
 	__u8 h[8], protocol = inner->protocol;
-	if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+	if (off + sizeof(h) > error->end || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
 		return false;
 	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP) {
 		__builtin_memcpy(&inner->src_port, h, 2);
@@ -429,7 +434,7 @@ __noinline int parse_inner(struct __sk_buff *skb)
 
 	if (!s)
 		return false;
-	known = read_inner(skb, s->packet.inner, s->packet.family, &inner);
+	known = read_inner(skb, &s->packet, &inner);
 	s->inner = inner;
 	return known;
 }

@@ -150,20 +150,22 @@ func inC() []Mutant {
 		return NULL;`,
 			[]string{flows, twins}},
 		{"c-revoked-flows-go-on", "a flow that the policy no longer allows is answered on",
-			"bpf/c/flows.h", `if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))`,
-			`if (!f->opened && !reverse_allowed(e, dir, p))`,
+			"bpf/c/flows.h", `	if (!reverse_allowed(e, dir, p))
+		return false;
+	f->epoch = e->epoch;`, `	if (!reverse_allowed(e, dir, p) && !f->opened)
+		return false;
+	f->epoch = e->epoch;`,
 			[]string{flows}},
 		{"c-node-is-revoked", "rule 33: a policy cuts what the node has opened",
-			"bpf/c/flows.h", `if (!(f->opened & OPENED_BY_NODE) && !reverse_allowed(e, dir, p))`, `if (!reverse_allowed(e, dir, p))`,
+			"bpf/c/flows.h", ` || (dir == INGRESS && f->opened & OPENED_BY_NODE))`, `)`,
+			[]string{flows}},
+		{"c-node-speaks-for-the-pod", "what the pod has opened is not revoked once the node has called it between the same ports",
+			"bpf/c/flows.h", `(dir == INGRESS && f->opened & OPENED_BY_NODE)`, `f->opened & OPENED_BY_NODE`,
 			[]string{flows}},
 		{"c-flow-both-ways", "rule 72: a flow that was served lets the pod open one",
 			"bpf/c/flows.h", `	if (!(f->opened & (1 << dir)))
 		return false;
-	if (f->epoch == e->epoch)
-		return true;
-	if (!(f`, `	if (f->epoch == e->epoch)
-		return true;
-	if (!(f`,
+	if (f->epoch == e->epoch ||`, `	if (f->epoch == e->epoch ||`,
 			[]string{flows, twins}},
 		{"c-syn-is-a-reply", "rule 72: a new connection passes as an answer",
 			"bpf/c/flows.h", `	if (!p->has_ports || p->opens)

@@ -63,10 +63,14 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	}
 	key := keyOf(p, ifindex, dir)
 	f := d.find(key, pod)
-	if p.opens || f == nil {
+	if f == nil || p.opens && !byNode {
 		f = &flowState{instance: pod.Instance, epoch: d.epoch, seen: d.seconds(), byNode: byNode}
 		f.opened[dir] = true
 		d.flows[key] = f
+		return
+	}
+	if p.opens { // from the node
+		f.opened[dir], f.byNode, f.seen = true, true, d.seconds()
 		return
 	}
 	if hasConnections(p.protocol) {
@@ -144,10 +148,10 @@ func (d *Datapath) stillAllowed(f *flowState, pod *bpf.Pod, dir flow.Direction, 
 	if !f.opened[dir] {
 		return false
 	}
-	if f.epoch == d.epoch {
+	if f.epoch == d.epoch || dir == flow.Ingress && f.byNode {
 		return true
 	}
-	if !f.byNode && !d.reverseAllowed(pod, dir, p) {
+	if !d.reverseAllowed(pod, dir, p) {
 		return false
 	}
 	f.epoch = d.epoch

@@ -210,6 +210,16 @@ var flowCases = []struct {
 		in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed), // that others send it is no answer
 		out(flow.TCP, frame.Later, 80, 7000, bpf.ReasonClosed),  // and what others have opened is revoked
 	}},
+	{"what the pod and its node have opened between the same ports lives and ends apart", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonReply),
+		node(in(flow.TCP, frame.First, 4000, 80, bpf.ReasonFromNode)),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed),
+	}},
 	{"SCTP: INIT ACK is a reply, INIT is not", []step{
 		policy("open", "closed"),
 		out(flow.SCTP, frame.First, 4000, 80, bpf.ReasonNotIsolated),

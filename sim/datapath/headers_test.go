@@ -50,6 +50,16 @@ func with6(kind byte, header ...byte) []byte {
 	return f
 }
 
+// nested6 puts two fragment headers behind one another, the first of them of a first fragment.
+func nested6(second ...byte) []byte {
+	f := with6(44, 0, 0, 0, 1, 0, 0, 0, 0)
+	second[0] = byte(flow.TCP)
+	f = append(f[:62:62], append(second, f[62:]...)...)
+	f[54] = 44
+	binary.BigEndian.PutUint16(f[18:], uint16(len(f)-54))
+	return f
+}
+
 func icmp6(kind, hopLimit byte) []byte {
 	f := frame.IP(flow.Tuple{Src: peerIP6, Dst: podIP6, Protocol: flow.ICMPv6}, append([]byte{kind}, make([]byte, 23)...))
 	f[14+7] = hopLimit
@@ -86,6 +96,8 @@ func TestHeaders(t *testing.T) {
 		{"78 a later fragment that would overwrite the ports", to4(func(ip []byte) { ip[6], ip[7] = 0, 1 }), "peer:80",
 			bpf.ReasonMalformed},
 		{"78 a first fragment of IPv6", with6(44, 0, 0, 0, 1, 0, 0, 0, 0), "peer:80", bpf.ReasonPolicy},
+		{"78 a fragment of a fragment", nested6(0, 0, 0, 1, 0, 0, 0, 0), "peer:80", bpf.ReasonMalformed},
+		{"78 a whole datagram as a fragment", nested6(0, 0, 0, 0, 0, 0, 0, 0), "peer:80", bpf.ReasonMalformed},
 		{"78 a later fragment of IPv6", with6(44, 0, 0, 0, 24, 0, 0, 0, 0), "peer:80", bpf.ReasonFragment},
 		{"IPv4 options are walked", with4(1, 1, 1, 1, 1, 1, 1, 1), "peer:80", bpf.ReasonPolicy},
 		{"hop-by-hop options are walked", with6(0, 0, 0, 1, 4, 0, 0, 0, 0), "peer:80", bpf.ReasonPolicy},
