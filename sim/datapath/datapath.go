@@ -7,6 +7,7 @@ package datapath
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,6 +55,7 @@ func (d *Datapath) Load(img *bpf.Image) {
 	for _, p := range img.Pods {
 		d.pods[p.Ifindex] = p
 	}
+	maps.DeleteFunc(d.healing, func(ifindex uint32, _ healing) bool { return d.pods[ifindex].Instance == 0 }) // it lies in the entry
 	d.hosts = make(map[[16]byte]uint32, len(img.Hosts))
 	for _, h := range img.Hosts {
 		d.hosts[h.Addr] = h.Class
