@@ -1,11 +1,9 @@
 package deploy_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -19,16 +17,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/restmapper"
-	"sigs.k8s.io/yaml"
 
 	"github.com/palisade-netpol/palisade/deploy"
 	"github.com/palisade-netpol/palisade/hack/cluster"
 	"github.com/palisade-netpol/palisade/hack/cluster/clustertest"
+	"github.com/palisade-netpol/palisade/hack/cluster/manifests"
 )
 
 // renderer is the command of hack/chart.
@@ -84,30 +77,17 @@ func (r renderer) run(t *testing.T, args ...string) []byte {
 // objects reads a stream of YAML documents.
 func objects(t *testing.T, stream []byte) []*unstructured.Unstructured {
 	t.Helper()
-	var list []*unstructured.Unstructured
-	for documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(stream))); ; {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return list
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.UnmarshalStrict(document, &o.Object); err != nil {
-			t.Fatalf("%v in:\n%s", err, document)
-		}
-		if len(o.Object) > 0 {
-			list = append(list, o)
-		}
+	list, err := manifests.Read(stream)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return list
 }
 
 // server is an API server and what it takes to write to it.
 type server struct {
 	*cluster.Cluster
-	client dynamic.Interface
-	mapper *restmapper.DeferredDiscoveryRESTMapper
+	*manifests.Writer
 }
 
 func startServer(t *testing.T) server {
@@ -115,27 +95,11 @@ func startServer(t *testing.T) server {
 	c := clustertest.Start(t, cluster.Options{
 		Controllers: []string{"daemonset-controller", "deployment-controller", "replicaset-controller"},
 	})
-	client, err := dynamic.NewForConfig(c.AdminConfig())
+	w, err := manifests.New(c.AdminConfig(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server{c, client, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client().Discovery()))}
-}
-
-// apply does what kubectl apply --server-side does, with unknown fields refused.
-func (s server) apply(ctx context.Context, o *unstructured.Unstructured, dryRun ...string) error {
-	gvk := o.GroupVersionKind()
-	mapping, err := s.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return err
-	}
-	data, err := o.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	_, err = s.client.Resource(mapping.Resource).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.ApplyPatchType,
-		data, metav1.PatchOptions{FieldManager: "test", FieldValidation: metav1.FieldValidationStrict, DryRun: dryRun})
-	return err
+	return server{c, w}
 }
 
 // TestAPIServerAcceptsTheManifests: a dry run is validated and admitted like the real thing.
@@ -161,7 +125,7 @@ func TestAPIServerAcceptsTheManifests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run := 0
 			for _, o := range objects(t, c.manifests) {
-				if err := s.apply(t.Context(), o, metav1.DryRunAll); err != nil {
+				if err := s.Writer.Apply(t.Context(), o, metav1.DryRunAll); err != nil {
 					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
 				}
 				if kind := o.GetKind(); kind == "DaemonSet" || kind == "Deployment" {
@@ -198,7 +162,7 @@ func TestInstalledForReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range objects(t, deploy.Install) {
-		if err := s.apply(t.Context(), o); err != nil {
+		if err := s.Writer.Apply(t.Context(), o); err != nil {
 			t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
@@ -211,7 +175,7 @@ func TestInstalledForReal(t *testing.T) {
 	// Applying again changes nothing.
 	before := s.daemonSet(t)
 	for _, o := range objects(t, deploy.Install) {
-		if err := s.apply(t.Context(), o); err != nil {
+		if err := s.Writer.Apply(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,32 +8,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
+	"github.com/palisade-netpol/palisade/hack/command"
 	"github.com/palisade-netpol/palisade/hack/images/images"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	o, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(2)
-	}
-	if err := run(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "images:", err)
-		os.Exit(1)
-	}
+	command.Main("images", func(ctx context.Context, s command.Streams, args []string) error {
+		o, err := parse(args, s.Err)
+		if err != nil {
+			return err
+		}
+		return run(ctx, o, s.Out)
+	})
 }
 
 // parse reads the command line. It has written to out what is wrong with it.
@@ -46,13 +37,12 @@ func parse(args []string, out io.Writer) (images.Options, error) {
 	f.StringVar(&o.Repository, "repository", images.DefaultRepository, "registry and organisation in their names")
 	f.Func("platform", "`list` of linux/amd64, linux/arm64 (default: this machine's)", list(&o.Platforms))
 	f.Func("image", "`list` of "+strings.Join(images.Names(), ", ")+" (default: all)", list(&o.Images))
-	if err := f.Parse(args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
-		err := fmt.Errorf("unexpected argument %q", f.Arg(0))
-		fmt.Fprintln(out, err)
-		return o, err
+		fmt.Fprintf(out, "unexpected argument %q\n", f.Arg(0))
+		return o, command.ErrUsage
 	}
 	return o, nil
 }

@@ -4,27 +4,21 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
+	"github.com/palisade-netpol/palisade/hack/command"
 	"github.com/palisade-netpol/palisade/hack/kernels/debian"
 	"github.com/palisade-netpol/palisade/hack/kernels/vm"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "kernels:", err)
-		os.Exit(1)
-	}
+	command.Main("kernels", func(ctx context.Context, s command.Streams, args []string) error { return run(ctx, s.Out, args) })
 }
 
 // options are the flags.
@@ -48,14 +42,11 @@ func parse(stdout io.Writer, args []string) (options, error) {
 	flags.StringVar(&o.out, "out", "out/kernels", "where logs and binaries go")
 	flags.StringVar(&o.accel, "accel", "tcg", "accelerator of qemu")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "for one kernel")
-	return o, flags.Parse(args)
+	return o, command.Parse(flags, args)
 }
 
 func run(ctx context.Context, stdout io.Writer, args []string) error {
 	o, err := parse(stdout, args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

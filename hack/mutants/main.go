@@ -11,19 +11,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/palisade-netpol/palisade/hack/command"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "mutants:", err)
-		os.Exit(1)
-	}
+	command.Main("mutants", func(ctx context.Context, s command.Streams, args []string) error { return run(ctx, s.Out, args) })
 }
 
 type options struct {
@@ -45,14 +41,12 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.skipC, "skip-c", false, "leave out bugs in C, which need clang and root")
 	flags.BoolVar(&o.list, "list", false, "list the bugs and plant none")
 	flags.DurationVar(&o.limit, "limit", time.Minute, "how long the tests of a package may take")
-	return o, flags.Parse(args)
+	return o, command.Parse(flags, args)
 }
 
 func run(ctx context.Context, stdout io.Writer, args []string) error {
 	o, err := parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	chosen := choose(allMutants(), o)

@@ -8,20 +8,14 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
+
+	"github.com/palisade-netpol/palisade/hack/command"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
+	command.Main("soak", func(ctx context.Context, s command.Streams, args []string) error { return run(ctx, s.Out, args) })
 }
 
 // options say how long to go on, where to begin, and where failures go. Whatever limit is reached first ends it.
@@ -45,9 +39,7 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	flags.IntVar(&o.seed, "seed", 0, "the first cluster's seed, those after it count up; 0: by the clock")
 	flags.IntVar(&o.failures, "failures", 3, "give up after so many differences")
 	flags.StringVar(&o.out, "out", "out", "where reproductions are written")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := command.Parse(flags, args); err != nil {
 		return err
 	}
 	if o.seed == 0 {

@@ -15,19 +15,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/command"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "controlplane:", err)
-		os.Exit(1)
-	}
+	command.Main("controlplane", func(ctx context.Context, s command.Streams, args []string) error { return run(ctx, s.Out, args) })
 }
 
 // options say how much to measure.
@@ -47,7 +42,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.size.pods, "pods", 10000, "pods of the scale run")
 	f.IntVar(&o.size.nodes, "nodes", 100, "nodes of the scale run")
 	f.IntVar(&o.replace, "replacements", 100, "pods that the scale run replaces, one after another")
-	if err := f.Parse(args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return options{}, err
 	}
 	if o.size.policies == 0 {
@@ -58,9 +53,6 @@ func parse(args []string) (options, error) {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	o, err := parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

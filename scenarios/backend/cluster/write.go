@@ -14,6 +14,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/palisade-netpol/palisade/scenarios/backend/retry"
 )
 
 // parallel is how many objects of a kind are written at the same time.
@@ -198,19 +200,7 @@ const retryInterval = 100 * time.Millisecond
 
 // again calls f until it succeeds, fails for good or ctx is done.
 func again(ctx context.Context, f func() error) error {
-	ticker := time.NewTicker(retryInterval)
-	defer ticker.Stop()
-	for {
-		err := f()
-		if err == nil || !passing(err) {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
+	return retry.Until(ctx, retryInterval, passing, f)
 }
 
 // errNotYet is what again waits for.

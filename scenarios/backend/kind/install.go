@@ -1,114 +1,52 @@
 package kind
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
-	"sigs.k8s.io/yaml"
+
+	"github.com/palisade-netpol/palisade/hack/cluster/manifests"
 )
 
 // rollout bounds how long installed programs may take until they are ready.
 const rollout = 4 * time.Minute
 
-// installer applies manifests to a cluster.
-type installer struct {
-	client dynamic.Interface
-	mapper meta.RESTMapper
-	log    io.Writer
-}
-
 // install does what kubectl apply --server-side and kubectl rollout status do.
-func install(ctx context.Context, config *rest.Config, manifests []byte, log io.Writer) error {
-	client, err := dynamic.NewForConfig(config)
+func install(ctx context.Context, config *rest.Config, text []byte, log io.Writer) error {
+	w, err := manifests.New(config, "palisade-scenarios")
 	if err != nil {
 		return err
 	}
-	known, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return err
-	}
-	i := installer{client, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(known)), log}
-	objects, err := read(manifests)
+	objects, err := manifests.Read(text)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(log, "installing %d objects\n", len(objects))
 	for _, o := range objects {
-		if err := i.apply(ctx, o); err != nil {
+		if err := w.Apply(ctx, o); err != nil {
 			return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, rollout)
 	defer cancel()
 	for _, o := range objects {
-		if err := i.await(ctx, o); err != nil {
+		if err := await(ctx, w, o); err != nil {
 			return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
 	return nil
 }
 
-// read reads a stream of YAML documents.
-func read(manifests []byte) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	for documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifests))); ; {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.UnmarshalStrict(document, &o.Object); err != nil {
-			return nil, err
-		}
-		if len(o.Object) > 0 {
-			objects = append(objects, o)
-		}
-	}
-}
-
-func (i installer) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	kind := o.GroupVersionKind()
-	mapping, err := i.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if err != nil {
-		return nil, err
-	}
-	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
-		return i.client.Resource(mapping.Resource), nil
-	}
-	return i.client.Resource(mapping.Resource).Namespace(o.GetNamespace()), nil
-}
-
-func (i installer) apply(ctx context.Context, o *unstructured.Unstructured) error {
-	client, err := i.resource(o)
-	if err != nil {
-		return err
-	}
-	_, err = client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "palisade-scenarios", Force: true})
-	return err
-}
-
 // await waits until the pods of a DaemonSet or Deployment are as the object says; others need no waiting.
-func (i installer) await(ctx context.Context, o *unstructured.Unstructured) error {
-	client, err := i.resource(o)
+func await(ctx context.Context, w *manifests.Writer, o *unstructured.Unstructured) error {
+	client, err := w.Resource(o)
 	if err != nil {
 		return err
 	}

@@ -6,26 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
-
-	"github.com/palisade-netpol/palisade/deploy"
 )
-
-func TestManifestsAreRead(t *testing.T) {
-	objects, err := read(deploy.Install)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kinds := map[string]int{}
-	for _, o := range objects {
-		kinds[o.GetKind()]++
-	}
-	if kinds["DaemonSet"] != 1 || kinds["Deployment"] != 1 || kinds["CustomResourceDefinition"] != 1 {
-		t.Errorf("kinds %v", kinds)
-	}
-	if _, err := read([]byte("a: 1\na: 2\n")); err == nil {
-		t.Error("a field that is given twice was taken")
-	}
-}
 
 func TestPodsThatAreMissing(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -14,13 +14,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/command"
 )
 
 const usage = `usage: cluster COMMAND [FLAG…]
@@ -32,33 +30,16 @@ const usage = `usage: cluster COMMAND [FLAG…]
   build   find or build the programs and print their directory ("-node": with kubelet and kubeadm)
 `
 
-// errUsage means that the caller was told how to call.
-var errUsage = errors.New("wrong usage")
+func main() { command.Main("cluster", run) }
 
-// streams are where a command writes: results, and everything else.
-type streams struct{ out, err io.Writer }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	err := run(ctx, streams{os.Stdout, os.Stderr}, os.Args[1:])
-	if errors.Is(err, errUsage) {
-		os.Exit(2)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cluster:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context, s streams, args []string) error {
+func run(ctx context.Context, s command.Streams, args []string) error {
 	instance, err := openInstance()
 	if err != nil {
 		return err
 	}
 	if len(args) == 0 {
-		fmt.Fprint(s.err, usage)
-		return errUsage
+		fmt.Fprint(s.Err, usage)
+		return command.ErrUsage
 	}
 	switch args[0] {
 	case "up":
@@ -72,18 +53,18 @@ func run(ctx context.Context, s streams, args []string) error {
 	case "build":
 		return build(ctx, s, args[1:])
 	}
-	fmt.Fprint(s.err, usage)
-	return errUsage
+	fmt.Fprint(s.Err, usage)
+	return command.ErrUsage
 }
 
 // down asks the owner to stop the cluster and returns when it has.
-func down(s streams, i instance) error {
+func down(s command.Streams, i instance) error {
 	owner, err := i.owner()
 	if err != nil {
 		return err
 	}
 	if owner == 0 {
-		fmt.Fprintln(s.err, "no cluster runs")
+		fmt.Fprintln(s.Err, "no cluster runs")
 		return nil
 	}
 	if err := unix.Kill(owner, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
@@ -92,40 +73,44 @@ func down(s streams, i instance) error {
 	return i.awaitRelease()
 }
 
-func status(s streams, i instance) error {
+func status(s command.Streams, i instance) error {
 	state, err := i.running()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "running: Kubernetes %s at %s, process %d\nkubeconfig: %s\nlogs: %s\n",
+	fmt.Fprintf(s.Out, "running: Kubernetes %s at %s, process %d\nkubeconfig: %s\nlogs: %s\n",
 		state.Version, state.URL, state.PID, state.Kubeconfig, state.Dir)
 	for _, n := range state.Nodes {
-		fmt.Fprintf(s.out, "node %s at %s: nsenter --net=%s\n", n.Name, n.Addresses, n.NetNS)
+		fmt.Fprintf(s.Out, "node %s at %s: nsenter --net=%s\n", n.Name, n.Addresses, n.NetNS)
 	}
 	return nil
 }
 
-func env(s streams, i instance) error {
+func env(s command.Streams, i instance) error {
 	state, err := i.running()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "export KUBECONFIG=%s\nexport PATH=%s:\"$PATH\"\n", quote(state.Kubeconfig), quote(state.BinDir))
+	fmt.Fprintf(s.Out, "export KUBECONFIG=%s\nexport PATH=%s:\"$PATH\"\n", quote(state.Kubeconfig), quote(state.BinDir))
 	return nil
 }
 
 // build makes sure that there are programs, so that what comes later need not wait.
-func build(ctx context.Context, s streams, args []string) error {
+func build(ctx context.Context, s command.Streams, args []string) error {
 	flags := flag.NewFlagSet("build", flag.ContinueOnError)
-	flags.SetOutput(s.err)
+	flags.SetOutput(s.Err)
 	node := flags.Bool("node", false, "with kubelet and kubeadm")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return errUsage
+	if err := command.Parse(flags, args); err != nil {
+		return err
 	}
-	binaries, err := cluster.Find(ctx, cluster.FindOptions{Node: *node, Build: true, Progress: s.err})
+	if flags.NArg() > 0 {
+		fmt.Fprintf(s.Err, "build takes no arguments, got %q\n", flags.Args())
+		return command.ErrUsage
+	}
+	binaries, err := cluster.Find(ctx, cluster.FindOptions{Node: *node, Build: true, Progress: s.Err})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, binaries.Dir)
+	fmt.Fprintln(s.Out, binaries.Dir)
 	return nil
 }

@@ -98,7 +98,7 @@ func checkServiceAddress(t *testing.T, kubeconfig, want string) {
 // mustRun runs the command and returns what it writes to stdout.
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
-	stdout, stderr, err := command(args...)
+	stdout, stderr, err := call(args...)
 	if err != nil {
 		t.Fatalf("%q: %v\n%s", args, err, stderr)
 	}
@@ -108,13 +108,13 @@ func mustRun(t *testing.T, args ...string) string {
 // expectFailure runs the command, which must fail and mention something on stderr.
 func expectFailure(t *testing.T, mention string, args ...string) {
 	t.Helper()
-	_, stderr, err := command(args...)
+	_, stderr, err := call(args...)
 	if err == nil || !strings.Contains(stderr, mention) {
 		t.Errorf("%q: %v, want a failure that mentions %q\n%s", args, err, mention, stderr)
 	}
 }
 
-func command(args ...string) (stdout, stderr string, err error) {
+func call(args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs

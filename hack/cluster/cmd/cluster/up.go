@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/hack/cluster"
+	"github.com/palisade-netpol/palisade/hack/command"
 )
 
 // upFlags are what "up" can be told.
@@ -26,10 +27,10 @@ type upFlags struct {
 	detachTo   string
 }
 
-func parseUp(s streams, args []string) (upFlags, error) {
+func parseUp(s command.Streams, args []string) (upFlags, error) {
 	var f upFlags
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
-	flags.SetOutput(s.err)
+	flags.SetOutput(s.Err)
 	flags.StringVar(&f.options.BinDir, "bin-dir", "", "`directory` of the programs, instead of looking for them")
 	flags.IntVar(&f.nodes, "nodes", 0, "`number` of nodes: network namespaces, each with a kube-proxy (as root, with nft)")
 	flags.BoolVar(&f.foreground, "foreground", false, "stay and stop the cluster on Ctrl-C")
@@ -43,16 +44,16 @@ func parseUp(s streams, args []string) (upFlags, error) {
 		f.options.ServiceCIDRs = append(f.options.ServiceCIDRs, prefix)
 		return err
 	})
-	if err := flags.Parse(args); err != nil {
-		return f, errUsage
+	if err := command.Parse(flags, args); err != nil {
+		return f, err
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(s.err, "up takes no arguments, got %q\n", flags.Args())
-		return f, errUsage
+		fmt.Fprintf(s.Err, "up takes no arguments, got %q\n", flags.Args())
+		return f, command.ErrUsage
 	}
 	if f.nodes < 0 || f.nodes > maxNodes {
-		fmt.Fprintf(s.err, "-nodes must be from 0 to %d, not %d\n", maxNodes, f.nodes)
-		return f, errUsage
+		fmt.Fprintf(s.Err, "-nodes must be from 0 to %d, not %d\n", maxNodes, f.nodes)
+		return f, command.ErrUsage
 	}
 	return f, nil
 }
@@ -65,12 +66,12 @@ func appendTo(words *[]string) func(string) error {
 }
 
 // up starts the cluster here, or in a process of its own that runs "up -foreground".
-func up(ctx context.Context, s streams, i instance, args []string) error {
+func up(ctx context.Context, s command.Streams, i instance, args []string) error {
 	f, err := parseUp(s, args)
 	if err != nil {
 		return err
 	}
-	f.options.Progress = s.err
+	f.options.Progress = s.Err
 	if f.foreground {
 		return own(ctx, s, i, f)
 	}
@@ -82,7 +83,7 @@ func up(ctx context.Context, s streams, i instance, args []string) error {
 
 // detach starts the owner and returns when its cluster is ready. Until then the owner's stderr is a pipe that is passed
 // on to ours; when it ends, the owner is either ready or dead.
-func detach(ctx context.Context, s streams, i instance, args []string) error {
+func detach(ctx context.Context, s command.Streams, i instance, args []string) error {
 	if _, err := i.running(); !errors.Is(err, errNotRunning) {
 		return err
 	}
@@ -101,7 +102,7 @@ func detach(ctx context.Context, s streams, i instance, args []string) error {
 	}
 	interrupted := context.AfterFunc(ctx, func() { owner.Process.Signal(unix.SIGTERM) })
 	defer interrupted() // from then on it lives without us
-	if _, err := io.Copy(s.err, stderr); err != nil {
+	if _, err := io.Copy(s.Err, stderr); err != nil {
 		return fmt.Errorf("start the owner of the cluster: %w", err)
 	}
 	if _, err := i.running(); errors.Is(err, errNotRunning) {
@@ -111,7 +112,7 @@ func detach(ctx context.Context, s streams, i instance, args []string) error {
 }
 
 // own runs the cluster in this process until ctx is done.
-func own(ctx context.Context, s streams, i instance, f upFlags) (err error) {
+func own(ctx context.Context, s command.Streams, i instance, f upFlags) (err error) {
 	lock, err := i.acquire()
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func own(ctx context.Context, s streams, i instance, f upFlags) (err error) {
 	if err := announce(c, i, n.states); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "ready after %s\n", time.Since(start).Round(10*time.Millisecond))
+	fmt.Fprintf(s.Err, "ready after %s\n", time.Since(start).Round(10*time.Millisecond))
 	if f.detachTo != "" {
 		if err := redirectStderr(f.detachTo); err != nil {
 			return err

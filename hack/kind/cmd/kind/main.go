@@ -8,15 +8,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/palisade-netpol/palisade/hack/command"
 	"github.com/palisade-netpol/palisade/hack/kind"
 )
 
@@ -30,24 +26,7 @@ const usage = `usage: kind COMMAND [FLAG…] [ARGUMENT…]
 Every command takes --name NAME; without, the cluster is called palisade.
 `
 
-// errUsage means that the caller was told how to call.
-var errUsage = errors.New("wrong usage")
-
-// streams are where a command writes: results, and everything else.
-type streams struct{ out, err io.Writer }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	err := run(ctx, streams{os.Stdout, os.Stderr}, os.Args[1:])
-	if errors.Is(err, errUsage) {
-		os.Exit(2)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "kind:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("kind", run) }
 
 // call is a command line that was read.
 type call struct {
@@ -56,8 +35,8 @@ type call struct {
 	files   []string
 }
 
-func run(ctx context.Context, s streams, args []string) error {
-	c, err := parse(args, s.err)
+func run(ctx context.Context, s command.Streams, args []string) error {
+	c, err := parse(args, s.Err)
 	if err != nil {
 		return err
 	}
@@ -74,7 +53,7 @@ func run(ctx context.Context, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, cluster.Kubeconfig())
+	fmt.Fprintln(s.Out, cluster.Kubeconfig())
 	return nil
 }
 
@@ -82,7 +61,7 @@ func run(ctx context.Context, s streams, args []string) error {
 func parse(args []string, out io.Writer) (call, error) {
 	if len(args) == 0 {
 		fmt.Fprint(out, usage)
-		return call{}, errUsage
+		return call{}, command.ErrUsage
 	}
 	c := call{command: args[0], options: kind.Options{Log: out}}
 	f := flag.NewFlagSet(c.command, flag.ContinueOnError)
@@ -97,15 +76,15 @@ func parse(args []string, out io.Writer) (call, error) {
 	case "down", "load", "kubeconfig":
 	default:
 		fmt.Fprint(out, usage)
-		return call{}, errUsage
+		return call{}, command.ErrUsage
 	}
-	if err := f.Parse(args[1:]); err != nil {
-		return call{}, errUsage
+	if err := command.Parse(f, args[1:]); err != nil {
+		return call{}, err
 	}
 	c.files = f.Args()
 	if (c.command == "load") != (len(c.files) > 0) {
 		fmt.Fprint(out, usage)
-		return call{}, errUsage
+		return call{}, command.ErrUsage
 	}
 	return c, nil
 }

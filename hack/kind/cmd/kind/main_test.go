@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/palisade-netpol/palisade/hack/command"
 	"github.com/palisade-netpol/palisade/hack/kind"
 )
 
@@ -50,7 +51,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if _, err := parse(args, &out); !errors.Is(err, errUsage) {
+			if _, err := parse(args, &out); !errors.Is(err, command.ErrUsage) {
 				t.Errorf("error: %v", err)
 			}
 			if out.Len() == 0 {

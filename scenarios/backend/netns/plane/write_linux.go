@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/palisade-netpol/palisade/model"
+	"github.com/palisade-netpol/palisade/scenarios/backend/retry"
 )
 
 const (
@@ -183,19 +184,7 @@ const retryInterval = 20 * time.Millisecond
 
 // again calls f until it succeeds, fails for good or ctx is done.
 func again(ctx context.Context, f func() error) error {
-	ticker := time.NewTicker(retryInterval)
-	defer ticker.Stop()
-	for {
-		err := f()
-		if err == nil || !passing(err) {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		}
-	}
+	return retry.Until(ctx, retryInterval, passing, f)
 }
 
 // passing reports whether an error may go away by itself: a namespace or an object that is still ending, an address that
