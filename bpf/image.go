@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 )
 
@@ -68,7 +69,16 @@ type Capacity struct {
 	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
 	Peers4, Sets, Rows, PortPages, PortLeaves int
 	Hosts, Nets                               int // entries of both banks
-	Flows                                     int // per address family; a pinned table keeps its size
+	// Flows is how many are remembered per address family, rounded up to a power of two. A pinned table keeps its size.
+	Flows int
+}
+
+// flowWays is how many flows share a place.
+const flowWays = int(kernelFlowBitsFLOW_WAYS)
+
+// flowPlaces returns the number of places for flows.
+func (c Capacity) flowPlaces() uint32 {
+	return 1 << bits.Len(uint(max(c.Flows, flowWays)-1)/uint(flowWays))
 }
 
 // DefaultCapacity holds 16,384 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
@@ -78,7 +88,7 @@ func DefaultCapacity() Capacity {
 	return Capacity{
 		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(b.PortPages), PortLeaves: len(b.PortLeaves),
 		Hosts: 128 << 10, Nets: 256 << 10, // a bucket of the hash takes 16 bytes also where it is empty
-		Flows: 64 << 10,
+		Flows: 128 << 10, // 4 MiB of IPv4, 6 MiB of IPv6
 	}
 }
 

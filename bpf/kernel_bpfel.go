@@ -24,20 +24,20 @@ type kernelControl struct {
 	Mode   uint32
 	Events uint32
 	Unused uint32
+	Seed   uint64
 }
 
 type kernelCpu struct {
 	_    structs.HostLayout
-	Last [2]struct {
-		_        structs.HostLayout
-		Peer     uint32
-		Ports    uint32
-		Ifindex  uint32
-		Instance uint32
-		Epoch    uint32
-		Reason   uint32
-		Seen     uint32
-		Class    uint32
+	Last [2][2]struct {
+		_      structs.HostLayout
+		Pod    uint64
+		Ends   uint64
+		Peer   [2]uint64
+		Epoch  uint32
+		Reason uint32
+		Seen   uint32
+		Class  uint32
 	}
 	Packets [2][32]uint64
 	Reason  uint64
@@ -67,30 +67,35 @@ type kernelEvent struct {
 	Dst       [16]uint8
 }
 
-type kernelFlow4Key struct {
-	_        structs.HostLayout
-	Peer     uint32
-	PodPort  uint16
-	PeerPort uint16
-	Ifindex  uint32
-	Protocol uint32
+type kernelFlowBits uint32
+
+const (
+	kernelFlowBitsFLOW_WAYS       kernelFlowBits = 8
+	kernelFlowBitsOPENED_BY_NODE  kernelFlowBits = 4
+	kernelFlowBitsFLOW_STATE_BITS kernelFlowBits = 35
+)
+
+type kernelFlows4 struct {
+	_   structs.HostLayout
+	Way [8]struct {
+		_     structs.HostLayout
+		Pod   uint64
+		Ends  uint64
+		State uint64
+		Seen  uint64
+	}
 }
 
-type kernelFlow6Key struct {
-	_        structs.HostLayout
-	Peer     [16]uint8
-	PodPort  uint16
-	PeerPort uint16
-	Ifindex  uint32
-	Protocol uint32
-}
-
-type kernelFlowState struct {
-	_        structs.HostLayout
-	Instance uint32
-	Epoch    uint32
-	Seen     uint32
-	Opened   uint32
+type kernelFlows6 struct {
+	_   structs.HostLayout
+	Way [8]struct {
+		_     structs.HostLayout
+		Pod   uint64
+		Ends  uint64
+		State uint64
+		Seen  uint64
+		Peer  [2]uint64
+	}
 }
 
 type kernelFragmentKey struct {
@@ -136,7 +141,7 @@ type kernelNetKey struct {
 type kernelNodeTables struct {
 	_       structs.HostLayout
 	Control kernelControl
-	Unused  [48]uint8
+	Unused  [40]uint8
 	Cpus    [1024]kernelCpu
 	Pods    [65536]kernelPod
 }
@@ -223,18 +228,6 @@ const (
 	kernelReasonREASON_TABLE            kernelReason = 23
 	kernelReasonREASON_COUNT            kernelReason = 24
 )
-
-type kernelReply struct {
-	_         structs.HostLayout
-	Peer      uint32
-	Ports     uint32
-	Ifindex   uint32
-	Instance  uint32
-	Epoch     uint32
-	Seen      uint32
-	Direction uint32
-	Unused    uint32
-}
 
 type kernelRow struct {
 	_     structs.HostLayout
@@ -355,7 +348,6 @@ const (
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
-	kernelTableSizeREPLIES_SIZE     kernelTableSize = 4096
 	kernelTableSizeREASONS_SIZE     kernelTableSize = 32
 	kernelTableSizeCPUS_SIZE        kernelTableSize = 1024
 )
@@ -373,16 +365,18 @@ const (
 	kernelMapPeerNets         = "peer_nets"
 	kernelMapPeers4           = "peers4"
 	kernelMapPodsFar          = "pods_far"
-	kernelMapReplies          = "replies"
 	kernelMapRules            = "rules"
 	kernelMapScratch          = "scratch"
 	kernelProgPodEgress       = "pod_egress"
 	kernelProgPodIngress      = "pod_ingress"
+	kernelVarFlows4Mask       = "flows4_mask"
+	kernelVarFlows6Mask       = "flows6_mask"
 	kernelVarHarness          = "harness"
 	kernelVarHz               = "hz"
 	kernelVarTrackAll         = "track_all"
 	kernelVarUnusedDirection  = "unused_direction"
 	kernelVarUnusedEvent      = "unused_event"
+	kernelVarUnusedFlowBits   = "unused_flow_bits"
 	kernelVarUnusedMode       = "unused_mode"
 	kernelVarUnusedNodeTables = "unused_node_tables"
 	kernelVarUnusedPeerSlot   = "unused_peer_slot"
@@ -453,7 +447,6 @@ type kernelMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
-	Replies   *ebpf.MapSpec `ebpf:"replies"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 }
@@ -462,11 +455,14 @@ type kernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
+	Flows4Mask       *ebpf.VariableSpec `ebpf:"flows4_mask"`
+	Flows6Mask       *ebpf.VariableSpec `ebpf:"flows6_mask"`
 	Harness          *ebpf.VariableSpec `ebpf:"harness"`
 	Hz               *ebpf.VariableSpec `ebpf:"hz"`
 	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
 	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedFlowBits   *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
 	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
@@ -507,7 +503,6 @@ type kernelMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
-	Replies   *ebpf.Map `ebpf:"replies"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
 }
@@ -523,7 +518,6 @@ func (m *kernelMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
-		m.Replies,
 		m.Rules,
 		m.Scratch,
 	)
@@ -533,11 +527,14 @@ func (m *kernelMaps) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
+	Flows4Mask       *ebpf.Variable `ebpf:"flows4_mask"`
+	Flows6Mask       *ebpf.Variable `ebpf:"flows6_mask"`
 	Harness          *ebpf.Variable `ebpf:"harness"`
 	Hz               *ebpf.Variable `ebpf:"hz"`
 	TrackAll         *ebpf.Variable `ebpf:"track_all"`
 	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
+	UnusedFlowBits   *ebpf.Variable `ebpf:"unused_flow_bits"`
 	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`

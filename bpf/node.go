@@ -84,10 +84,16 @@ func (n *Node) open() error {
 		}
 		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
+	if err := n.maskFlows(spec); err != nil {
+		return err
+	}
 	if err := n.openPrograms(spec); err != nil {
 		return err
 	}
 	if n.tables, err = openTables(n.maps); err != nil {
+		return err
+	}
+	if err := n.tables.plantSeed(); err != nil {
 		return err
 	}
 	if n.barrier, err = newBarrier(); err != nil {
@@ -131,8 +137,14 @@ func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	locate(spec.Programs)
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
-	spec.Maps[kernelMapFlows4].MaxEntries = uint32(c.Flows)
-	spec.Maps[kernelMapFlows6].MaxEntries = uint32(c.Flows)
+	for name := range flowMasks {
+		spec.Maps[name].MaxEntries = c.flowPlaces()
+	}
+	if n.maps != nil {
+		if err := n.maskFlows(spec); err != nil {
+			return err
+		}
+	}
 	ticks, err := hz()
 	if err != nil {
 		return err
@@ -147,6 +159,21 @@ func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	}
 	if n.opts.harness {
 		return spec.Variables[kernelVarHarness].Set(uint8(1))
+	}
+	return nil
+}
+
+// flowMasks are the constants that cut a hash to the tables of flows.
+var flowMasks = map[string]string{kernelMapFlows4: kernelVarFlows4Mask, kernelMapFlows6: kernelVarFlows6Mask}
+
+// maskFlows tells the programs how large the tables of flows are that they will use.
+func (n *Node) maskFlows(spec *ebpf.CollectionSpec) error {
+	for name, mask := range flowMasks {
+		if m := n.maps[name]; m != nil {
+			if err := spec.Variables[mask].Set(m.MaxEntries() - 1); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -169,7 +196,7 @@ func mapNames(spec *ebpf.CollectionSpec) []string {
 // keepsSize says which maps stay as large as they were made. What they hold comes from packets and cannot be written
 // again, and while programs are replaced one by one, a flow that one direction's program notes in one map would be missing
 // from the map of the other's.
-func keepsSize(name string) bool { return name == kernelMapFlows4 || name == kernelMapFlows6 }
+func keepsSize(name string) bool { return flowMasks[name] != "" }
 
 // openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
 // another layout finds no pin and starts with a table of its own, while the old program goes on with the old one.
@@ -257,7 +284,7 @@ func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
 
 // Flows returns how many flows of an address family the node remembers: those of Options.Capacity, or those of the table
 // that was found at its pin.
-func (n *Node) Flows() int { return int(n.maps[kernelMapFlows4].MaxEntries()) }
+func (n *Node) Flows() int { return int(n.maps[kernelMapFlows4].MaxEntries()) * flowWays }
 
 // Dir returns the directory of the pins, empty where nothing is pinned.
 func (n *Node) Dir() string { return n.opts.Dir }

@@ -1,6 +1,8 @@
 package bpf
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,6 +43,16 @@ func openTables(maps map[string]*ebpf.Map) (*tables, error) {
 	t.peers = (*kernelPeerTables)(unsafe.Pointer(unsafe.SliceData(t.memory[1])))
 	t.rules = (*kernelRuleTables)(unsafe.Pointer(unsafe.SliceData(t.memory[2])))
 	return t, nil
+}
+
+// plantSeed chooses the seed of the hash of flows, once for as long as the tables live.
+func (t *tables) plantSeed() error {
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return fmt.Errorf("seed for the table of flows: %w", err)
+	}
+	atomic.CompareAndSwapUint64(&t.Control.Seed, 0, binary.NativeEndian.Uint64(seed[:])|1)
+	return nil
 }
 
 // Close unmaps the memory.

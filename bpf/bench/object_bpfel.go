@@ -25,7 +25,6 @@ const (
 	objectMapPeerNets         = "peer_nets"
 	objectMapPeers4           = "peers4"
 	objectMapPodsFar          = "pods_far"
-	objectMapReplies          = "replies"
 	objectMapRules            = "rules"
 	objectMapScratch          = "scratch"
 	objectProgBenchEgress     = "bench_egress"
@@ -34,6 +33,8 @@ const (
 	objectProgPodEgress       = "pod_egress"
 	objectProgPodIngress      = "pod_ingress"
 	objectVarFlowMask         = "flow_mask"
+	objectVarFlows4Mask       = "flows4_mask"
+	objectVarFlows6Mask       = "flows6_mask"
 	objectVarHarness          = "harness"
 	objectVarHz               = "hz"
 	objectVarPeerMask         = "peer_mask"
@@ -41,6 +42,7 @@ const (
 	objectVarTrackAll         = "track_all"
 	objectVarUnusedDirection  = "unused_direction"
 	objectVarUnusedEvent      = "unused_event"
+	objectVarUnusedFlowBits   = "unused_flow_bits"
 	objectVarUnusedMode       = "unused_mode"
 	objectVarUnusedNodeTables = "unused_node_tables"
 	objectVarUnusedPeerSlot   = "unused_peer_slot"
@@ -114,7 +116,6 @@ type objectMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
-	Replies   *ebpf.MapSpec `ebpf:"replies"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 }
@@ -124,6 +125,8 @@ type objectMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
 	FlowMask         *ebpf.VariableSpec `ebpf:"flow_mask"`
+	Flows4Mask       *ebpf.VariableSpec `ebpf:"flows4_mask"`
+	Flows6Mask       *ebpf.VariableSpec `ebpf:"flows6_mask"`
 	Harness          *ebpf.VariableSpec `ebpf:"harness"`
 	Hz               *ebpf.VariableSpec `ebpf:"hz"`
 	PeerMask         *ebpf.VariableSpec `ebpf:"peer_mask"`
@@ -131,6 +134,7 @@ type objectVariableSpecs struct {
 	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
 	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedFlowBits   *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
 	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
@@ -171,7 +175,6 @@ type objectMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
-	Replies   *ebpf.Map `ebpf:"replies"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
 }
@@ -187,7 +190,6 @@ func (m *objectMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
-		m.Replies,
 		m.Rules,
 		m.Scratch,
 	)
@@ -198,6 +200,8 @@ func (m *objectMaps) Close() error {
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
 	FlowMask         *ebpf.Variable `ebpf:"flow_mask"`
+	Flows4Mask       *ebpf.Variable `ebpf:"flows4_mask"`
+	Flows6Mask       *ebpf.Variable `ebpf:"flows6_mask"`
 	Harness          *ebpf.Variable `ebpf:"harness"`
 	Hz               *ebpf.Variable `ebpf:"hz"`
 	PeerMask         *ebpf.Variable `ebpf:"peer_mask"`
@@ -205,6 +209,7 @@ type objectVariables struct {
 	TrackAll         *ebpf.Variable `ebpf:"track_all"`
 	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
+	UnusedFlowBits   *ebpf.Variable `ebpf:"unused_flow_bits"`
 	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
 	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The short way for most packets of most clusters: plain TCP/IPv4, from the pod's own address or to it. It decides nothing
- * that the long way in judge() would decide otherwise; when in doubt it returns REASON_NONE, and then has changed nothing. */
+/* The short way for most packets of most clusters: plain TCP and UDP, from the pod's own address or to it. It decides nothing
+ * that the long way in judge() would decide otherwise; when in doubt it returns REASON_NONE, and then has changed nothing that
+ * counts. Written once for both families: v6 is known where it is compiled. */
 #pragma once
 
 /* The first 8 bytes of an IPv4 header as one little-endian number: version and size of the header are those of a plain one,
@@ -9,95 +10,171 @@
 #define IP4_PLAIN 0x45ULL
 
 enum {
-	REPLY_S = 1, /* how long a reply is believed without looking its flow up */
+	FLOW_S = 1, /* how long a flow is believed without looking it up */
+	UDP_BYTES = 8,
 };
 
-/* Is the packet a reply to a flow that was allowed in this epoch? It says no where that would have to be found out again. */
-static __always_inline bool fast_reply(struct flow4_key *key, __be32 ports, const struct pod *pod, __u32 epoch,
-				       enum direction dir)
-{
-	__u32 instance = pod->instance, at = (key->peer ^ ports * 0x9e3779b1 ^ key->ifindex) * 0x85ebca6b >> 20;
-	struct flow_state *f;
-	struct reply *r;
+/* What the short way reads of a packet. */
+struct quick {
+	struct flow_key key; /* its flow */
+	__u32 protocol;
+	__be16 port; /* of the destination */
+	bool opens;  /* as packet.opens */
+	bool own;    /* the source is the pod's own address */
+};
 
-	at &= REPLIES_SIZE - 1;
-	r = bpf_map_lookup_elem(&replies, &at);
-	if (!r)
+static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir,
+					__be32 *ports, __u8 *flags)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
+
+	if ((void *)(l4 + UDP_BYTES) > end)
 		return false;
-	if (r->peer == key->peer && r->ports == ports && r->ifindex == key->ifindex && r->instance == instance &&
-	    r->epoch == epoch && r->direction == dir && within_s(r->seen, REPLY_S))
-		return true;
-	KEEP_APART(11);
-	f = bpf_map_lookup_elem(&flows4, key);
-	KEEP_APART(12);
-	if (!f || f->instance != instance || f->epoch != epoch || !(f->opened & (1 << !dir)))
+	__u64 head = *(__u64 *)ip, next = *(__u64 *)(ip + 8);
+	__u32 total = bpf_ntohs(head >> 16), need = sizeof(struct iphdr) + UDP_BYTES;
+	q->protocol = next >> 8 & 0xff;
+	if (q->protocol == IPPROTO_TCP) {
+		if ((void *)(l4 + TCP_BYTES) > end)
+			return false;
+		need = sizeof(struct iphdr) + TCP_BYTES;
+		*flags = l4[TCP_FLAGS_AT];
+	}
+	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < need || ETH_HLEN + total > skb->len)
 		return false;
-	r->epoch = epoch - 1; /* void while it is written: the other direction's program may interrupt this one */
-	r->peer = key->peer;
-	r->ports = ports;
-	r->ifindex = key->ifindex;
-	r->instance = instance;
-	r->direction = dir;
-	r->seen = now();
-	*(volatile __u32 *)&r->epoch = epoch;
+	q->own = dir == INGRESS || (next >> 32 == pod->ip4 && pod->has_ip4);
+	q->key.ends = FLOW_ENDS4(dir == EGRESS ? *(__u32 *)(ip + 16) : next >> 32, 0);
+	*ports = *(__be32 *)l4;
 	return true;
 }
 
-/* Was the last packet on this CPU of the same flow, and did it pass under the same tables? */
-static __always_inline enum reason same_as_last(const struct last *last, __be32 peer, __be32 ports, __u32 ifindex,
-						const struct pod *pod, __u32 epoch)
+static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir,
+					__be32 *ports, __u8 *flags)
 {
-	if (last->peer != peer || last->ports != ports || last->ifindex != ifindex || last->instance != pod->instance ||
-	    last->epoch != epoch || pod->heals)
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
+	const __u64 *own = (const __u64 *)pod->ip6;
+
+	if ((void *)(l4 + UDP_BYTES) > end)
+		return false;
+	__u64 head = *(__u64 *)ip;
+	__u32 left = bpf_ntohs(head >> 32), need = UDP_BYTES;
+	q->protocol = head >> 48 & 0xff;
+	if (q->protocol == IPPROTO_TCP) {
+		if ((void *)(l4 + TCP_BYTES) > end)
+			return false;
+		need = TCP_BYTES;
+		*flags = l4[TCP_FLAGS_AT];
+	}
+	if ((head & 0xf0) != 0x60 || left < need || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
+		return false;
+	const __u64 *src = (const __u64 *)(ip + 8), *peer = dir == EGRESS ? src + 2 : src;
+	q->own = dir == INGRESS || (src[0] == own[0] && src[1] == own[1] && pod->has_ip6);
+	q->key.ends = 0;
+	q->key.peer[0] = peer[0];
+	q->key.peer[1] = peer[1];
+	*ports = *(__be32 *)l4;
+	return true;
+}
+
+/* Reads a plain TCP or UDP packet of a pod that is known, from its own address or to it. */
+static __always_inline bool quick_read(struct __sk_buff *skb, struct quick *q, const struct pod *pod, __u32 ifindex,
+				       enum direction dir, bool v6)
+{
+	__u8 flags = 0;
+	__be32 ports;
+
+	if (v6 ? !quick_read6(skb, q, pod, dir, &ports, &flags) : !quick_read4(skb, q, pod, dir, &ports, &flags))
+		return false;
+	if ((q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP) || !q->own || !pod->instance)
+		return false;
+	q->opens = (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN; /* never in UDP: no flags were read */
+	q->port = ports >> 16;
+	if (dir == INGRESS)
+		ports = ports >> 16 | ports << 16;
+	q->key.ends |= v6 ? ports : (__u64)ports << 32;
+	q->key.pod = FLOW_POD(pod->instance, q->protocol, ifindex);
+	return true;
+}
+
+/* Was the last packet on this CPU of the same flow, and did it pass under the same tables? Where a flow stands behind that, it was
+ * looked up lately. */
+static __always_inline enum reason same_as_last(const struct last *last, const struct quick *q, const struct pod *pod, __u32 epoch,
+						bool v6)
+{
+	if (last->ends != q->key.ends || last->pod != q->key.pod || last->epoch != epoch || pod->heals)
 		return REASON_NONE;
-	if (last->reason == REASON_REPLY && !within_s(last->seen, REPLY_S))
+	if (v6 && (last->peer[0] != q->key.peer[0] || last->peer[1] != q->key.peer[1]))
+		return REASON_NONE;
+	if ((last->reason == REASON_REPLY || q->protocol == IPPROTO_UDP) && !within_s(last->seen, FLOW_S))
 		return REASON_NONE;
 	return last->reason;
 }
 
-static __always_inline void remember_last(struct last *last, __be32 peer, __be32 ports, __u32 ifindex, const struct pod *pod,
-					  __u32 epoch, enum reason reason, __u32 class)
+static __always_inline enum reason remember_last(struct last *last, const struct quick *q, __u32 epoch, enum reason reason, __u32 class,
+						 bool v6)
 {
 	*(volatile __u32 *)&last->epoch = epoch - 1; /* void while it is written: others may run on this CPU meanwhile */
-	last->peer = peer;
-	last->ports = ports;
-	last->ifindex = ifindex;
-	last->instance = pod->instance;
+	last->pod = q->key.pod;
+	last->ends = q->key.ends;
+	if (v6) {
+		last->peer[0] = q->key.peer[0];
+		last->peer[1] = q->key.peer[1];
+	}
 	last->reason = reason;
+	last->seen = now();
 	if (harness)
 		last->class = class;
 	*(volatile __u32 *)&last->epoch = epoch;
+	return reason;
 }
 
-static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u32 epoch, enum direction dir)
+/* What a set of rules says of the packet; REASON_NONE where the tables of arrays do not know the peer. */
+static __always_inline enum reason quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, bool v6)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
-	struct last *last = &cpu->last[dir];
-	struct pod *pod = pod_at(ifindex);
-	__u64 bank = epoch & (BANKS - 1);
-	enum reason reason;
+	struct rule_bank *b = rules_of(epoch);
+	__u32 word, slot = v6 ? slot_of_ip6(epoch, q->key.peer[0], q->key.peer[1]) : slot_of_ip4(epoch, bpf_ntohl(q->key.ends));
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || (void *)(l4 + TCP_BYTES) > end)
+	if (slot & PEER_SPARSE)
 		return REASON_NONE;
-	__u64 head = *(__u64 *)ip, next = *(__u64 *)(ip + 8);
-	__u32 total = bpf_ntohs(head >> 16);
-	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || (next >> 8 & 0xff) != IPPROTO_TCP ||
-	    total < sizeof(struct iphdr) + TCP_BYTES || ETH_HLEN + total > skb->len || !pod->instance)
-		return REASON_NONE;
-	__be32 src = next >> 32, peer = src, ports = *(__be32 *)l4;
-	if (dir == EGRESS) {
-		if (src != pod->ip4 || !pod->has_ip4)
-			return REASON_NONE;
-		peer = *(__be32 *)(ip + 16);
-	} else if (from_node(skb)) {
-		return REASON_NONE;
+	*class = slot & PEER_CLASS_MASK;
+	word = ports_of(b, set, slot);
+	if (!word)
+		return REASON_NO_RULE;
+	word >>= q->protocol == IPPROTO_TCP ? PORTS_TCP_SHIFT : PORTS_UDP_SHIFT;
+	return page_allows(b, word, bpf_ntohs(q->port)) ? REASON_POLICY : REASON_NO_RULE;
+}
+
+/* Remembers what an allowed packet may have opened. It says no where the long way has to. */
+static __always_inline bool quick_track(const struct quick *q, __u32 epoch, enum direction dir, bool v6)
+{
+	__u64 state;
+
+	if (!q->opens) { /* UDP */
+		state = flow_get_quick(&q->key, v6);
+		if (state)
+			return STATE_OPENED(state) & (1 << dir);
 	}
-	bool opens = (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN, allowed;
+	flow_put_quick(&q->key, FLOW_STATE(epoch, 1 << dir), v6);
+	return true;
+}
+
+static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct last *last, struct pod *pod, __u32 ifindex, __u32 epoch,
+					       enum direction dir, bool v6)
+{
+	struct quick q;
+	enum reason reason;
+	__u64 bank = epoch & (BANKS - 1), state;
 	__u32 set, class = 0;
+	bool tcp;
+
+	if (!quick_read(skb, &q, pod, ifindex, dir, v6))
+		return REASON_NONE;
+	if (dir == INGRESS && from_node(skb))
+		return REASON_NONE;
 	OPAQUE(bank);
-	if (!opens) {
-		reason = same_as_last(last, peer, ports, ifindex, pod, epoch);
+	if (!q.opens) {
+		reason = same_as_last(last, &q, pod, epoch, v6);
 		if (reason != REASON_NONE) {
 			if (harness)
 				note(skb, pod->bank[bank].set[dir], last->class);
@@ -105,53 +182,48 @@ static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, 
 		}
 	}
 
+	tcp = q.protocol == IPPROTO_TCP;
 	set = pod->bank[bank].set[dir];
 	if (set >= SET_FIRST) {
-		struct rule_bank *b = rules_of(epoch);
-		class = slot_of_ip4(epoch, bpf_ntohl(peer));
-		if (class & PEER_SPARSE)
+		reason = quick_policy(&q, epoch, set, &class, v6);
+		if (reason == REASON_NONE)
 			return REASON_NONE;
-		__u32 word = ports_of(b, set, class);
-		allowed = word && page_allows(b, word >> PORTS_TCP_SHIFT, bpf_ntohs(ports >> 16));
-		reason = allowed ? REASON_POLICY : REASON_NO_RULE;
 	} else if (set == SET_OPEN) {
-		allowed = true;
 		reason = REASON_NOT_ISOLATED;
 	} else if (set == SET_CLOSED) {
-		allowed = false;
 		reason = REASON_CLOSED;
 	} else {
 		return REASON_NONE;
 	}
 	note(skb, set, class);
-	if (!allowed && opens)
-		return tables_of_node()->control.events ? REASON_NONE : reason;
-	if (allowed && opens && !track_all && pod->bank[bank].set[!dir] == SET_OPEN)
-		return reason;
-	if (allowed && !opens) {
-		if (is_healing(pod))
+	if (reason < REASON_FIRST_DROP) {
+		if (tcp && !q.opens) {
+			if (is_healing(pod))
+				return REASON_NONE;
+		} else if ((track_all || pod->bank[bank].set[!dir] != SET_OPEN) && !quick_track(&q, epoch, dir, v6)) {
 			return REASON_NONE;
-		remember_last(last, peer, ports, ifindex, pod, epoch, reason, class);
-		return reason;
+		}
+		return q.opens ? reason : remember_last(last, &q, epoch, reason, class, v6);
 	}
+	if (!q.opens) {
+		state = flow_get_quick(&q.key, v6);
+		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
+			return remember_last(last, &q, epoch, REASON_REPLY, class, v6);
+		if (state || tcp) /* the long way asks the policy again, or lets the pod heal */
+			return REASON_NONE;
+	}
+	return tables_of_node()->control.events ? REASON_NONE : reason;
+}
 
-	struct flow4_key key = {
-		.peer = peer,
-		.pod_port = dir == EGRESS ? ports : ports >> 16,
-		.peer_port = dir == EGRESS ? ports >> 16 : ports,
-		.ifindex = ifindex,
-		.protocol = IPPROTO_TCP,
-	};
-	if (allowed) {
-		struct flow_state f = {.instance = pod->instance, .epoch = epoch, .seen = now(), .opened = 1 << dir};
-		KEEP_APART(13);
-		bpf_map_update_elem(&flows4, &key, &f, BPF_ANY);
-		KEEP_APART(14);
-		return reason;
-	}
-	if (!fast_reply(&key, ports, pod, epoch, dir))
+static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u32 epoch, enum direction dir)
+{
+	struct pod *pod = pod_at(ifindex);
+
+	if (skb->vlan_present)
 		return REASON_NONE;
-	last->seen = now();
-	remember_last(last, peer, ports, ifindex, pod, epoch, REASON_REPLY, class);
-	return REASON_REPLY;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return quick_judge(skb, &cpu->last[dir][0], pod, ifindex, epoch, dir, false);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return quick_judge(skb, &cpu->last[dir][1], pod, ifindex, epoch, dir, true);
+	return REASON_NONE;
 }

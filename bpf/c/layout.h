@@ -20,7 +20,6 @@ enum table_size {
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
-	REPLIES_SIZE = 4096, /* per CPU */
 	REASONS_SIZE = 32,
 	CPUS_SIZE = 1024, /* beyond, CPUs share an entry, and now and then lose a count */
 };
@@ -146,34 +145,41 @@ struct control {
 	__u32 mode;
 	__u32 events; /* user space is listening for denials */
 	__u32 unused;
+	__u64 seed; /* of the hash of flows, so that nobody outside knows which ones share a place; never changes */
 };
 
-/* A flow, seen from the pod: no other interface and no other instance on the interface can use the entry. */
-struct flow4_key {
-	__be32 peer;
-	__be16 pod_port;
-	__be16 peer_port;
-	__u32 ifindex;
-	__u32 protocol;
-};
-
-struct flow6_key {
-	__u8 peer[16];
-	__be16 pod_port;
-	__be16 peer_port;
-	__u32 ifindex;
-	__u32 protocol;
-};
-
-enum {
+enum flow_bits {
+	FLOW_WAYS = 8,
 	OPENED_BY_NODE = 4, /* by a process of the pod's own node, which no policy keeps from its pods */
+	FLOW_STATE_BITS = 35,
 };
 
-struct flow_state {
-	__u32 instance;
-	__u32 epoch;  /* when the opener's direction was last found allowed */
-	__u32 seen;   /* jiffies */
-	__u32 opened; /* bit per direction in which a packet opened the flow, and OPENED_BY_NODE */
+/* A flow, seen from the pod: no other interface and no other instance on the interface can use the entry. Several CPUs may write
+ * an entry at a time, without a lock: the state is sealed with a hash of the key, and under any other key, or a mixture of two,
+ * it reads as nonsense. See flows.h. */
+struct flow4 {
+	__u64 pod;   /* instance, protocol, interface; 0: never used */
+	__u64 ends;  /* the peer's address, the pod's and the peer's port */
+	__u64 state; /* sealed: epoch in which the opener's direction was last found allowed; above it a bit per direction in
+		      * which a packet opened the flow, and OPENED_BY_NODE */
+	__u64 seen;  /* jiffies */
+};
+
+struct flow6 {
+	__u64 pod;
+	__u64 ends; /* without the address */
+	__u64 state;
+	__u64 seen;
+	__u64 peer[2];
+};
+
+/* The places that a flow may have, one of which its hash selects as the first to look at. */
+struct flows4 {
+	struct flow4 way[FLOW_WAYS];
+};
+
+struct flows6 {
+	struct flow6 way[FLOW_WAYS];
 };
 
 /* A datagram whose first fragment passed. */
@@ -195,18 +201,6 @@ struct fragment_state {
 	__u32 unused;
 };
 
-/* A reply that was allowed lately, per CPU: what stands here need not be looked up among the flows. */
-struct reply {
-	__be32 peer;
-	__be32 ports; /* of the packet, as they lie in it */
-	__u32 ifindex;
-	__u32 instance;
-	__u32 epoch;
-	__u32 seen; /* jiffies; when it was looked up */
-	__u32 direction;
-	__u32 unused;
-};
-
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 ifindex;
@@ -223,22 +217,21 @@ struct event {
 	__u8 dst[16];
 };
 
-/* The last packet that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of the same
- * flow, and then is decided the same way. */
+/* The last packet of a family that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of
+ * the same flow, and then is decided the same way. */
 struct last {
-	__be32 peer;
-	__be32 ports; /* of the packet, as they lie in it */
-	__u32 ifindex;
-	__u32 instance;
+	__u64 pod; /* as in flow4, here and below */
+	__u64 ends;
+	__u64 peer[2]; /* IPv6 */
 	__u32 epoch;
 	__u32 reason;
-	__u32 seen; /* jiffies; when a reply's flow was looked up */
+	__u32 seen;  /* jiffies; when the flow was looked up */
 	__u32 class; /* for the harness */
 };
 
 /* What a CPU writes; no other CPU does. */
 struct cpu {
-	struct last last[2]; /* by direction */
+	struct last last[2][2]; /* by direction and family */
 	__u64 packets[2][REASONS_SIZE];
 	__u64 reason; /* of the packet at hand */
 };
@@ -246,7 +239,7 @@ struct cpu {
 /* The arrays lie in the single values of three maps, since 4 MiB is all that kernel 5.10 takes for one. */
 struct node_tables {
 	struct control control;
-	__u8 unused[48]; /* the rest of the cache line */
+	__u8 unused[40]; /* the rest of the cache line */
 	struct cpu cpus[CPUS_SIZE];
 	struct pod pods[PODS_SIZE];
 };

@@ -7,7 +7,7 @@
  *   4. the policy of the packet's own direction,   5. only if that does not allow it: does it belong to what is
  *   allowed (a later fragment, a reply, an ICMP error).
  *
- * Reading order: layout.h, tables.h, packet.h, policy.h, flows.h, fragments.h, this file. */
+ * Reading order: layout.h, tables.h, packet.h, policy.h, flowtable.h, flows.h, fragments.h, this file, fast.h. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -24,12 +24,14 @@
 #include "tables.h"
 #include "packet.h"
 #include "policy.h"
+#include "flowtable.h"
 #include "flows.h"
 #include "fragments.h"
 
 /* The types that appear in no map are named here for the generator. */
 #define UNUSED __attribute__((unused, section(".data.unused")))
 const struct event *unused_event UNUSED;
+const enum flow_bits *unused_flow_bits UNUSED;
 const enum reason *unused_reason UNUSED;
 const enum set *unused_set UNUSED;
 const enum ports *unused_ports UNUSED;
@@ -41,14 +43,17 @@ const struct node_tables *unused_node_tables UNUSED;
 const struct peer_tables *unused_peer_tables UNUSED;
 const struct rule_tables *unused_rule_tables UNUSED;
 
-/* A pod that is not in the tables is found as one without instance. */
-static __always_inline struct pod *find_pod(const struct env *e, struct pod *nobody)
+/* A pod that is not in the tables is found as one without instance, as which no interface has the number 0. */
+static __always_inline struct pod *find_pod(const struct env *e)
 {
 	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
+	struct pod *nobody = tables_of_node()->pods, *pod;
 
+	EARLY(nobody);
 	if (ifindex < PODS_SIZE)
 		return pod_at(ifindex);
-	return bpf_map_lookup_elem(&pods_far, &ifindex) ?: nobody;
+	pod = bpf_map_lookup_elem(&pods_far, &ifindex);
+	return pod ? pod : nobody;
 }
 
 /* A packet that a process of the node sends towards a pod still carries that process's socket; one that is forwarded
@@ -165,11 +170,10 @@ static __always_inline enum reason judge_and_report(struct __sk_buff *skb, __u32
 {
 	struct env e = {.ifindex = ifindex, .epoch = epoch, .dir = dir};
 	struct scratch *s = scratch_of_cpu();
-	struct pod nobody = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
 
 	if (!s)
 		return REASON_TABLE;
-	e.pod = find_pod(&e, &nobody);
+	e.pod = find_pod(&e);
 	e.mode = tables_of_node()->control.mode;
 	s->decision.set = s->decision.class = 0;
 	s->decision.reason = judge(skb, &e, s);

@@ -78,6 +78,10 @@ const volatile __u32 hz = 250;
 /* Remember flows of pods that are not isolated in the other direction too, so that a first policy does not cut them. */
 const volatile __u8 track_all = 1;
 
+/* Entries of flows4 and flows6 less one; their numbers are powers of two. */
+const volatile __u32 flows4_mask = 16384 - 1;
+const volatile __u32 flows6_mask = 16384 - 1;
+
 /* For BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the socket of a process of
  * the node: both then come with the packet's metadata, and the reason goes back the same way. Constant false in a program
  * that is attached, so that the verifier removes that code. */
@@ -112,17 +116,17 @@ struct {
 } peer_nets SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct flow4_key);
-	__type(value, struct flow_state);
-	__uint(max_entries, 65536);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct flows4);
+	__uint(max_entries, 16384);
 } flows4 SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct flow6_key);
-	__type(value, struct flow_state);
-	__uint(max_entries, 65536);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct flows6);
+	__uint(max_entries, 16384);
 } flows6 SEC(".maps");
 
 struct {
@@ -131,13 +135,6 @@ struct {
 	__type(value, struct fragment_state);
 	__uint(max_entries, 4096);
 } fragments SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct reply);
-	__uint(max_entries, REPLIES_SIZE);
-} replies SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of flows: arrays of places with FLOW_WAYS ways each. A flow is written by a few stores where the hash tables of the kernel
+ * take a lock and a list (measured: 230 ns), and these tables give every pod its share:
+ *
+ *   - Nothing is deleted, and a flow takes the first way that is free, in an order that its hash says. So a search ends
+ *     at the first free way.
+ *   - Where all ways are taken, one gives way of the pod that has the most flows in this place, the new one counted: the one that was
+ *     seen the longest ago. So a pod that opens any number of flows pushes out its own, and never one of a pod that has fewer there.
+ *   - There is no lock. What two CPUs write at the same time may mix, so the state is sealed with the hash of the flow it
+ *     belongs to: read under another flow, it is a number of 64 random bits, and only FLOW_STATE_BITS of them may be set. One that
+ *     looks right all the same carries a random epoch, and then the policy is asked again. */
+#pragma once
+
+/* Protocols of which a packet says that it opens a flow: their flows do not time out. */
+static __always_inline bool has_connections(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_SCTP;
+}
+
+enum {
+	UDP_TIMEOUT_S = 180, /* as nf_conntrack_udp_timeout_stream; also for everything else without connections */
+};
+
+struct flow_key {
+	__u64 pod;
+	__u64 ends;
+	__u64 peer[2]; /* IPv6 */
+};
+
+#define FLOW_POD(instance, protocol, ifindex) ((__u64)(instance) | (__u64)(protocol) << 32 | (__u64)(ifindex) << 40)
+#define FLOW_PORTS(pod_port, peer_port) ((__u64)(pod_port) | (__u64)(peer_port) << 16)
+#define FLOW_ENDS4(peer, ports) ((__u64)(peer) | (__u64)(ports) << 32)
+
+/* The state of a flow in a word; 0 is none. */
+#define FLOW_STATE(epoch, opened) ((__u64)(opened) << 32 | (epoch))
+#define STATE_EPOCH(state) ((__u32)(state))
+#define STATE_OPENED(state) ((__u32)((state) >> 32))
+
+static __always_inline __u64 flow_hash(const struct flow_key *k, bool v6)
+{
+	__u64 h = (k->ends ^ tables_of_node()->control.seed) * 0x9e3779b97f4a7c15ULL, pod = k->pod * 0xc2b2ae3d27d4eb4fULL;
+
+	if (v6)
+		pod += (k->peer[0] ^ k->peer[1] << 29) * 0x165667b19e3779f9ULL ^ k->peer[1] * 0x85ebca77c2b2ae63ULL;
+	h ^= h >> 32 ^ pod;
+	h *= 0xff51afd7ed558ccdULL;
+	return h ^ h >> 32;
+}
+
+static __always_inline void *flow_place(__u64 hash, bool v6)
+{
+	__u32 at = hash >> 32 & (v6 ? flows6_mask : flows4_mask);
+
+	if (v6) {
+		KEEP_APART(1);
+		return bpf_map_lookup_elem(&flows6, &at);
+	}
+	KEEP_APART(2);
+	return bpf_map_lookup_elem(&flows4, &at);
+}
+
+/* The i-th way to look at. A way of flows6 begins as one of flows4. */
+static __always_inline struct flow6 *flow_way(void *place, __u64 hash, __u32 i, bool v6)
+{
+	__u64 way = (hash + i) & (FLOW_WAYS - 1);
+
+	OPAQUE(way);
+	return place + way * (v6 ? sizeof(struct flow6) : sizeof(struct flow4));
+}
+
+static __always_inline bool flow_is(const struct flow6 *w, const struct flow_key *k, bool v6)
+{
+	return w->ends == k->ends && w->pod == k->pod && (!v6 || (w->peer[0] == k->peer[0] && w->peer[1] == k->peer[1]));
+}
+
+/* Reads a way that holds the flow. What keeps a flow from timing out, and from being the one that was seen the longest ago, is
+ * written down once a second. */
+static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k, __u64 hash, bool touch)
+{
+	__u64 state = *(volatile __u64 *)&w->state ^ hash, now = bpf_jiffies64(), age = now - w->seen;
+
+	if (state >> FLOW_STATE_BITS)
+		return 0; /* torn */
+	if (!has_connections(k->pod >> 32) && (__s64)age > (__s64)UDP_TIMEOUT_S * hz)
+		return 0;
+	if (touch && (__s64)age >= hz)
+		w->seen = now;
+	return state;
+}
+
+static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k, __u64 hash, __u64 state, bool v6)
+{
+	w->pod = k->pod;
+	w->ends = k->ends;
+	if (v6) {
+		w->peer[0] = k->peer[0];
+		w->peer[1] = k->peer[1];
+	}
+	*(volatile __u64 *)&w->state = state ^ hash;
+	w->seen = bpf_jiffies64();
+}
+
+static __always_inline __u64 flow_search(const struct flow_key *k, bool touch, bool v6)
+{
+	__u64 hash = flow_hash(k, v6);
+	void *place = flow_place(hash, v6);
+
+	if (!place)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		struct flow6 *w = flow_way(place, hash, i, v6);
+		if (flow_is(w, k, v6))
+			return flow_read(w, k, hash, touch);
+		if (!w->pod)
+			return 0;
+	}
+	return 0;
+}
+
+/* 1 where the instances in the lower halves of two words are the same, else 0; without a branch. */
+static __always_inline __u64 same_instance(__u64 a, __u64 b)
+{
+	return ((__u64)(__u32)(a ^ b) - 1) >> 63;
+}
+
+/* How much a way deserves to give way: first its pod's flows in the place, then the time since it was seen; the way itself in the
+ * lowest bits. */
+static __always_inline __u64 flow_burden(void *place, const struct flow_key *k, __u32 way, bool v6)
+{
+	struct flow6 *w = flow_way(place, 0, way, v6);
+	__u64 flows = same_instance(w->pod, k->pod);
+
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++)
+		flows += same_instance(w->pod, flow_way(place, 0, i, v6)->pod);
+	return flows << 40 | (__u64)(__u32)(bpf_jiffies64() - w->seen) << 3 | way;
+}
+
+static __always_inline __u32 flow_victim(__u64 hash, const struct flow_key *k, bool v6)
+{
+	void *place = flow_place(hash, v6);
+	__u64 most = 0;
+
+	if (!place)
+		return 0;
+
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		__u64 burden = flow_burden(place, k, i, v6);
+		if (burden > most)
+			most = burden;
+	}
+	return most & (FLOW_WAYS - 1);
+}
+
+/* As functions, so that the verifier takes the result to be any number: without CAP_PERFMON it refuses an index that is a constant on
+ * each of several paths. */
+__noinline __u32 flow4_victim(__u64 hash, __u64 pod)
+{
+	struct flow_key k = {.pod = pod};
+
+	return flow_victim(hash, &k, false);
+}
+
+__noinline __u32 flow6_victim(__u64 hash, __u64 pod)
+{
+	struct flow_key k = {.pod = pod};
+
+	return flow_victim(hash, &k, true);
+}
+
+static __always_inline void flow_insert(const struct flow_key *k, __u64 state, bool v6)
+{
+	__u64 hash = flow_hash(k, v6);
+	void *place = flow_place(hash, v6);
+
+	if (!place)
+		return;
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		struct flow6 *w = flow_way(place, hash, i, v6);
+		if (!w->pod || flow_is(w, k, v6)) {
+			flow_write(w, k, hash, state, v6);
+			return;
+		}
+	}
+	flow_write(flow_way(place, 0, v6 ? flow6_victim(hash, k->pod) : flow4_victim(hash, k->pod), v6), k, hash, state, v6);
+}
+
+/* The same as functions of numbers, which the verifier looks at once. */
+__noinline __u64 flow4_get(__u64 pod, __u64 ends, __u32 touch)
+{
+	struct flow_key k = {.pod = pod, .ends = ends};
+
+	return flow_search(&k, touch, false);
+}
+
+__noinline __u64 flow6_get(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u32 touch)
+{
+	struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};
+
+	return flow_search(&k, touch, true);
+}
+
+__noinline int flow4_put(__u64 pod, __u64 ends, __u64 state)
+{
+	struct flow_key k = {.pod = pod, .ends = ends};
+
+	flow_insert(&k, state, false);
+	return 0;
+}
+
+__noinline int flow6_put(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u64 state)
+{
+	struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};
+
+	flow_insert(&k, state, true);
+	return 0;
+}
+
+static __always_inline __u64 flow_get(const struct flow_key *k, bool touch, bool v6)
+{
+	return v6 ? flow6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : flow4_get(k->pod, k->ends, touch);
+}
+
+static __always_inline void flow_put(const struct flow_key *k, __u64 state, bool v6)
+{
+	if (v6)
+		flow6_put(k->pod, k->ends, k->peer[0], k->peer[1], state);
+	else
+		flow4_put(k->pod, k->ends, state);
+}
+
+/* For the short way: most flows lie in the first way that their hash says. The return of a function costs 8 ns where the CPU
+ * has to be kept from guessing it. */
+static __always_inline __u64 flow_get_quick(const struct flow_key *k, bool v6)
+{
+	__u64 hash = flow_hash(k, v6);
+	void *place = flow_place(hash, v6);
+	struct flow6 *w;
+
+	if (!place)
+		return 0;
+	w = flow_way(place, hash, 0, v6);
+	if (flow_is(w, k, v6))
+		return flow_read(w, k, hash, true);
+	return w->pod ? flow_get(k, true, v6) : 0;
+}
+
+static __always_inline void flow_put_quick(const struct flow_key *k, __u64 state, bool v6)
+{
+	__u64 hash = flow_hash(k, v6);
+	void *place = flow_place(hash, v6);
+	struct flow6 *w;
+
+	if (!place)
+		return;
+	w = flow_way(place, hash, 0, v6);
+	if (!w->pod || flow_is(w, k, v6))
+		flow_write(w, k, hash, state, v6);
+	else
+		flow_put(k, state, v6);
+}
