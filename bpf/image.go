@@ -14,8 +14,10 @@ type Image struct {
 	// Peers4 maps IPv4 addresses to classes by their bytes. The first Fanout pages are selected by the first byte,
 	// their slots by the second; a slot with PeerPage leads to the page for the next byte.
 	Peers4 []AddrPage
-	// Hosts and Nets hold the classes of IPv6 addresses and prefixes, and of IPv4 ones (IPv4-mapped) that lie under a
-	// PeerSparse slot. Sorted by address, then by length; no duplicates.
+	// Prefixes6 leads from an IPv6 prefix of 120 bits to a page of Peers4, whose slots are the classes of its addresses.
+	Prefixes6 []Prefix6
+	// Hosts and Nets hold the classes of all other IPv6 addresses and prefixes, and of IPv4 ones (IPv4-mapped) that lie
+	// under a PeerSparse slot. Sorted by address, then by length; no duplicates.
 	Hosts []Host
 	Nets  []Net
 	// Sets[set] leads by the upper byte of a class to one of Rows, which leads by the lower byte to the ports.
@@ -138,6 +140,7 @@ func (img *Image) Fits(c Capacity) error {
 		{"peers4", c.Peers4, len(img.Peers4)}, {"sets", c.Sets, len(img.Sets)}, {"rows", c.Rows, len(img.Rows)},
 		{"port_pages", c.PortPages, len(img.PortPages)},
 		{"port_leaves", c.PortLeaves, len(img.PortLeaves)},
+		{"prefixes6", len(kernelPrefixBank{}.Prefixes), len(img.Prefixes6)},
 		{"peer_hosts", c.Hosts / banks, len(img.Hosts)}, {"peer_nets", c.Nets / banks, len(img.Nets)},
 	} {
 		if t.need > t.have {

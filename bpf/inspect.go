@@ -48,6 +48,7 @@ func (n *Node) Usage() []Usage {
 	b, t := &n.banks[live], &n.tables.rules.Bank[live]
 	return []Usage{
 		{"peers4", used(n.tables.peers.Bank[live].Pages[:]), c.Peers4},
+		{"prefixes6", countPrefixes(&n.tables.prefixes.Bank[live]), len(kernelPrefixBank{}.Prefixes) * int(kernelPrefix6SearchPREFIX6WAYS)},
 		{"sets", used(t.Sets[:]), c.Sets},
 		{"rows", used(t.Rows[:]), c.Rows},
 		{"port_pages", used(t.PortPages[:]), c.PortPages},

@@ -70,14 +70,14 @@ type kernelEvent struct {
 type kernelFlowBits uint32
 
 const (
-	kernelFlowBitsFLOW_WAYS       kernelFlowBits = 8
+	kernelFlowBitsFLOW_WAYS       kernelFlowBits = 16
 	kernelFlowBitsOPENED_BY_NODE  kernelFlowBits = 4
 	kernelFlowBitsFLOW_STATE_BITS kernelFlowBits = 35
 )
 
 type kernelFlows4 struct {
 	_   structs.HostLayout
-	Way [8]struct {
+	Way [16]struct {
 		_     structs.HostLayout
 		Pod   uint64
 		Ends  uint64
@@ -88,7 +88,7 @@ type kernelFlows4 struct {
 
 type kernelFlows6 struct {
 	_   structs.HostLayout
-	Way [8]struct {
+	Way [16]struct {
 		_     structs.HostLayout
 		Pod   uint64
 		Ends  uint64
@@ -204,6 +204,33 @@ const (
 	kernelPortsPORTS_OTHER      kernelPorts = 1073741824
 	kernelPortsPORTS_ALL        kernelPorts = 1074791425
 )
+
+type kernelPrefix6 struct {
+	_      structs.HostLayout
+	High   [3]uint64
+	Low    [3]uint64
+	Page   [3]uint16
+	Unused [5]uint16
+}
+
+type kernelPrefix6Search uint32
+
+const (
+	kernelPrefix6SearchPREFIX6WAYS   kernelPrefix6Search = 3
+	kernelPrefix6SearchPREFIX6PLACES kernelPrefix6Search = 4
+)
+
+type kernelPrefixBank struct {
+	_         structs.HostLayout
+	Prefixes  [2048]kernelPrefix6
+	Otherwise uint32
+	Unused    [15]uint32
+}
+
+type kernelPrefixTables struct {
+	_    structs.HostLayout
+	Bank [2]kernelPrefixBank
+}
 
 type kernelReason uint32
 
@@ -345,6 +372,7 @@ const (
 	kernelTableSizePEERS4SIZE       kernelTableSize = 4096
 	kernelTableSizeSETS_SIZE        kernelTableSize = 512
 	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
+	kernelTableSizePREFIXES6SIZE    kernelTableSize = 2048
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
@@ -356,36 +384,39 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapEvents           = "events"
-	kernelMapFlows4           = "flows4"
-	kernelMapFlows6           = "flows6"
-	kernelMapFragments        = "fragments"
-	kernelMapNode             = "node"
-	kernelMapPeerHosts        = "peer_hosts"
-	kernelMapPeerNets         = "peer_nets"
-	kernelMapPeers4           = "peers4"
-	kernelMapPodsFar          = "pods_far"
-	kernelMapRules            = "rules"
-	kernelMapScratch          = "scratch"
-	kernelProgPodEgress       = "pod_egress"
-	kernelProgPodIngress      = "pod_ingress"
-	kernelVarFlows4Mask       = "flows4_mask"
-	kernelVarFlows6Mask       = "flows6_mask"
-	kernelVarHarness          = "harness"
-	kernelVarHz               = "hz"
-	kernelVarTrackAll         = "track_all"
-	kernelVarUnusedDirection  = "unused_direction"
-	kernelVarUnusedEvent      = "unused_event"
-	kernelVarUnusedFlowBits   = "unused_flow_bits"
-	kernelVarUnusedMode       = "unused_mode"
-	kernelVarUnusedNodeTables = "unused_node_tables"
-	kernelVarUnusedPeerSlot   = "unused_peer_slot"
-	kernelVarUnusedPeerTables = "unused_peer_tables"
-	kernelVarUnusedPorts      = "unused_ports"
-	kernelVarUnusedReason     = "unused_reason"
-	kernelVarUnusedRuleTables = "unused_rule_tables"
-	kernelVarUnusedSet        = "unused_set"
-	kernelVarUnusedTableSize  = "unused_table_size"
+	kernelMapEvents              = "events"
+	kernelMapFlows4              = "flows4"
+	kernelMapFlows6              = "flows6"
+	kernelMapFragments           = "fragments"
+	kernelMapNode                = "node"
+	kernelMapPeerHosts           = "peer_hosts"
+	kernelMapPeerNets            = "peer_nets"
+	kernelMapPeers4              = "peers4"
+	kernelMapPodsFar             = "pods_far"
+	kernelMapPrefixes6           = "prefixes6"
+	kernelMapRules               = "rules"
+	kernelMapScratch             = "scratch"
+	kernelProgPodEgress          = "pod_egress"
+	kernelProgPodIngress         = "pod_ingress"
+	kernelVarFlows4Mask          = "flows4_mask"
+	kernelVarFlows6Mask          = "flows6_mask"
+	kernelVarHarness             = "harness"
+	kernelVarHz                  = "hz"
+	kernelVarTrackAll            = "track_all"
+	kernelVarUnusedDirection     = "unused_direction"
+	kernelVarUnusedEvent         = "unused_event"
+	kernelVarUnusedFlowBits      = "unused_flow_bits"
+	kernelVarUnusedMode          = "unused_mode"
+	kernelVarUnusedNodeTables    = "unused_node_tables"
+	kernelVarUnusedPeerSlot      = "unused_peer_slot"
+	kernelVarUnusedPeerTables    = "unused_peer_tables"
+	kernelVarUnusedPorts         = "unused_ports"
+	kernelVarUnusedPrefix6Search = "unused_prefix6_search"
+	kernelVarUnusedPrefixTables  = "unused_prefix_tables"
+	kernelVarUnusedReason        = "unused_reason"
+	kernelVarUnusedRuleTables    = "unused_rule_tables"
+	kernelVarUnusedSet           = "unused_set"
+	kernelVarUnusedTableSize     = "unused_table_size"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -447,6 +478,7 @@ type kernelMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Prefixes6 *ebpf.MapSpec `ebpf:"prefixes6"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 }
@@ -455,23 +487,25 @@ type kernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
-	Flows4Mask       *ebpf.VariableSpec `ebpf:"flows4_mask"`
-	Flows6Mask       *ebpf.VariableSpec `ebpf:"flows6_mask"`
-	Harness          *ebpf.VariableSpec `ebpf:"harness"`
-	Hz               *ebpf.VariableSpec `ebpf:"hz"`
-	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
-	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedFlowBits   *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
-	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
-	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
-	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
-	UnusedReason     *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedRuleTables *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
-	UnusedSet        *ebpf.VariableSpec `ebpf:"unused_set"`
-	UnusedTableSize  *ebpf.VariableSpec `ebpf:"unused_table_size"`
+	Flows4Mask          *ebpf.VariableSpec `ebpf:"flows4_mask"`
+	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
+	Harness             *ebpf.VariableSpec `ebpf:"harness"`
+	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
+	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedDirection     *ebpf.VariableSpec `ebpf:"unused_direction"`
+	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
+	UnusedMode          *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
+	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
+	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
+	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
+	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRuleTables    *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
+	UnusedSet           *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize     *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // kernelObjects contains all objects after they have been loaded into the kernel.
@@ -503,6 +537,7 @@ type kernelMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Prefixes6 *ebpf.Map `ebpf:"prefixes6"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
 }
@@ -518,6 +553,7 @@ func (m *kernelMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
+		m.Prefixes6,
 		m.Rules,
 		m.Scratch,
 	)
@@ -527,23 +563,25 @@ func (m *kernelMaps) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
-	Flows4Mask       *ebpf.Variable `ebpf:"flows4_mask"`
-	Flows6Mask       *ebpf.Variable `ebpf:"flows6_mask"`
-	Harness          *ebpf.Variable `ebpf:"harness"`
-	Hz               *ebpf.Variable `ebpf:"hz"`
-	TrackAll         *ebpf.Variable `ebpf:"track_all"`
-	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
-	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
-	UnusedFlowBits   *ebpf.Variable `ebpf:"unused_flow_bits"`
-	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
-	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
-	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`
-	UnusedReason     *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedRuleTables *ebpf.Variable `ebpf:"unused_rule_tables"`
-	UnusedSet        *ebpf.Variable `ebpf:"unused_set"`
-	UnusedTableSize  *ebpf.Variable `ebpf:"unused_table_size"`
+	Flows4Mask          *ebpf.Variable `ebpf:"flows4_mask"`
+	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
+	Harness             *ebpf.Variable `ebpf:"harness"`
+	Hz                  *ebpf.Variable `ebpf:"hz"`
+	TrackAll            *ebpf.Variable `ebpf:"track_all"`
+	UnusedDirection     *ebpf.Variable `ebpf:"unused_direction"`
+	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
+	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`
+	UnusedMode          *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
+	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
+	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
+	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`
+	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRuleTables    *ebpf.Variable `ebpf:"unused_rule_tables"`
+	UnusedSet           *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize     *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // kernelPrograms contains all programs after they have been loaded into the kernel.

@@ -63,8 +63,10 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
-	s.TableWrites += store(p.Pages[:], img.Peers4) + store(t.Sets[:], img.Sets) + store(t.Rows[:], img.Rows) +
+	x := &n.tables.prefixes.Bank[b]
+	s.TableWrites += store(p.Pages[:], img.Peers4) + store(x.Prefixes[:], img.Prefixes6) + store(t.Sets[:], img.Sets) + store(t.Rows[:], img.Rows) +
 		store(t.PortPages[:], img.PortPages) + store(t.PortLeaves[:], img.PortLeaves)
+	x.Otherwise = img.otherwise6()
 	return errors.Join(
 		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(),
 			func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: b, Addr: a} }, s),
@@ -76,8 +78,8 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 
 // holds says whether a bank holds exactly img.
 func (n *Node) holds(b uint32, img *Image) bool {
-	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
-	return same(p.Pages[:], img.Peers4) && same(t.Sets[:], img.Sets) && same(t.Rows[:], img.Rows) &&
+	p, x, t := &n.tables.peers.Bank[b], &n.tables.prefixes.Bank[b], &n.tables.rules.Bank[b]
+	return same(p.Pages[:], img.Peers4) && same(x.Prefixes[:], img.Prefixes6) && x.Otherwise == img.otherwise6() && same(t.Sets[:], img.Sets) && same(t.Rows[:], img.Rows) &&
 		same(t.PortPages[:], img.PortPages) && same(t.PortLeaves[:], img.PortLeaves) &&
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }

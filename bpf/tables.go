@@ -15,14 +15,15 @@ import (
 )
 
 // inMemory are the maps whose single value user space maps into its memory, and the programs use without a look-up.
-var inMemory = [...]string{kernelMapNode, kernelMapPeers4, kernelMapRules}
+var inMemory = [...]string{kernelMapNode, kernelMapPeers4, kernelMapPrefixes6, kernelMapRules}
 
 // tables are these maps in this process's memory: what is stored here is there for the programs at once.
 type tables struct {
 	*kernelNodeTables
-	peers  *kernelPeerTables
-	rules  *kernelRuleTables
-	memory [][]byte
+	peers    *kernelPeerTables
+	prefixes *kernelPrefixTables
+	rules    *kernelRuleTables
+	memory   [][]byte
 }
 
 // podsSize is how many interfaces have their entry in the array.
@@ -41,7 +42,8 @@ func openTables(maps map[string]*ebpf.Map) (*tables, error) {
 	}
 	t.kernelNodeTables = (*kernelNodeTables)(unsafe.Pointer(unsafe.SliceData(t.memory[0])))
 	t.peers = (*kernelPeerTables)(unsafe.Pointer(unsafe.SliceData(t.memory[1])))
-	t.rules = (*kernelRuleTables)(unsafe.Pointer(unsafe.SliceData(t.memory[2])))
+	t.prefixes = (*kernelPrefixTables)(unsafe.Pointer(unsafe.SliceData(t.memory[2])))
+	t.rules = (*kernelRuleTables)(unsafe.Pointer(unsafe.SliceData(t.memory[3])))
 	return t, nil
 }
 

@@ -27,6 +27,8 @@ type builder struct {
 	classNum map[digest]int
 	rows     map[*Set]map[uint32]*Ports // what a set allows the peers of each class, by the class's number
 	ports    map[string]uint32          // words of rows, by the normal form of the ports
+	taken4   map[int]bool               // pages that IPv4 uses
+	painted  map[int]bool               // pages that IPv6 uses
 	img      bpf.Image
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // buildPeers lays out which class each address has. IPv4 goes into pages by its bytes; where they would not all fit, the
-// networks with the fewest entries move to the tables of IPv6, under a PeerSparse slot.
+// networks with the fewest entries move to the tables of single addresses and prefixes, under a PeerSparse slot.
 func (b *builder) buildPeers() error {
 	var v4, v6 []classPrefix
 	for _, p := range b.classes.prefixes {
@@ -24,6 +24,10 @@ func (b *builder) buildPeers() error {
 	if !ok {
 		return tooLarge("peers4", b.capacity.Peers4, len(plan.dense)+bpf.Fanout)
 	}
+	b.taken4, b.painted = map[int]bool{}, map[int]bool{}
+	for _, page := range numbers {
+		b.taken4[page] = true
+	}
 	painter := painter{plan: plan, numbers: numbers, img: &b.img}
 	if len(v4) > 0 {
 		b.img.Peers4 = make([]bpf.AddrPage, bpf.Fanout)
@@ -31,8 +35,8 @@ func (b *builder) buildPeers() error {
 	for _, p := range v4 {
 		painter.paint(p.prefix, b.classNumber(p.class))
 	}
-	for _, p := range v6 {
-		painter.list(p.prefix, b.classNumber(p.class))
+	if err := b.buildPeers6(v6, painter); err != nil {
+		return err
 	}
 	slices.SortFunc(b.img.Hosts, func(x, y bpf.Host) int { return bytesCompare(x.Addr, y.Addr) })
 	slices.SortFunc(b.img.Nets, func(x, y bpf.Net) int {

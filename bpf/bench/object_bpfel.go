@@ -16,42 +16,45 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	objectMapEvents           = "events"
-	objectMapFlows4           = "flows4"
-	objectMapFlows6           = "flows6"
-	objectMapFragments        = "fragments"
-	objectMapNode             = "node"
-	objectMapPeerHosts        = "peer_hosts"
-	objectMapPeerNets         = "peer_nets"
-	objectMapPeers4           = "peers4"
-	objectMapPodsFar          = "pods_far"
-	objectMapRules            = "rules"
-	objectMapScratch          = "scratch"
-	objectProgBenchEgress     = "bench_egress"
-	objectProgBenchIngress    = "bench_ingress"
-	objectProgBenchOk         = "bench_ok"
-	objectProgPodEgress       = "pod_egress"
-	objectProgPodIngress      = "pod_ingress"
-	objectVarFlowMask         = "flow_mask"
-	objectVarFlows4Mask       = "flows4_mask"
-	objectVarFlows6Mask       = "flows6_mask"
-	objectVarHarness          = "harness"
-	objectVarHz               = "hz"
-	objectVarPeerMask         = "peer_mask"
-	objectVarRuns             = "runs"
-	objectVarTrackAll         = "track_all"
-	objectVarUnusedDirection  = "unused_direction"
-	objectVarUnusedEvent      = "unused_event"
-	objectVarUnusedFlowBits   = "unused_flow_bits"
-	objectVarUnusedMode       = "unused_mode"
-	objectVarUnusedNodeTables = "unused_node_tables"
-	objectVarUnusedPeerSlot   = "unused_peer_slot"
-	objectVarUnusedPeerTables = "unused_peer_tables"
-	objectVarUnusedPorts      = "unused_ports"
-	objectVarUnusedReason     = "unused_reason"
-	objectVarUnusedRuleTables = "unused_rule_tables"
-	objectVarUnusedSet        = "unused_set"
-	objectVarUnusedTableSize  = "unused_table_size"
+	objectMapEvents              = "events"
+	objectMapFlows4              = "flows4"
+	objectMapFlows6              = "flows6"
+	objectMapFragments           = "fragments"
+	objectMapNode                = "node"
+	objectMapPeerHosts           = "peer_hosts"
+	objectMapPeerNets            = "peer_nets"
+	objectMapPeers4              = "peers4"
+	objectMapPodsFar             = "pods_far"
+	objectMapPrefixes6           = "prefixes6"
+	objectMapRules               = "rules"
+	objectMapScratch             = "scratch"
+	objectProgBenchEgress        = "bench_egress"
+	objectProgBenchIngress       = "bench_ingress"
+	objectProgBenchOk            = "bench_ok"
+	objectProgPodEgress          = "pod_egress"
+	objectProgPodIngress         = "pod_ingress"
+	objectVarFlowMask            = "flow_mask"
+	objectVarFlows4Mask          = "flows4_mask"
+	objectVarFlows6Mask          = "flows6_mask"
+	objectVarHarness             = "harness"
+	objectVarHz                  = "hz"
+	objectVarPeerMask            = "peer_mask"
+	objectVarRuns                = "runs"
+	objectVarTrackAll            = "track_all"
+	objectVarUnusedDirection     = "unused_direction"
+	objectVarUnusedEvent         = "unused_event"
+	objectVarUnusedFlowBits      = "unused_flow_bits"
+	objectVarUnusedMode          = "unused_mode"
+	objectVarUnusedNodeTables    = "unused_node_tables"
+	objectVarUnusedPeerSlot      = "unused_peer_slot"
+	objectVarUnusedPeerTables    = "unused_peer_tables"
+	objectVarUnusedPorts         = "unused_ports"
+	objectVarUnusedPrefix6Search = "unused_prefix6_search"
+	objectVarUnusedPrefixTables  = "unused_prefix_tables"
+	objectVarUnusedReason        = "unused_reason"
+	objectVarUnusedRuleTables    = "unused_rule_tables"
+	objectVarUnusedSet           = "unused_set"
+	objectVarUnusedTableSize     = "unused_table_size"
 )
 
 // loadObject returns the embedded CollectionSpec for object.
@@ -116,6 +119,7 @@ type objectMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	Prefixes6 *ebpf.MapSpec `ebpf:"prefixes6"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
 }
@@ -124,26 +128,28 @@ type objectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
-	FlowMask         *ebpf.VariableSpec `ebpf:"flow_mask"`
-	Flows4Mask       *ebpf.VariableSpec `ebpf:"flows4_mask"`
-	Flows6Mask       *ebpf.VariableSpec `ebpf:"flows6_mask"`
-	Harness          *ebpf.VariableSpec `ebpf:"harness"`
-	Hz               *ebpf.VariableSpec `ebpf:"hz"`
-	PeerMask         *ebpf.VariableSpec `ebpf:"peer_mask"`
-	Runs             *ebpf.VariableSpec `ebpf:"runs"`
-	TrackAll         *ebpf.VariableSpec `ebpf:"track_all"`
-	UnusedDirection  *ebpf.VariableSpec `ebpf:"unused_direction"`
-	UnusedEvent      *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedFlowBits   *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
-	UnusedMode       *ebpf.VariableSpec `ebpf:"unused_mode"`
-	UnusedNodeTables *ebpf.VariableSpec `ebpf:"unused_node_tables"`
-	UnusedPeerSlot   *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
-	UnusedPeerTables *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
-	UnusedPorts      *ebpf.VariableSpec `ebpf:"unused_ports"`
-	UnusedReason     *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedRuleTables *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
-	UnusedSet        *ebpf.VariableSpec `ebpf:"unused_set"`
-	UnusedTableSize  *ebpf.VariableSpec `ebpf:"unused_table_size"`
+	FlowMask            *ebpf.VariableSpec `ebpf:"flow_mask"`
+	Flows4Mask          *ebpf.VariableSpec `ebpf:"flows4_mask"`
+	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
+	Harness             *ebpf.VariableSpec `ebpf:"harness"`
+	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
+	PeerMask            *ebpf.VariableSpec `ebpf:"peer_mask"`
+	Runs                *ebpf.VariableSpec `ebpf:"runs"`
+	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedDirection     *ebpf.VariableSpec `ebpf:"unused_direction"`
+	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
+	UnusedMode          *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
+	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
+	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
+	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
+	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRuleTables    *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
+	UnusedSet           *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedTableSize     *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
 // objectObjects contains all objects after they have been loaded into the kernel.
@@ -175,6 +181,7 @@ type objectMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	Prefixes6 *ebpf.Map `ebpf:"prefixes6"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
 }
@@ -190,6 +197,7 @@ func (m *objectMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
+		m.Prefixes6,
 		m.Rules,
 		m.Scratch,
 	)
@@ -199,26 +207,28 @@ func (m *objectMaps) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
-	FlowMask         *ebpf.Variable `ebpf:"flow_mask"`
-	Flows4Mask       *ebpf.Variable `ebpf:"flows4_mask"`
-	Flows6Mask       *ebpf.Variable `ebpf:"flows6_mask"`
-	Harness          *ebpf.Variable `ebpf:"harness"`
-	Hz               *ebpf.Variable `ebpf:"hz"`
-	PeerMask         *ebpf.Variable `ebpf:"peer_mask"`
-	Runs             *ebpf.Variable `ebpf:"runs"`
-	TrackAll         *ebpf.Variable `ebpf:"track_all"`
-	UnusedDirection  *ebpf.Variable `ebpf:"unused_direction"`
-	UnusedEvent      *ebpf.Variable `ebpf:"unused_event"`
-	UnusedFlowBits   *ebpf.Variable `ebpf:"unused_flow_bits"`
-	UnusedMode       *ebpf.Variable `ebpf:"unused_mode"`
-	UnusedNodeTables *ebpf.Variable `ebpf:"unused_node_tables"`
-	UnusedPeerSlot   *ebpf.Variable `ebpf:"unused_peer_slot"`
-	UnusedPeerTables *ebpf.Variable `ebpf:"unused_peer_tables"`
-	UnusedPorts      *ebpf.Variable `ebpf:"unused_ports"`
-	UnusedReason     *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedRuleTables *ebpf.Variable `ebpf:"unused_rule_tables"`
-	UnusedSet        *ebpf.Variable `ebpf:"unused_set"`
-	UnusedTableSize  *ebpf.Variable `ebpf:"unused_table_size"`
+	FlowMask            *ebpf.Variable `ebpf:"flow_mask"`
+	Flows4Mask          *ebpf.Variable `ebpf:"flows4_mask"`
+	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
+	Harness             *ebpf.Variable `ebpf:"harness"`
+	Hz                  *ebpf.Variable `ebpf:"hz"`
+	PeerMask            *ebpf.Variable `ebpf:"peer_mask"`
+	Runs                *ebpf.Variable `ebpf:"runs"`
+	TrackAll            *ebpf.Variable `ebpf:"track_all"`
+	UnusedDirection     *ebpf.Variable `ebpf:"unused_direction"`
+	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
+	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`
+	UnusedMode          *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
+	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
+	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
+	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`
+	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRuleTables    *ebpf.Variable `ebpf:"unused_rule_tables"`
+	UnusedSet           *ebpf.Variable `ebpf:"unused_set"`
+	UnusedTableSize     *ebpf.Variable `ebpf:"unused_table_size"`
 }
 
 // objectPrograms contains all programs after they have been loaded into the kernel.

@@ -20,7 +20,6 @@ struct quick {
 	__u32 protocol;
 	__be16 port; /* of the destination */
 	bool opens;  /* as packet.opens */
-	bool own;    /* the source is the pod's own address */
 };
 
 static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir,
@@ -42,7 +41,8 @@ static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, 
 	}
 	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < need || ETH_HLEN + total > skb->len)
 		return false;
-	q->own = dir == INGRESS || (next >> 32 == pod->ip4 && pod->has_ip4);
+	if (dir == EGRESS && (next >> 32 != pod->ip4 || !pod->has_ip4))
+		return false;
 	q->key.ends = FLOW_ENDS4(dir == EGRESS ? *(__u32 *)(ip + 16) : next >> 32, 0);
 	*ports = *(__be32 *)l4;
 	return true;
@@ -69,7 +69,8 @@ static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, 
 	if ((head & 0xf0) != 0x60 || left < need || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
 		return false;
 	const __u64 *src = (const __u64 *)(ip + 8), *peer = dir == EGRESS ? src + 2 : src;
-	q->own = dir == INGRESS || (src[0] == own[0] && src[1] == own[1] && pod->has_ip6);
+	if (dir == EGRESS && (src[0] != own[0] || src[1] != own[1] || !pod->has_ip6))
+		return false;
 	q->key.ends = 0;
 	q->key.peer[0] = peer[0];
 	q->key.peer[1] = peer[1];
@@ -86,7 +87,7 @@ static __always_inline bool quick_read(struct __sk_buff *skb, struct quick *q, c
 
 	if (v6 ? !quick_read6(skb, q, pod, dir, &ports, &flags) : !quick_read4(skb, q, pod, dir, &ports, &flags))
 		return false;
-	if ((q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP) || !q->own || !pod->instance)
+	if ((q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP) || !pod->instance)
 		return false;
 	q->opens = (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN; /* never in UDP: no flags were read */
 	q->port = ports >> 16;
@@ -168,6 +169,7 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct las
 	__u32 set, class = 0;
 	bool tcp;
 
+	EARLY(last);
 	if (!quick_read(skb, &q, pod, ifindex, dir, v6))
 		return REASON_NONE;
 	if (dir == INGRESS && from_node(skb))
@@ -219,6 +221,7 @@ static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, 
 {
 	struct pod *pod = pod_at(ifindex);
 
+	EARLY(pod);
 	if (skb->vlan_present)
 		return REASON_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))

@@ -128,13 +128,14 @@ static __always_inline __u64 same_instance(__u64 a, __u64 b)
  * lowest bits. */
 static __always_inline __u64 flow_burden(void *place, const struct flow_key *k, __u32 way, bool v6)
 {
+	OPAQUE(place); /* what was read for another way is read again */
 	struct flow6 *w = flow_way(place, 0, way, v6);
 	__u64 flows = same_instance(w->pod, k->pod);
 
 #pragma unroll
 	for (int i = 0; i < FLOW_WAYS; i++)
 		flows += same_instance(w->pod, flow_way(place, 0, i, v6)->pod);
-	return flows << 40 | (__u64)(__u32)(bpf_jiffies64() - w->seen) << 3 | way;
+	return flows << 40 | (__u64)(__u32)(bpf_jiffies64() - w->seen) << 4 | way;
 }
 
 static __always_inline __u32 flow_victim(__u64 hash, const struct flow_key *k, bool v6)
@@ -150,6 +151,7 @@ static __always_inline __u32 flow_victim(__u64 hash, const struct flow_key *k, b
 		__u64 burden = flow_burden(place, k, i, v6);
 		if (burden > most)
 			most = burden;
+		OPAQUE(most); /* one after the other, since the stack is scarce */
 	}
 	return most & (FLOW_WAYS - 1);
 }

@@ -17,6 +17,7 @@ enum table_size {
 	PEERS4_SIZE = 4096,
 	SETS_SIZE = 512,
 	ROWS_SIZE = 1024,
+	PREFIXES6_SIZE = 2048, /* places with PREFIX6_WAYS prefixes each: half as many again as there are pages */
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
@@ -94,6 +95,20 @@ struct addr_page {
 	__u16 slot[FANOUT];
 };
 
+enum prefix6_search {
+	PREFIX6_WAYS = 3,
+	PREFIX6_PLACES = 4, /* where a prefix may lie, one after the other; only one after a full place is looked at */
+};
+
+/* Leads from the first 15 bytes of an IPv6 address, in two halves as they lie in memory, to the page for the last byte, in
+ * peers4, where a slot is a class. A page 0 is a free way. One cache line. */
+struct prefix6 {
+	__u64 high[PREFIX6_WAYS];
+	__u64 low[PREFIX6_WAYS]; /* the last byte is 0 */
+	__u16 page[PREFIX6_WAYS];
+	__u16 unused[5];
+};
+
 struct row {
 	__u32 ports[FANOUT];
 };
@@ -149,7 +164,7 @@ struct control {
 };
 
 enum flow_bits {
-	FLOW_WAYS = 8,
+	FLOW_WAYS = 16,
 	OPENED_BY_NODE = 4, /* by a process of the pod's own node, which no policy keeps from its pods */
 	FLOW_STATE_BITS = 35,
 };
@@ -236,7 +251,7 @@ struct cpu {
 	__u64 reason; /* of the packet at hand */
 };
 
-/* The arrays lie in the single values of three maps, since 4 MiB is all that kernel 5.10 takes for one. */
+/* The arrays lie in the single values of a few maps, since 4 MiB is all that kernel 5.10 takes for one. */
 struct node_tables {
 	struct control control;
 	__u8 unused[40]; /* the rest of the cache line */
@@ -250,6 +265,16 @@ struct peer_bank {
 
 struct peer_tables {
 	struct peer_bank bank[BANKS];
+};
+
+struct prefix_bank {
+	struct prefix6 prefixes[PREFIXES6_SIZE];
+	__u32 otherwise; /* slot of the addresses that lie in none; PEER_SPARSE: look in the hash tables */
+	__u32 unused[15];
+};
+
+struct prefix_tables {
+	struct prefix_bank bank[BANKS];
 };
 
 struct rule_bank {

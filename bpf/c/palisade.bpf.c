@@ -42,6 +42,8 @@ const enum direction *unused_direction UNUSED;
 const struct node_tables *unused_node_tables UNUSED;
 const struct peer_tables *unused_peer_tables UNUSED;
 const struct rule_tables *unused_rule_tables UNUSED;
+const struct prefix_tables *unused_prefix_tables UNUSED;
+const enum prefix6_search *unused_prefix6_search UNUSED;
 
 /* A pod that is not in the tables is found as one without instance, as which no interface has the number 0. */
 static __always_inline struct pod *find_pod(const struct env *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the policies say: address -> class, (set, class) -> ports, port -> allowed. Arrays all the way for IPv4, so the cost
- * of a decision grows neither with the peers nor with the ports of the policy.
+/* What the policies say: address -> class, (set, class) -> ports, port -> allowed. Arrays all the way, for IPv6 behind a small hash,
+ * so the cost of a decision grows neither with the peers nor with the ports of the policy.
  *
  * Its steps are functions that the verifier looks at once, for all arguments, and not again wherever they are called from.
  * That is why they take and return numbers only (all that kernel 5.10 allows). */
@@ -56,11 +56,34 @@ static __always_inline __u32 slot_of_ip4(__u32 epoch, __u32 addr)
 	return slot;
 }
 
-/* The slot of an IPv6 address, in two halves as they lie in memory: PEER_SPARSE where it is not among the pages. */
+/* Where a prefix of 15 bytes may lie; prefixPlace in prefixes.go is the same. */
+static __always_inline __u32 prefix_place(__u64 high, __u64 low)
+{
+	return (high * 0x9e3779b97f4a7c15ULL ^ low) * 0xc2b2ae3d27d4eb4fULL >> 48;
+}
+
+/* The slot of an IPv6 address, in two halves as they lie in memory. One that is IPv4-mapped (RFC 4291 2.5.5.2) is listed nowhere:
+ * under such addresses the hash tables know IPv4. */
 static __always_inline __u32 slot_of_ip6(__u32 epoch, __u64 high, __u64 low)
 {
-	(void)epoch, (void)high, (void)low;
-	return PEER_SPARSE;
+	struct prefix_bank *b = prefixes_of(epoch);
+	__u64 net = low & ~(0xffULL << 56);
+	__u32 at = prefix_place(high, net);
+	__u16 *slots = &peers_of(epoch)->pages[0].slot[low >> 56];
+
+	EARLY(slots);
+#pragma unroll
+	for (int i = 0; i < PREFIX6_PLACES; i++) {
+		struct prefix6 *p = ENTRY(b, prefixes, at + i);
+#pragma unroll
+		for (int way = 0; way < PREFIX6_WAYS; way++) {
+			if (p->low[way] == net && p->high[way] == high && p->page[way])
+				return slots[(p->page[way] & PEER_PAGE_MASK) * FANOUT] & PEER_CLASS_MASK;
+		}
+		if (!p->page[PREFIX6_WAYS - 1])
+			break;
+	}
+	return !high && (__u32)low == 0xffff0000 ? b->otherwise & PEER_CLASS_MASK : b->otherwise;
 }
 
 /* The word of a row that says which ports a set allows to the peers of a class. */
@@ -113,6 +136,13 @@ __noinline __u32 class_of_ip4(__u32 epoch, __be32 peer)
 		return class_of_mapped(epoch & (BANKS - 1), mapped[0], mapped[1], slot & PEER_CLASS_MASK);
 	}
 	return slot & PEER_CLASS_MASK;
+}
+
+__noinline __u32 class_of_ip6(__u32 epoch, __u64 high, __u64 low)
+{
+	__u32 slot = slot_of_ip6(epoch, high, low);
+
+	return slot & PEER_SPARSE ? class_of_mapped(epoch & (BANKS - 1), high, low, slot & PEER_CLASS_MASK) : slot & PEER_CLASS_MASK;
 }
 
 __noinline __u32 policy(__u64 epoch_set, __u32 class, __u64 proto_port)
@@ -171,7 +201,7 @@ static __always_inline bool policy_allows(const struct env *e, enum direction di
 		d->class = class_of_ip4(e->epoch, peer_is_src ? p->src4 : p->dst4);
 	} else {
 		const __u64 *peer = (const __u64 *)(peer_is_src ? &p->src6 : &p->dst6);
-		d->class = class_of_mapped(e->epoch & (BANKS - 1), peer[0], peer[1], 0);
+		d->class = class_of_ip6(e->epoch, peer[0], peer[1]);
 	}
 	a = policy(EPOCH_SET(e->epoch, set), d->class, PROTO_PORT(p, port));
 	d->reason = a >> 8;

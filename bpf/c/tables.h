@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The maps. All arrays lie in three, each of a single large value: a program knows where that is and only adds offsets whose
+/* The maps. Nearly all arrays lie in a few, each of a single large value: a program knows where that is and only adds offsets whose
  * bounds the verifier knows, and user space maps it into its memory and writes with plain stores. */
 #pragma once
 
@@ -14,6 +14,7 @@
 
 TABLE_MAP(node, struct node_tables);
 TABLE_MAP(peers4, struct peer_tables);
+TABLE_MAP(prefixes6, struct prefix_tables);
 TABLE_MAP(rules, struct rule_tables);
 
 /* The value of a variable, of which the compiler knows nothing: it then makes no branch of a choice between two, and leaves out
@@ -49,6 +50,14 @@ static __always_inline struct peer_bank *peers_of(__u32 epoch)
 	return VALUE_OF(peers4) + bank * sizeof(struct peer_bank);
 }
 
+static __always_inline struct prefix_bank *prefixes_of(__u32 epoch)
+{
+	__u64 bank = epoch & (BANKS - 1);
+
+	OPAQUE(bank);
+	return VALUE_OF(prefixes6) + bank * sizeof(struct prefix_bank);
+}
+
 static __always_inline struct rule_bank *rules_of(__u32 epoch)
 {
 	__u64 bank = epoch & (BANKS - 1);
@@ -79,8 +88,8 @@ const volatile __u32 hz = 250;
 const volatile __u8 track_all = 1;
 
 /* Entries of flows4 and flows6 less one; their numbers are powers of two. */
-const volatile __u32 flows4_mask = 16384 - 1;
-const volatile __u32 flows6_mask = 16384 - 1;
+const volatile __u32 flows4_mask = 8192 - 1;
+const volatile __u32 flows6_mask = 8192 - 1;
 
 /* For BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the socket of a process of
  * the node: both then come with the packet's metadata, and the reason goes back the same way. Constant false in a program
@@ -119,14 +128,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
 	__type(value, struct flows4);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 } flows4 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
 	__type(value, struct flows6);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 } flows6 SEC(".maps");
 
 struct {

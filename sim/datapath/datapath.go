@@ -8,6 +8,7 @@ package datapath
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ type Datapath struct {
 	epoch uint32
 	img   *bpf.Image
 	pods  map[uint32]bpf.Pod
+	pages map[netip.Prefix]uint32 // of IPv6
 	hosts map[[16]byte]uint32
 	nets  map[netKey]uint32
 	// lengths are those of nets, the longest first.
@@ -56,6 +58,10 @@ func (d *Datapath) Load(img *bpf.Image) {
 		d.pods[p.Ifindex] = p
 	}
 	maps.DeleteFunc(d.healing, func(ifindex uint32, _ healing) bool { return d.pods[ifindex].Instance == 0 }) // it lies in the entry
+	d.pages = map[netip.Prefix]uint32{}
+	for i := range img.Prefixes6 {
+		img.Prefixes6[i].Each(func(p netip.Prefix, page uint32) { d.pages[p] = page })
+	}
 	d.hosts = make(map[[16]byte]uint32, len(img.Hosts))
 	for _, h := range img.Hosts {
 		d.hosts[h.Addr] = h.Class

@@ -78,7 +78,7 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	}
 	f.seen = d.seconds()
 	if !f.opened[dir] && !d.stillAllowed(f, pod, dir.Opposite(), p) {
-		f.opened, f.byNode = [2]bool{}, byNode
+		f.opened, f.byNode, f.epoch = [2]bool{}, byNode, d.epoch
 		f.opened[dir] = true
 	}
 }
@@ -88,6 +88,7 @@ func (d *Datapath) isReply(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *
 		return false
 	}
 	if f := d.find(keyOf(p, ifindex, dir), pod); f != nil {
+		f.seen = d.seconds()
 		return d.stillAllowed(f, pod, dir.Opposite(), p)
 	}
 	if hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {

@@ -44,7 +44,7 @@ func entry[T any](table []T, i uint32) *T {
 // class returns the class of an address.
 func (d *Datapath) class(a netip.Addr) uint32 {
 	if !a.Is4() {
-		return d.longestPrefix(a, 0)
+		return d.class6(a)
 	}
 	b := a.As4()
 	s := uint32(entry(d.img.Peers4, uint32(b[0])).Slot[b[1]])
@@ -58,6 +58,17 @@ func (d *Datapath) class(a netip.Addr) uint32 {
 		return d.longestPrefix(a, s&bpf.PeerClassMask)
 	}
 	return s & bpf.PeerClassMask
+}
+
+// class6 returns the class of an IPv6 address. Under one that is IPv4-mapped the tables know IPv4, so it has none of its own.
+func (d *Datapath) class6(a netip.Addr) uint32 {
+	if page, ok := d.pages[netip.PrefixFrom(a, 120).Masked()]; ok {
+		return uint32(entry(d.img.Peers4, page).Slot[a.As16()[15]])
+	}
+	if a.Is4In6() {
+		return d.nets[netKey{}]
+	}
+	return d.longestPrefix(a, 0)
 }
 
 // longestPrefix looks an address up among the hosts and prefixes, an IPv4 one as IPv4-mapped.

@@ -107,6 +107,9 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // addTables adds the edges between entries of the tables.
 func (b boundaries) addTables(img *bpf.Image) {
+	for i := range img.Prefixes6 {
+		img.Prefixes6[i].Each(func(p netip.Prefix, page uint32) { b.addPage6(img, p, page) })
+	}
 	for _, h := range img.Hosts {
 		b.addEntry(h.Addr, 128)
 	}
@@ -118,6 +121,18 @@ func (b boundaries) addTables(img *bpf.Image) {
 	}
 	for page := range img.PortPages {
 		b.addPage(img, page)
+	}
+}
+
+// addPage6 adds the ends of a prefix that has a page, and the places where a slot of the page differs from the one before it.
+func (b boundaries) addPage6(img *bpf.Image, p netip.Prefix, page uint32) {
+	b.addPrefix(p)
+	a := p.Addr()
+	for slot := 1; slot < bpf.Fanout; slot++ {
+		a = a.Next()
+		if img.Peers4[page].Slot[slot] != img.Peers4[page].Slot[slot-1] {
+			b.addPrefix(netip.PrefixFrom(a, 128))
+		}
 	}
 }
 
