@@ -277,20 +277,21 @@ type kernelRuleTables struct {
 type kernelScratch struct {
 	_      structs.HostLayout
 	Packet struct {
-		_        structs.HostLayout
-		Family   uint8
-		Protocol uint8
-		HasPorts uint8
-		Opens    uint8
-		Fragment uint8
-		IsError  uint8
-		SrcPort  uint16
-		DstPort  uint16
-		_        [2]byte
-		Src4     uint32
-		Dst4     uint32
-		_        [4]byte
-		Src6     struct {
+		_          structs.HostLayout
+		Family     uint8
+		Protocol   uint8
+		HasPorts   uint8
+		Opens      uint8
+		Fragment   uint8
+		IsError    uint8
+		FragmentOf uint8
+		_          [1]byte
+		SrcPort    uint16
+		DstPort    uint16
+		Src4       uint32
+		Dst4       uint32
+		_          [4]byte
+		Src6       struct {
 			_    structs.HostLayout
 			In6U struct {
 				_       structs.HostLayout
@@ -310,20 +311,21 @@ type kernelScratch struct {
 		_          [4]byte
 	}
 	Inner struct {
-		_        structs.HostLayout
-		Family   uint8
-		Protocol uint8
-		HasPorts uint8
-		Opens    uint8
-		Fragment uint8
-		IsError  uint8
-		SrcPort  uint16
-		DstPort  uint16
-		_        [2]byte
-		Src4     uint32
-		Dst4     uint32
-		_        [4]byte
-		Src6     struct {
+		_          structs.HostLayout
+		Family     uint8
+		Protocol   uint8
+		HasPorts   uint8
+		Opens      uint8
+		Fragment   uint8
+		IsError    uint8
+		FragmentOf uint8
+		_          [1]byte
+		SrcPort    uint16
+		DstPort    uint16
+		Src4       uint32
+		Dst4       uint32
+		_          [4]byte
+		Src6       struct {
 			_    structs.HostLayout
 			In6U struct {
 				_       structs.HostLayout

@@ -15,7 +15,7 @@ static __always_inline void fragment_key(struct fragment_key *k, const struct pa
 	}
 	k->id = p->fragment_id;
 	k->ifindex = e->ifindex;
-	k->protocol = p->protocol;
+	k->protocol = p->fragment_of;
 	k->direction = e->dir;
 	k->family = p->family;
 }

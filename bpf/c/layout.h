@@ -85,7 +85,7 @@ enum reason {
 	REASON_UNKNOWN_POD,     /* strict mode, nothing known of the pod yet */
 	REASON_SPOOFED,         /* the source is none of the pod's addresses */
 	REASON_MALFORMED,       /* a header is cut short or contradicts itself */
-	REASON_UNSUPPORTED,     /* neither IP nor ARP, or a VLAN tag, at an isolated pod */
+	REASON_UNSUPPORTED,     /* neither IP nor ARP, at an isolated pod; or a VLAN tag, behind which any source may hide */
 	REASON_FRAGMENT,        /* ports needed to decide, and neither the packet nor an earlier fragment carries them */
 	REASON_TABLE,           /* a table points nowhere: never seen unless user space is broken */
 	REASON_COUNT,

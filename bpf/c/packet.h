@@ -11,7 +11,8 @@ enum parse_result {
 	PARSED,
 	PARSE_NEIGHBOUR,   /* ARP, IPv6 neighbour discovery */
 	PARSE_UNSUPPORTED, /* neither IP nor ARP */
-	PARSE_MALFORMED,
+	PARSE_TAGGED,      /* by 802.1Q or 802.1ad: the receiver may take the tag off and find anything */
+	PARSE_MALFORMED,   /* what was read before something is wrong stands in the packet, family 0 where nothing was */
 };
 
 enum fragment_place {
@@ -27,6 +28,7 @@ struct packet {
 	__u8 opens;     /* TCP SYN, SCTP INIT, ICMP echo request: can only be the first packet of a flow */
 	__u8 fragment;
 	__u8 is_error;   /* ICMP error: the packet it is about begins at inner */
+	__u8 fragment_of; /* the protocol that all fragments of the datagram name: the first header of what was cut (RFC 8200 4.5) */
 	__be16 src_port; /* ICMP echo: the identifier, in both */
 	__be16 dst_port;
 	__be32 src4;
@@ -199,15 +201,15 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return PARSE_MALFORMED;
+	p->family = 4; /* whatever is wrong with the rest, the source is known */
+	p->src4 = ip.saddr;
+	p->dst4 = ip.daddr;
+	p->protocol = p->fragment_of = ip.protocol;
 	__u32 header = ip.ihl * 4, total = bpf_ntohs(ip.tot_len), frag = bpf_ntohs(ip.frag_off);
 	if (!total && skb->gso_size) /* a super-packet of more than 64 KiB (BIG TCP) */
 		total = skb->len - ETH_HLEN;
 	if (ip.version != 4 || header < sizeof(ip) || total < header || ETH_HLEN + total > skb->len)
 		return PARSE_MALFORMED;
-	p->family = 4;
-	p->protocol = ip.protocol;
-	p->src4 = ip.saddr;
-	p->dst4 = ip.daddr;
 	if (frag & (IP_OFFSET | IP_MORE)) {
 		p->fragment = frag & IP_OFFSET ? LATER_FRAGMENT : FIRST_FRAGMENT;
 		p->fragment_id = ip.id;
@@ -264,12 +266,12 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	_Static_assert(offsetof(struct packet, dst6) == offsetof(struct packet, src6) + 16, "both addresses are read at once");
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(ip)) || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &p->src6, 32))
 		return PARSE_MALFORMED;
+	p->family = 6;
 	__u32 left = ip[4] << 8 | ip[5], off = ETH_HLEN + sizeof(struct ipv6hdr);
 	if (!left && skb->gso_size)
 		left = skb->len - off;
 	if (ip[0] >> 4 != 6 || off + left > skb->len)
 		return PARSE_MALFORMED;
-	p->family = 6;
 	next = ip[6];
 	/* No loop: without CAP_PERFMON the verifier of 6.12 also runs past its end, as a processor might, and finds no end of that. */
 #pragma unroll
@@ -286,6 +288,7 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 		if (kind >= HEADER_FIRST_FRAGMENT) {
 			p->fragment = kind == HEADER_FIRST_FRAGMENT ? FIRST_FRAGMENT : LATER_FRAGMENT;
 			p->fragment_id = header >> 32;
+			p->fragment_of = next;
 		}
 		if (kind == HEADER_LATER_FRAGMENT) {
 			p->protocol = next;
@@ -371,7 +374,7 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 {
 	__builtin_memset(p, 0, sizeof(*p));
 	if (skb->vlan_present)
-		return PARSE_UNSUPPORTED;
+		return PARSE_TAGGED;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return parse4_plain(skb, p) ? PARSED : parse_careful(skb);
@@ -379,6 +382,9 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 		return parse6_plain(skb, p) ? PARSED : parse_careful(skb);
 	case bpf_htons(ETH_P_ARP):
 		return PARSE_NEIGHBOUR;
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return PARSE_TAGGED;
 	}
 	return PARSE_UNSUPPORTED;
 }

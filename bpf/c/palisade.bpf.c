@@ -58,14 +58,16 @@ static __always_inline struct pod *find_pod(const struct env *e)
 	return pod ? pod : nobody;
 }
 
-/* A packet that a process of the node sends towards a pod still carries that process's socket; one that is forwarded
- * lost its socket when the node received it. Addresses prove nothing here: pods can forge them. */
+/* A packet that a process of the node sends towards a pod still carries that process's socket, and came in by no interface.
+ * Addresses prove nothing here: pods can forge them. */
 static __always_inline bool from_node(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk;
 
 	if (harness)
 		return skb->cb[0];
+	if (skb->ingress_ifindex) /* came in somewhere: by a bridge or a redirect it may keep the socket of the pod that sent it */
+		return false;
 	sk = skb->sk;
 	return sk && sk->family != 0 /* AF_UNSPEC */;
 }
@@ -89,6 +91,23 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 		return pod->has_ip4 && p->src4 == pod->ip4;
 	const __u32 *own = (const __u32 *)pod->ip6, *src = p->src6.in6_u.u6_addr32;
 	return pod->has_ip6 && src[0] == own[0] && src[1] == own[1] && src[2] == own[2] && src[3] == own[3];
+}
+
+/* What becomes of a packet that could not be read, at a pod that is known. Others may be able to read it, so that a source which
+ * is not the pod's must not get out this way either. */
+static __always_inline enum reason judge_unread(const struct env *e, const struct packet *p, enum parse_result parsed, __u32 set)
+{
+	if (e->dir == EGRESS && !e->pod->may_route) {
+		if (parsed == PARSE_TAGGED)
+			return REASON_UNSUPPORTED;
+		if (parsed == PARSE_MALFORMED && !p->family)
+			return REASON_MALFORMED;
+		if (parsed == PARSE_MALFORMED && !source_is_own(p, e->pod))
+			return REASON_SPOOFED;
+	}
+	if (set == SET_OPEN || set == SET_UNKNOWN)
+		return REASON_NOT_ISOLATED;
+	return parsed == PARSE_MALFORMED ? REASON_MALFORMED : REASON_UNSUPPORTED;
 }
 
 /* The verdict on a packet of a pod that is known and sends from its own address. */
@@ -125,11 +144,8 @@ static __always_inline enum reason judge(struct __sk_buff *skb, const struct env
 			return REASON_UNKNOWN_POD_OPEN;
 		return e->dir == INGRESS && from_node(skb) ? REASON_FROM_NODE : REASON_UNKNOWN_POD;
 	}
-	if (parsed != PARSED) {
-		if (set == SET_OPEN || set == SET_UNKNOWN)
-			return REASON_NOT_ISOLATED;
-		return parsed == PARSE_MALFORMED ? REASON_MALFORMED : REASON_UNSUPPORTED;
-	}
+	if (parsed != PARSED)
+		return judge_unread(e, &s->packet, parsed, set);
 	if (e->dir == EGRESS && !source_is_own(&s->packet, e->pod))
 		return REASON_SPOOFED;
 	if (e->dir == INGRESS && from_node(skb)) {

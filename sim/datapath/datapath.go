@@ -102,6 +102,16 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 		}
 		set = bpf.SetOpen
 	}
+	if dir == flow.Egress && !pod.MayRoute {
+		switch {
+		case result == tagged: // anything may lie behind the tag
+			return bpf.ReasonUnsupported
+		case result == malformed && !p.src.IsValid():
+			return bpf.ReasonMalformed
+		case result != unsupported && p.src != pod.IP4 && p.src != pod.IP6:
+			return bpf.ReasonSpoofed
+		}
+	}
 	if result != parsed {
 		switch {
 		case set == bpf.SetOpen:
@@ -110,9 +120,6 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 			return bpf.ReasonMalformed
 		}
 		return bpf.ReasonUnsupported
-	}
-	if dir == flow.Egress && !pod.MayRoute && p.src != pod.IP4 && p.src != pod.IP6 {
-		return bpf.ReasonSpoofed
 	}
 	if dir == flow.Ingress && fromNode {
 		d.track(pod, ifindex, dir, p, true)

@@ -21,11 +21,11 @@ type fragmentKey struct {
 type fragmentState struct{ instance, epoch, seen uint32 }
 
 func (d *Datapath) firstPassed(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) {
-	d.fragments[fragmentKey{p.src, p.dst, p.fragmentID, ifindex, p.protocol, dir}] =
+	d.fragments[fragmentKey{p.src, p.dst, p.fragmentID, ifindex, p.fragmentOf, dir}] =
 		&fragmentState{pod.Instance, d.epoch, d.seconds()}
 }
 
 func (d *Datapath) followsFirst(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bool {
-	f := d.fragments[fragmentKey{p.src, p.dst, p.fragmentID, ifindex, p.protocol, dir}]
+	f := d.fragments[fragmentKey{p.src, p.dst, p.fragmentID, ifindex, p.fragmentOf, dir}]
 	return f != nil && f.instance == pod.Instance && f.epoch == d.epoch && d.seconds()-f.seen <= fragmentTimeout
 }

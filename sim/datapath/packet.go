@@ -13,10 +13,11 @@ const (
 	parsed parseResult = iota
 	neighbour
 	unsupported
+	tagged
 	malformed
 )
 
-// packet is what the verdict needs of a frame.
+// packet is what the verdict needs of a frame. A malformed one has its addresses where they were there.
 type packet struct {
 	src, dst         netip.Addr
 	protocol         flow.Protocol
@@ -25,7 +26,8 @@ type packet struct {
 	srcPort, dstPort uint16
 	fragment         fragmentPlace
 	fragmentID       uint32
-	inner            []byte // the packet that an ICMP error is about, as far as it is there
+	fragmentOf       flow.Protocol // what all fragments of the datagram name
+	inner            []byte        // the packet that an ICMP error is about, as far as it is there
 }
 
 type fragmentPlace uint8
@@ -41,6 +43,8 @@ const (
 	etherIP4  = 0x0800
 	etherARP  = 0x0806
 	etherIP6  = 0x86dd
+	etherTag  = 0x8100 // 802.1Q
+	etherTags = 0x88a8 // 802.1ad
 	ip4Len    = 20
 	ip6Len    = 40
 	maxExtHdr = 8
@@ -69,6 +73,8 @@ func parse(frame []byte) (*packet, parseResult) {
 		return parse4(body)
 	case etherIP6:
 		return parse6(body)
+	case etherTag, etherTags:
+		return &packet{}, tagged
 	}
 	return &packet{}, unsupported
 }
@@ -78,12 +84,13 @@ func parse4(b []byte) (*packet, parseResult) {
 	if len(b) < ip4Len {
 		return p, malformed
 	}
+	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:]))
 	if b[0]>>4 != 4 || header < ip4Len || total < header || total > len(b) {
 		return p, malformed
 	}
 	p.protocol = flow.Protocol(b[9])
-	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	p.fragmentOf = p.protocol
 	offset, more := int(binary.BigEndian.Uint16(b[6:])&0x1fff)*8, b[6]&0x20 != 0
 	p.noteFragment(offset, more, uint32(binary.BigEndian.Uint16(b[4:])))
 	switch {
@@ -106,14 +113,14 @@ func (p *packet) noteFragment(offset int, more bool, id uint32) {
 
 func parse6(b []byte) (*packet, parseResult) {
 	p := &packet{}
-	if len(b) < ip6Len || b[0]>>4 != 6 {
-		return p, malformed
-	}
-	left := int(binary.BigEndian.Uint16(b[4:]))
-	if ip6Len+left > len(b) {
+	if len(b) < ip6Len {
 		return p, malformed
 	}
 	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	left := int(binary.BigEndian.Uint16(b[4:]))
+	if b[0]>>4 != 6 || ip6Len+left > len(b) {
+		return p, malformed
+	}
 	next, hopLimit, rest := b[6], b[7], b[ip6Len:ip6Len+left]
 	for range maxExtHdr {
 		size := 8
@@ -132,6 +139,7 @@ func parse6(b []byte) (*packet, parseResult) {
 			}
 			offset := int(binary.BigEndian.Uint16(rest[2:]) & 0xfff8)
 			p.noteFragment(offset, rest[3]&1 == 1, binary.BigEndian.Uint32(rest[4:]))
+			p.fragmentOf = flow.Protocol(rest[0])
 			if offset > 0 {
 				p.protocol = flow.Protocol(rest[0])
 				if offset < tcpLen {
