@@ -4,8 +4,9 @@
  *
  *   - Nothing is deleted, and a flow takes the first way that is free, in an order that its hash says. So a search ends
  *     at the first free way.
- *   - Where all ways are taken, one gives way of the pod that has the most flows in this place, the new one counted: the one that was
- *     seen the longest ago. So a pod that opens any number of flows pushes out its own, and never one of a pod that has fewer there.
+ *   - Where all ways are taken, a flow that is over gives way; else one of the pod that has the most flows in this place, the new one
+ *     counted: the one that was seen the longest ago. So a pod that opens any number of flows pushes out its own, and none of a pod
+ *     that has fewer there.
  *   - There is no lock. What two CPUs write at the same time may mix, so the state is sealed with the hash of the flow it
  *     belongs to: read under another flow, it is a number of 64 random bits, and only FLOW_STATE_BITS of them may be set. One that
  *     looks right all the same carries a random epoch, and then the policy is asked again. */
@@ -19,6 +20,7 @@ static __always_inline bool has_connections(__u8 protocol)
 
 enum {
 	UDP_TIMEOUT_S = 180, /* as nf_conntrack_udp_timeout_stream; also for everything else without connections */
+	IDLE_S = 3600,	     /* others are the first to give way then */
 };
 
 struct flow_key {
@@ -60,7 +62,7 @@ static __always_inline void *flow_place(__u64 hash, bool v6)
 }
 
 /* The i-th way to look at. A way of flows6 begins as one of flows4. */
-static __always_inline struct flow6 *flow_way(void *place, __u64 hash, __u32 i, bool v6)
+static __always_inline struct flow6 *flow_way(void *place, __u64 hash, __u64 i, bool v6)
 {
 	__u64 way = (hash + i) & (FLOW_WAYS - 1);
 
@@ -124,52 +126,64 @@ static __always_inline __u64 same_instance(__u64 a, __u64 b)
 	return ((__u64)(__u32)(a ^ b) - 1) >> 63;
 }
 
-/* How much a way deserves to give way: first its pod's flows in the place, then the time since it was seen; the way itself in the
- * lowest bits. */
-static __always_inline __u64 flow_burden(void *place, const struct flow_key *k, __u32 way, bool v6)
+/* Is a flow of no use any more: its pod has gone, it has timed out, or it was not seen for an hour? Most connections that end do so
+ * without the table being told. */
+static __always_inline bool flow_is_over(const struct flow6 *w, __u64 age)
 {
-	OPAQUE(place); /* what was read for another way is read again */
-	struct flow6 *w = flow_way(place, 0, way, v6);
-	__u64 flows = same_instance(w->pod, k->pod);
+	__u32 ifindex = w->pod >> 40;
 
-#pragma unroll
-	for (int i = 0; i < FLOW_WAYS; i++)
-		flows += same_instance(w->pod, flow_way(place, 0, i, v6)->pod);
-	return flows << 40 | (__u64)(__u32)(bpf_jiffies64() - w->seen) << 4 | way;
+	if (ifindex < PODS_SIZE && pod_at(ifindex)->instance != (__u32)w->pod)
+		return true;
+	return (__s64)age > (__s64)(has_connections(w->pod >> 32) ? IDLE_S : UDP_TIMEOUT_S) * hz;
 }
 
-static __always_inline __u32 flow_victim(__u64 hash, const struct flow_key *k, bool v6)
+/* How much a way deserves to give way: first whether its flow is over, then its pod's flows in the place, then the time since it
+ * was seen; the way itself in the lowest bits. */
+static __always_inline __u64 flow_burden(__u64 hash, __u64 pod, __u64 way, bool v6)
 {
 	void *place = flow_place(hash, v6);
-	__u64 most = 0;
+	struct flow6 *w;
+	__u64 flows, age;
 
 	if (!place)
 		return 0;
+	w = flow_way(place, 0, way, v6);
+	flows = same_instance(w->pod, pod);
+	age = bpf_jiffies64() - w->seen;
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		flows += same_instance(w->pod, flow_way(place, 0, i, v6)->pod);
+		OPAQUE(flows); /* one after the other: the stack has no room for all */
+	}
+	if (flow_is_over(w, age))
+		flows = 2 * FLOW_WAYS;
+	return flows << 40 | (__u64)(__u32)age << 4 | (way & (FLOW_WAYS - 1));
+}
+
+/* As functions of numbers, which the verifier looks at once, and takes the result to be any number: without CAP_PERFMON it refuses an
+ * index that is a constant on each of several paths. */
+__noinline __u64 flow4_burden(__u64 hash, __u64 pod, __u64 way)
+{
+	return flow_burden(hash, pod, way, false);
+}
+
+__noinline __u64 flow6_burden(__u64 hash, __u64 pod, __u64 way)
+{
+	return flow_burden(hash, pod, way, true);
+}
+
+/* The way that has to give way to a flow of a pod. */
+static __always_inline __u64 flow_victim(__u64 hash, __u64 pod, bool v6)
+{
+	__u64 most = 0;
 
 #pragma unroll
 	for (int i = 0; i < FLOW_WAYS; i++) {
-		__u64 burden = flow_burden(place, k, i, v6);
+		__u64 burden = v6 ? flow6_burden(hash, pod, i) : flow4_burden(hash, pod, i);
 		if (burden > most)
 			most = burden;
-		OPAQUE(most); /* one after the other, since the stack is scarce */
 	}
 	return most & (FLOW_WAYS - 1);
-}
-
-/* As functions, so that the verifier takes the result to be any number: without CAP_PERFMON it refuses an index that is a constant on
- * each of several paths. */
-__noinline __u32 flow4_victim(__u64 hash, __u64 pod)
-{
-	struct flow_key k = {.pod = pod};
-
-	return flow_victim(hash, &k, false);
-}
-
-__noinline __u32 flow6_victim(__u64 hash, __u64 pod)
-{
-	struct flow_key k = {.pod = pod};
-
-	return flow_victim(hash, &k, true);
 }
 
 static __always_inline void flow_insert(const struct flow_key *k, __u64 state, bool v6)
@@ -187,10 +201,9 @@ static __always_inline void flow_insert(const struct flow_key *k, __u64 state, b
 			return;
 		}
 	}
-	flow_write(flow_way(place, 0, v6 ? flow6_victim(hash, k->pod) : flow4_victim(hash, k->pod), v6), k, hash, state, v6);
+	flow_write(flow_way(place, 0, flow_victim(hash, k->pod, v6), v6), k, hash, state, v6);
 }
 
-/* The same as functions of numbers, which the verifier looks at once. */
 __noinline __u64 flow4_get(__u64 pod, __u64 ends, __u32 touch)
 {
 	struct flow_key k = {.pod = pod, .ends = ends};

@@ -30,7 +30,7 @@ func (d *Difference) Error() string {
 
 // NewDuel loads the programs. It needs root on Linux.
 func NewDuel() (*Duel, error) {
-	h, err := bpf.NewHarness(bpf.Capacity{Flows: 1 << 18}, bpf.Standard)
+	h, err := bpf.NewHarness(bpf.Capacity{Flows: 1 << 20}, bpf.Standard) // so many that none gives way, which the twin does not know
 	if err != nil {
 		return nil, err
 	}
