@@ -23,9 +23,9 @@ type Config struct {
 	Mode      bpf.Mode
 	Hook      hook.Mode
 	Capacity  bpf.Capacity
-	// TrackIsolatedOnly: see bpf.Options.
-	TrackIsolatedOnly bool
-	Log               *slog.Logger // default: slog.Default()
+	// TrackIsolatedOnly and KeepEstablished: see bpf.Options.
+	TrackIsolatedOnly, KeepEstablished bool
+	Log                                *slog.Logger // default: slog.Default()
 }
 
 func (c Config) withDefaults() Config {
@@ -37,7 +37,10 @@ func (c Config) withDefaults() Config {
 
 // datapath says how the datapath is opened.
 func (c Config) datapath() bpf.Options {
-	return bpf.Options{Dir: c.Pins, Capacity: c.Capacity, Mode: c.Mode, TrackIsolatedOnly: c.TrackIsolatedOnly}
+	return bpf.Options{
+		Dir: c.Pins, Capacity: c.Capacity, Mode: c.Mode,
+		TrackIsolatedOnly: c.TrackIsolatedOnly, KeepEstablished: c.KeepEstablished,
+	}
 }
 
 // Pod is a pod of the node.

@@ -36,9 +36,15 @@ type skbContext struct {
 	HWTstamp                                   uint64
 }
 
-// NewHarness loads the programs and tables for test runs; nothing is pinned.
+// NewHarness is OpenHarness with the options that most tests need.
 func NewHarness(c Capacity, mode Mode) (*Harness, error) {
-	n, err := Open(Options{Capacity: c, Mode: mode, harness: true})
+	return OpenHarness(Options{Capacity: c, Mode: mode})
+}
+
+// OpenHarness loads the programs and tables for test runs.
+func OpenHarness(o Options) (*Harness, error) {
+	o.harness = true
+	n, err := Open(o)
 	if err != nil {
 		return nil, err
 	}

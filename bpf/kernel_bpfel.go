@@ -244,6 +244,7 @@ const (
 	kernelReasonREASON_LATER_FRAGMENT   kernelReason = 6
 	kernelReasonREASON_RELATED          kernelReason = 7
 	kernelReasonREASON_UNKNOWN_POD_OPEN kernelReason = 8
+	kernelReasonREASON_ESTABLISHED      kernelReason = 9
 	kernelReasonREASON_FIRST_DROP       kernelReason = 16
 	kernelReasonREASON_NO_RULE          kernelReason = 16
 	kernelReasonREASON_CLOSED           kernelReason = 17
@@ -404,6 +405,7 @@ const (
 	kernelVarFlows6Mask          = "flows6_mask"
 	kernelVarHarness             = "harness"
 	kernelVarHz                  = "hz"
+	kernelVarKeepEstablished     = "keep_established"
 	kernelVarTrackAll            = "track_all"
 	kernelVarUnusedDirection     = "unused_direction"
 	kernelVarUnusedEvent         = "unused_event"
@@ -493,6 +495,7 @@ type kernelVariableSpecs struct {
 	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
 	Harness             *ebpf.VariableSpec `ebpf:"harness"`
 	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
+	KeepEstablished     *ebpf.VariableSpec `ebpf:"keep_established"`
 	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
 	UnusedDirection     *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
@@ -569,6 +572,7 @@ type kernelVariables struct {
 	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
 	Harness             *ebpf.Variable `ebpf:"harness"`
 	Hz                  *ebpf.Variable `ebpf:"hz"`
+	KeepEstablished     *ebpf.Variable `ebpf:"keep_established"`
 	TrackAll            *ebpf.Variable `ebpf:"track_all"`
 	UnusedDirection     *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`

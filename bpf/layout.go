@@ -62,6 +62,7 @@ const (
 	ReasonLaterFragment  = Reason(kernelReasonREASON_LATER_FRAGMENT)
 	ReasonRelated        = Reason(kernelReasonREASON_RELATED)
 	ReasonUnknownPodOpen = Reason(kernelReasonREASON_UNKNOWN_POD_OPEN)
+	ReasonEstablished    = Reason(kernelReasonREASON_ESTABLISHED)
 	ReasonFirstDrop      = Reason(kernelReasonREASON_FIRST_DROP)
 	ReasonNoRule         = Reason(kernelReasonREASON_NO_RULE)
 	ReasonClosed         = Reason(kernelReasonREASON_CLOSED)
@@ -95,6 +96,8 @@ func (r Reason) String() string {
 		return "related"
 	case ReasonUnknownPodOpen:
 		return "unknown-pod-open"
+	case ReasonEstablished:
+		return "established"
 	case ReasonNoRule:
 		return "no-rule"
 	case ReasonClosed:

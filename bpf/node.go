@@ -35,6 +35,9 @@ type Options struct {
 	// TrackIsolatedOnly remembers flows only where the other direction of the pod is isolated. New flows of other pods
 	// then cost nothing, but what such a pod has opened is cut when its first policy comes.
 	TrackIsolatedOnly bool
+	// KeepEstablished lets flows go on that a policy does not allow any more; otherwise they end with their next packet.
+	// A flow is kept for as long as it is remembered. It does not go together with TrackIsolatedOnly.
+	KeepEstablished bool
 	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
 	harness bool
 }
@@ -57,6 +60,9 @@ func Open(opts Options) (*Node, error) {
 	opts.Capacity = opts.Capacity.OrDefault()
 	if err := opts.Capacity.check(); err != nil {
 		return nil, err
+	}
+	if opts.KeepEstablished && opts.TrackIsolatedOnly {
+		return nil, errors.New("open datapath: to keep established flows, all flows have to be tracked")
 	}
 	n := &Node{opts: opts, maps: map[string]*ebpf.Map{}, pins: map[string]bool{}}
 	if err := n.open(); err != nil {
@@ -157,6 +163,11 @@ func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 			return err
 		}
 	}
+	if n.opts.KeepEstablished {
+		if err := spec.Variables[kernelVarKeepEstablished].Set(uint8(1)); err != nil {
+			return err
+		}
+	}
 	if n.opts.harness {
 		return spec.Variables[kernelVarHarness].Set(uint8(1))
 	}
@@ -231,7 +242,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
 		return nil
 	}
-	version := append(fmt.Appendf(nil, "%+v %t\x00", n.opts.Capacity, n.opts.TrackIsolatedOnly), _KernelBytes...)
+	version := append(fmt.Appendf(nil, "%+v %t %t\x00", n.opts.Capacity, n.opts.TrackIsolatedOnly, n.opts.KeepEstablished), _KernelBytes...)
 	var loaded *kernelPrograms
 	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
 		p, err := openPin(n.pin(name, version),

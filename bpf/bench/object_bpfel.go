@@ -38,6 +38,7 @@ const (
 	objectVarFlows6Mask          = "flows6_mask"
 	objectVarHarness             = "harness"
 	objectVarHz                  = "hz"
+	objectVarKeepEstablished     = "keep_established"
 	objectVarPeerMask            = "peer_mask"
 	objectVarRuns                = "runs"
 	objectVarTrackAll            = "track_all"
@@ -133,6 +134,7 @@ type objectVariableSpecs struct {
 	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
 	Harness             *ebpf.VariableSpec `ebpf:"harness"`
 	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
+	KeepEstablished     *ebpf.VariableSpec `ebpf:"keep_established"`
 	PeerMask            *ebpf.VariableSpec `ebpf:"peer_mask"`
 	Runs                *ebpf.VariableSpec `ebpf:"runs"`
 	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
@@ -212,6 +214,7 @@ type objectVariables struct {
 	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
 	Harness             *ebpf.Variable `ebpf:"harness"`
 	Hz                  *ebpf.Variable `ebpf:"hz"`
+	KeepEstablished     *ebpf.Variable `ebpf:"keep_established"`
 	PeerMask            *ebpf.Variable `ebpf:"peer_mask"`
 	Runs                *ebpf.Variable `ebpf:"runs"`
 	TrackAll            *ebpf.Variable `ebpf:"track_all"`

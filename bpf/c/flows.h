@@ -88,21 +88,25 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 	flow_put(&key, FLOW_STATE(state && p->opens ? STATE_EPOCH(state) : e->epoch, opened), v6);
 }
 
-/* Is the packet a reply to a flow that was opened the other way and is still allowed? */
-static __always_inline bool is_reply(const struct packet *p, const struct env *e)
+/* Why a packet passes that the policy of its own direction does not allow: it is a reply to a flow that was opened the other way and is
+ * still allowed, or of one that is kept. REASON_NONE: it does not. */
+static __always_inline enum reason judge_flow(const struct packet *p, const struct env *e)
 {
 	struct flow_key key;
 	__u64 state;
 
 	if (!p->has_ports || p->opens)
-		return false;
+		return REASON_NONE;
 	flow_of(&key, p, e, e->dir);
 	state = flow_get(&key, true, p->family == 6);
-	if (state)
-		return flow_still_allowed(&key, state, p, e, !e->dir);
+	if (state) {
+		if (flow_still_allowed(&key, state, p, e, !e->dir))
+			return REASON_REPLY;
+		return keep_established ? REASON_ESTABLISHED : REASON_NONE;
+	}
 	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
 		start_healing(e->pod);
-	return false;
+	return REASON_NONE;
 }
 
 /* Is the packet an ICMP error about a packet of a flow that is known and still allowed? The inner packet went the other
@@ -121,7 +125,7 @@ static __always_inline bool is_related(struct __sk_buff *skb, struct scratch *s,
 	state = flow_get(&key, false, inner->family == 6);
 	if (!state)
 		return false;
-	if (STATE_EPOCH(state) == e->epoch || STATE_OPENED(state) & OPENED_BY_NODE)
+	if (STATE_EPOCH(state) == e->epoch || STATE_OPENED(state) & OPENED_BY_NODE || keep_established)
 		return true;
 	if ((STATE_OPENED(state) & (1 << !e->dir)) && forward_allowed(e, !e->dir, inner, &ignored))
 		return true;

@@ -79,6 +79,7 @@ enum reason {
 	REASON_LATER_FRAGMENT,  /* of a datagram whose first fragment passed */
 	REASON_RELATED,         /* ICMP error about a flow that is still allowed */
 	REASON_UNKNOWN_POD_OPEN,
+	REASON_ESTABLISHED,     /* of a flow that was allowed when it was opened, where such flows are kept */
 	REASON_FIRST_DROP = 16,
 	REASON_NO_RULE = 16,    /* isolated, and no rule allows it */
 	REASON_CLOSED,          /* isolated, and the set allows nothing at all */

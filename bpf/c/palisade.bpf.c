@@ -122,10 +122,10 @@ static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct 
 		reason = d->reason;
 	} else if (p->fragment == LATER_FRAGMENT) {
 		return follows_first(p, e) ? REASON_LATER_FRAGMENT : d->reason;
-	} else if (is_reply(p, e)) {
-		reason = REASON_REPLY;
 	} else {
-		return is_related(skb, s, e) ? REASON_RELATED : d->reason;
+		reason = judge_flow(p, e);
+		if (reason == REASON_NONE)
+			return is_related(skb, s, e) ? REASON_RELATED : d->reason;
 	}
 	if (p->fragment == FIRST_FRAGMENT && d->set != SET_OPEN)
 		fragment_passed(p, e);

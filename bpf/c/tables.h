@@ -87,6 +87,9 @@ const volatile __u32 hz = 250;
 /* Remember flows of pods that are not isolated in the other direction too, so that a first policy does not cut them. */
 const volatile __u8 track_all = 1;
 
+/* Let flows go on that a policy does not allow any more. New ones it keeps out all the same. */
+const volatile __u8 keep_established = 0;
+
 /* Entries of flows4 and flows6 less one; their numbers are powers of two. */
 const volatile __u32 flows4_mask = 8192 - 1;
 const volatile __u32 flows6_mask = 8192 - 1;

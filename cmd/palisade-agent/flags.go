@@ -25,7 +25,7 @@ type flags struct {
 	socket, listen                                          string
 	startTimeout                                            time.Duration
 	flows, peers                                            int
-	trackIsolatedOnly                                       bool
+	trackIsolatedOnly, keepEstablished                      bool
 	pprof                                                   bool
 	level                                                   slog.Level
 }
@@ -51,6 +51,8 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 		"how long the start of a pod may wait for its policies")
 	fs.BoolVar(&f.trackIsolatedOnly, "track-isolated-only", false,
 		"remember flows only where the pod's other direction is isolated: cheaper, but a first policy cuts what a pod has opened")
+	fs.BoolVar(&f.keepEstablished, "keep-established", false,
+		"let connections go on that a policy does not allow any more; without, they end with their next packet")
 	fs.IntVar(&f.peers, "peer-entries", bpf.DefaultCapacity().Hosts,
 		"room for IPv6 addresses of peers, and IPv4 ones in sparse networks; two are used per address")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
@@ -71,13 +73,17 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o := agent.Options{
 		Config: agent.Config{
-			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows, Hosts: f.peers}, TrackIsolatedOnly: f.trackIsolatedOnly,
+			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows, Hosts: f.peers},
+			TrackIsolatedOnly: f.trackIsolatedOnly, KeepEstablished: f.keepEstablished,
 		},
 		LinkPrefixes: splitList(f.prefixes),
 		Socket:       f.socket, StartTimeout: f.startTimeout, Listen: f.listen, Pprof: f.pprof,
 	}
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
+	if f.keepEstablished && f.trackIsolatedOnly {
+		note(errors.New("-keep-established: established flows are known only without -track-isolated-only"))
+	}
 	var err error
 	o.NodeAddrs, err = parseAddrs(f.nodeIPs)
 	note(err)

@@ -19,6 +19,7 @@ import (
 // Datapath is the datapath of one node. It is not safe for concurrent use.
 type Datapath struct {
 	mode  bpf.Mode
+	keep  bool                 // flows that a policy does not allow any more
 	now   func() time.Duration // since boot
 	epoch uint32
 	img   *bpf.Image
@@ -48,6 +49,9 @@ func New(mode bpf.Mode, now func() time.Duration) *Datapath {
 	d.Load(&bpf.Image{})
 	return d
 }
+
+// KeepEstablished makes d keep flows that a policy does not allow any more, as bpf.Options.KeepEstablished does.
+func (d *Datapath) KeepEstablished() { d.keep = true }
 
 // Load switches to an image. Flows are kept, as in the kernel.
 func (d *Datapath) Load(img *bpf.Image) {
@@ -138,12 +142,14 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 			return bpf.ReasonLaterFragment
 		}
 		return reason
-	case d.isReply(pod, ifindex, dir, p):
-		reason = bpf.ReasonReply
-	case d.isRelated(pod, ifindex, dir, p):
-		return bpf.ReasonRelated
 	default:
-		return reason
+		belongs := d.judgeFlow(pod, ifindex, dir, p)
+		if belongs == bpf.ReasonNone && d.isRelated(pod, ifindex, dir, p) {
+			return bpf.ReasonRelated
+		} else if belongs == bpf.ReasonNone {
+			return reason
+		}
+		reason = belongs
 	}
 	if p.fragment == firstFragment && set != bpf.SetOpen {
 		d.firstPassed(pod, ifindex, dir, p)

@@ -83,18 +83,25 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	}
 }
 
-func (d *Datapath) isReply(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bool {
+// judgeFlow says why a packet passes that the policy of its own direction does not allow; ReasonNone if it does not.
+func (d *Datapath) judgeFlow(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bpf.Reason {
 	if !p.hasPorts || p.opens {
-		return false
+		return bpf.ReasonNone
 	}
 	if f := d.find(keyOf(p, ifindex, dir), pod); f != nil {
 		f.seen = d.seconds()
-		return d.stillAllowed(f, pod, dir.Opposite(), p)
+		switch {
+		case d.stillAllowed(f, pod, dir.Opposite(), p):
+			return bpf.ReasonReply
+		case d.keep:
+			return bpf.ReasonEstablished
+		}
+		return bpf.ReasonNone
 	}
 	if hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {
 		d.healing[ifindex] = healing{pod.Instance, d.seconds() + healTime}
 	}
-	return false
+	return bpf.ReasonNone
 }
 
 // isHealing says whether the pod lost a reply lately because its flow was not known.
@@ -116,7 +123,7 @@ func (d *Datapath) isRelated(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p
 	if f == nil {
 		return false
 	}
-	if f.epoch == d.epoch || f.byNode {
+	if f.epoch == d.epoch || f.byNode || d.keep {
 		return true
 	}
 	return f.opened[dir.Opposite()] && d.forwardAllowed(pod, dir.Opposite(), inner) ||

@@ -129,10 +129,12 @@ func about(s step) step {
 	return s
 }
 
-var flowCases = []struct {
+type flowCase struct {
 	name  string
 	steps []step
-}{
+}
+
+var flowCases = []flowCase{
 	{"reply of an allowed connection passes an isolated pod (case 71)", []step{
 		policy("peer:80", "closed"),
 		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
@@ -293,10 +295,51 @@ var flowCases = []struct {
 	}},
 }
 
+// keptCases are played where established flows are kept.
+var keptCases = []flowCase{
+	{"a revoked flow goes on both ways, and new ones do not begin", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonEstablished),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonEstablished),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonEstablished),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonClosed),
+		out(flow.TCP, frame.First, 4001, 80, bpf.ReasonClosed),
+		out(flow.TCP, frame.Later, 4001, 80, bpf.ReasonClosed),
+		in(flow.TCP, frame.First, 4000, 80, bpf.ReasonClosed),
+	}},
+	{"a flow that is allowed again is an ordinary one again", []step{
+		policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 4000, bpf.ReasonPolicy),
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 80, 4000, bpf.ReasonEstablished),
+		policy("closed", "peer:80"),
+		out(flow.TCP, frame.Later, 80, 4000, bpf.ReasonReply),
+		in(flow.TCP, frame.Later, 80, 4000, bpf.ReasonPolicy),
+	}},
+	{"what a pod had opened before its first policy goes on", []step{
+		policy("open", "open"),
+		out(flow.UDP, frame.First, 4000, 53, bpf.ReasonNotIsolated),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		policy("closed", "closed"),
+		in(flow.UDP, frame.First, 4000, 53, bpf.ReasonEstablished),
+		out(flow.UDP, frame.First, 4000, 53, bpf.ReasonEstablished),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonEstablished),
+		in(flow.UDP, frame.First, 4001, 53, bpf.ReasonClosed),
+	}},
+}
+
 // TestFlows plays each case on the twin and, as root, in the kernel, over IPv4 and over IPv6.
-func TestFlows(t *testing.T) {
+func TestFlows(t *testing.T) { playFlows(t, flowCases, false) }
+
+// TestKeptFlows does the same where flows are kept that a policy does not allow any more.
+func TestKeptFlows(t *testing.T) { playFlows(t, keptCases, true) }
+
+func playFlows(t *testing.T, cases []flowCase, keep bool) {
 	play := func(name string, start func(*testing.T) runner) {
-		for _, c := range flowCases {
+		for _, c := range cases {
 			for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
 				t.Run(name+"/"+flow.FamilyOf(addrs[0]).String()+"/"+c.name, func(t *testing.T) {
 					playSteps(t, start(t), c.steps, addrs[0], addrs[1])
@@ -307,13 +350,16 @@ func TestFlows(t *testing.T) {
 	play("twin", func(*testing.T) runner {
 		w := &twin{now: time.Hour}
 		w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
+		if keep {
+			w.KeepEstablished()
+		}
 		return w
 	})
 	if os.Geteuid() != 0 {
 		t.Log("not root: not played in the kernel")
 		return
 	}
-	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+	h, err := bpf.OpenHarness(bpf.Options{Capacity: bpf.Capacity{Peers4: 512, Flows: 1024}, KeepEstablished: keep})
 	if err != nil {
 		t.Fatal(err)
 	}
