@@ -16,14 +16,29 @@ enum {
 
 /* What the short way reads of a packet. */
 struct quick {
-	struct flow_key key; /* its flow */
-	__u32 protocol;
-	__be16 port; /* of the destination */
-	bool opens;  /* as packet.opens */
+	struct flow_key key; /* its flow, once quick_key has completed it */
+	__be32 ports;	     /* as they lie in the packet */
+	__u32 shift;	     /* of the protocol's page in a word of a row */
+	__u32 flags;	     /* of TCP; never TCP_SYN in UDP */
 };
 
-static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir,
-					__be32 *ports, __u8 *flags)
+/* The protocols of the short way, at l4; left is how many bytes the packet says there are. */
+static __always_inline bool quick_read_l4(struct quick *q, const __u8 *l4, const void *end, __u32 protocol, __u32 left)
+{
+	q->ports = *(__be32 *)l4;
+	if (protocol == IPPROTO_TCP) {
+		if ((void *)(l4 + TCP_BYTES) > end || left < TCP_BYTES)
+			return false;
+		q->flags = l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK);
+		q->shift = PORTS_TCP_SHIFT;
+		return true;
+	}
+	q->flags = 0;
+	q->shift = PORTS_UDP_SHIFT;
+	return protocol == IPPROTO_UDP && left >= UDP_BYTES;
+}
+
+static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
@@ -31,25 +46,16 @@ static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, 
 	if ((void *)(l4 + UDP_BYTES) > end)
 		return false;
 	__u64 head = *(__u64 *)ip, next = *(__u64 *)(ip + 8);
-	__u32 total = bpf_ntohs(head >> 16), need = sizeof(struct iphdr) + UDP_BYTES;
-	q->protocol = next >> 8 & 0xff;
-	if (q->protocol == IPPROTO_TCP) {
-		if ((void *)(l4 + TCP_BYTES) > end)
-			return false;
-		need = sizeof(struct iphdr) + TCP_BYTES;
-		*flags = l4[TCP_FLAGS_AT];
-	}
-	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < need || ETH_HLEN + total > skb->len)
+	__u32 total = bpf_ntohs(head >> 16);
+	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < sizeof(struct iphdr) || ETH_HLEN + total > skb->len)
 		return false;
 	if (dir == EGRESS && (next >> 32 != pod->ip4 || !pod->has_ip4))
 		return false;
-	q->key.ends = FLOW_ENDS4(dir == EGRESS ? *(__u32 *)(ip + 16) : next >> 32, 0);
-	*ports = *(__be32 *)l4;
-	return true;
+	q->key.ends = dir == EGRESS ? *(__u32 *)(ip + 16) : next >> 32;
+	return quick_read_l4(q, l4, end, next >> 8 & 0xff, total - sizeof(struct iphdr));
 }
 
-static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir,
-					__be32 *ports, __u8 *flags)
+static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
@@ -58,15 +64,8 @@ static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, 
 	if ((void *)(l4 + UDP_BYTES) > end)
 		return false;
 	__u64 head = *(__u64 *)ip;
-	__u32 left = bpf_ntohs(head >> 32), need = UDP_BYTES;
-	q->protocol = head >> 48 & 0xff;
-	if (q->protocol == IPPROTO_TCP) {
-		if ((void *)(l4 + TCP_BYTES) > end)
-			return false;
-		need = TCP_BYTES;
-		*flags = l4[TCP_FLAGS_AT];
-	}
-	if ((head & 0xf0) != 0x60 || left < need || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
+	__u32 left = bpf_ntohs(head >> 32);
+	if ((head & 0xf0) != 0x60 || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
 		return false;
 	const __u64 *src = (const __u64 *)(ip + 8), *peer = dir == EGRESS ? src + 2 : src;
 	if (dir == EGRESS && (src[0] != own[0] || src[1] != own[1] || !pod->has_ip6))
@@ -74,28 +73,25 @@ static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, 
 	q->key.ends = 0;
 	q->key.peer[0] = peer[0];
 	q->key.peer[1] = peer[1];
-	*ports = *(__be32 *)l4;
-	return true;
+	return quick_read_l4(q, l4, end, head >> 48 & 0xff, left);
 }
 
-/* Reads a plain TCP or UDP packet of a pod that is known, from its own address or to it. */
-static __always_inline bool quick_read(struct __sk_buff *skb, struct quick *q, const struct pod *pod, __u32 ifindex,
-				       enum direction dir, bool v6)
+static __always_inline bool quick_is_tcp(const struct quick *q)
 {
-	__u8 flags = 0;
-	__be32 ports;
+	return q->shift == PORTS_TCP_SHIFT;
+}
 
-	if (v6 ? !quick_read6(skb, q, pod, dir, &ports, &flags) : !quick_read4(skb, q, pod, dir, &ports, &flags))
-		return false;
-	if ((q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP) || !pod->instance)
-		return false;
-	q->opens = (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN; /* never in UDP: no flags were read */
-	q->port = ports >> 16;
-	if (dir == INGRESS)
-		ports = ports >> 16 | ports << 16;
+static __always_inline bool quick_opens(const struct quick *q)
+{
+	return q->flags == TCP_SYN;
+}
+
+static __always_inline void quick_key(struct quick *q, const struct pod *pod, __u32 ifindex, enum direction dir, bool v6)
+{
+	__u32 ports = dir == EGRESS ? q->ports : q->ports >> 16 | q->ports << 16;
+
 	q->key.ends |= v6 ? ports : (__u64)ports << 32;
-	q->key.pod = FLOW_POD(pod->instance, q->protocol, ifindex);
-	return true;
+	q->key.pod = FLOW_POD(pod->instance, quick_is_tcp(q) ? IPPROTO_TCP : IPPROTO_UDP, ifindex);
 }
 
 /* Was the last packet on this CPU of the same flow, and did it pass under the same tables? Where a flow stands behind that, it was
@@ -107,7 +103,7 @@ static __always_inline enum reason same_as_last(const struct last *last, const s
 		return REASON_NONE;
 	if (v6 && (last->peer[0] != q->key.peer[0] || last->peer[1] != q->key.peer[1]))
 		return REASON_NONE;
-	if ((last->reason == REASON_REPLY || q->protocol == IPPROTO_UDP) && !within_s(last->seen, FLOW_S))
+	if ((last->reason == REASON_REPLY || !quick_is_tcp(q)) && !within_s(last->seen, FLOW_S))
 		return REASON_NONE;
 	return last->reason;
 }
@@ -142,8 +138,7 @@ static __always_inline enum reason quick_policy(const struct quick *q, __u32 epo
 	word = ports_of(b, set, slot);
 	if (!word)
 		return REASON_NO_RULE;
-	word >>= q->protocol == IPPROTO_TCP ? PORTS_TCP_SHIFT : PORTS_UDP_SHIFT;
-	return page_allows(b, word, bpf_ntohs(q->port)) ? REASON_POLICY : REASON_NO_RULE;
+	return page_allows(b, word >> q->shift, bpf_ntohs(q->ports >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
 /* Remembers what an allowed packet may have opened. It says no where the long way has to. */
@@ -151,7 +146,7 @@ static __always_inline bool quick_track(const struct quick *q, __u32 epoch, enum
 {
 	__u64 state;
 
-	if (!q->opens) { /* UDP */
+	if (!quick_opens(q)) { /* UDP */
 		state = flow_get_quick(&q->key, v6);
 		if (state)
 			return STATE_OPENED(state) & (1 << dir);
@@ -160,58 +155,63 @@ static __always_inline bool quick_track(const struct quick *q, __u32 epoch, enum
 	return true;
 }
 
+/* What the policy of the packet's own direction says, on what set and class. */
+static __always_inline enum reason quick_forward(const struct quick *q, __u32 set, __u32 epoch, __u32 *class, bool v6)
+{
+	if (set >= SET_FIRST)
+		return quick_policy(q, epoch, set, class, v6);
+	if (set == SET_OPEN)
+		return REASON_NOT_ISOLATED;
+	return set == SET_CLOSED ? REASON_CLOSED : REASON_NONE;
+}
+
 static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct last *last, struct pod *pod, __u32 ifindex, __u32 epoch,
 					       enum direction dir, bool v6)
 {
-	struct quick q;
+	struct quick q = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
 	enum reason reason;
 	__u64 bank = epoch & (BANKS - 1), state;
 	__u32 set, class = 0;
-	bool tcp;
+	bool opens;
 
 	EARLY(last);
-	if (!quick_read(skb, &q, pod, ifindex, dir, v6))
+	if (!pod->instance || (v6 ? !quick_read6(skb, &q, pod, dir) : !quick_read4(skb, &q, pod, dir)))
 		return REASON_NONE;
 	if (dir == INGRESS && from_node(skb))
 		return REASON_NONE;
+	opens = quick_opens(&q);
 	OPAQUE(bank);
-	if (!q.opens) {
+	set = pod->bank[bank].set[dir];
+	if (!opens) {
+		quick_key(&q, pod, ifindex, dir, v6);
 		reason = same_as_last(last, &q, pod, epoch, v6);
 		if (reason != REASON_NONE) {
 			if (harness)
-				note(skb, pod->bank[bank].set[dir], last->class);
+				note(skb, set, last->class);
 			return reason;
 		}
 	}
 
-	tcp = q.protocol == IPPROTO_TCP;
-	set = pod->bank[bank].set[dir];
-	if (set >= SET_FIRST) {
-		reason = quick_policy(&q, epoch, set, &class, v6);
-		if (reason == REASON_NONE)
-			return REASON_NONE;
-	} else if (set == SET_OPEN) {
-		reason = REASON_NOT_ISOLATED;
-	} else if (set == SET_CLOSED) {
-		reason = REASON_CLOSED;
-	} else {
+	reason = quick_forward(&q, set, epoch, &class, v6);
+	if (reason == REASON_NONE)
 		return REASON_NONE;
-	}
 	note(skb, set, class);
 	if (reason < REASON_FIRST_DROP) {
-		if (tcp && !q.opens) {
+		if (opens)
+			quick_key(&q, pod, ifindex, dir, v6);
+		if (!opens && quick_is_tcp(&q)) {
 			if (is_healing(pod))
 				return REASON_NONE;
 		} else if ((track_all || pod->bank[bank].set[!dir] != SET_OPEN) && !quick_track(&q, epoch, dir, v6)) {
 			return REASON_NONE;
 		}
-		return q.opens ? reason : remember_last(last, &q, epoch, reason, class, v6);
+		return opens ? reason : remember_last(last, &q, epoch, reason, class, v6);
 	}
-	if (!q.opens) {
+	if (!opens) {
 		state = flow_get_quick(&q.key, v6);
 		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
 			return remember_last(last, &q, epoch, REASON_REPLY, class, v6);
-		if (state || tcp) /* the long way asks the policy again, or lets the pod heal */
+		if (state || quick_is_tcp(&q)) /* the long way asks the policy again, or lets the pod heal */
 			return REASON_NONE;
 	}
 	return tables_of_node()->control.events ? REASON_NONE : reason;

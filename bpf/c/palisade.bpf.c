@@ -215,7 +215,7 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
 	struct cpu *cpu = this_cpu();
 	__u32 ifindex = skb->ifindex, epoch = *(volatile __u32 *)&tables_of_node()->control.epoch;
-	enum reason reason = REASON_NONE;
+	__u64 reason = REASON_NONE;
 
 	if (harness)
 		ifindex = *(volatile __u32 *)&skb->mark;
