@@ -52,7 +52,7 @@ func image(version, arch string) *regexp.Regexp {
 }
 
 // loaded are the modules that the suites need: what an interface, its hooks and the sockets of the tests are made of.
-func loaded() []string { return []string{"veth", "sch_ingress", "cls_bpf"} }
+func loaded() []string { return []string{"veth", "bridge", "sch_ingress", "cls_bpf"} }
 
 // suite is a row of the matrix.
 type suite struct {
