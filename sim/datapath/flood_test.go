@@ -1,0 +1,155 @@
+package datapath_test
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
+)
+
+// The pods of a flood: one opens flows without measure, one is sent them, the others keep what they have. All are isolated in
+// both directions, one of which allows everything with the peer and the other nothing.
+const (
+	opener     = 0
+	target     = 1
+	quiet      = 2 // and those after it
+	quietPods  = 5
+	quietFlows = 200 // of each of them
+	newest     = 1000
+)
+
+// flood is a node with these pods, seen through an address family.
+type flood struct {
+	t     *testing.T
+	h     *bpf.Harness
+	peer  netip.Addr
+	pods  []bpf.Pod
+	rng   *rand.Rand
+	frame []byte // that of the flood; only ports and the peer change
+}
+
+func newFlood(t *testing.T, h *bpf.Harness, instance uint32, first, peer netip.Addr) *flood {
+	f := &flood{t: t, h: h, peer: peer, rng: rand.New(rand.NewPCG(1, uint64(instance)))}
+	i := img(somePorts, somePorts)
+	i.Rows[1].Ports[1] = bpf.PortsAll
+	i.Pods = nil
+	for n, ip := uint32(0), first; n < quiet+quietPods; n, ip = n+1, ip.Next() {
+		pod := bpf.Pod{Ifindex: iface + n, Instance: instance + n, Sets: [2]uint32{bpf.SetFirst, bpf.SetClosed}}
+		if ip.Is4() {
+			pod.IP4 = ip
+		} else {
+			pod.IP6 = ip
+		}
+		i.Pods = append(i.Pods, pod)
+	}
+	i.Pods[target].Sets = [2]uint32{flow.Egress: bpf.SetClosed, flow.Ingress: bpf.SetFirst}
+	f.pods = i.Pods
+	if _, err := h.Sync(i); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// tuple is a flow that a pod opens to the peer, the n-th of a kind.
+func (f *flood) tuple(pod, n int) flow.Tuple {
+	src := f.pods[pod].IP4
+	if f.peer.Is6() {
+		src = f.pods[pod].IP6
+	}
+	t := flow.Tuple{Src: src, Dst: f.peer, Protocol: flow.TCP, SrcPort: uint16(1024 + n), DstPort: 443}
+	if n%2 == 1 {
+		t.Protocol = flow.UDP
+	}
+	return t
+}
+
+// expect sends a packet of a pod and says why it must pass.
+func (f *flood) expect(pod int, dir flow.Direction, packet []byte, want bpf.Reason) bool {
+	f.t.Helper()
+	got, err := f.h.Run(dir, f.pods[pod].Ifindex, false, packet)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return got.Reason == want
+}
+
+// open opens flows of a quiet pod, each answered once.
+func (f *flood) open(pod int) {
+	for n := range quietFlows {
+		t := f.tuple(pod, n)
+		if !f.expect(pod, flow.Egress, frame.New(t, frame.First), bpf.ReasonPolicy) ||
+			!f.expect(pod, flow.Ingress, frame.New(t.Reply(), frame.Answer), bpf.ReasonReply) {
+			f.t.Fatalf("pod %d cannot open flow %d", pod, n)
+		}
+	}
+}
+
+// run opens so many flows from the opener, and as many to the target, and returns the last ones of both.
+func (f *flood) run(flows int) (opened, served []flow.Tuple) {
+	for n := range flows {
+		out, in := f.tuple(opener, 0), f.tuple(target, 0).Reply()
+		out.SrcPort, out.DstPort = uint16(f.rng.Uint32()), uint16(f.rng.Uint32())
+		in.SrcPort, in.DstPort = out.DstPort, out.SrcPort
+		if !f.expect(opener, flow.Egress, frame.New(out, frame.First), bpf.ReasonPolicy) ||
+			!f.expect(target, flow.Ingress, frame.New(in, frame.First), bpf.ReasonPolicy) {
+			f.t.Fatalf("flow %d of the flood does not pass: %+v", n, out)
+		}
+		if n >= flows-newest {
+			opened, served = append(opened, out), append(served, in)
+		}
+	}
+	return opened, served
+}
+
+// lost counts the flows whose next answer does not pass at once.
+func (f *flood) lost(pod int, answers flow.Direction, flows []flow.Tuple) (n int) {
+	for _, t := range flows {
+		if !f.expect(pod, answers, frame.New(t.Reply(), frame.Later), bpf.ReasonReply) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestFloodsPushOutTheirOwn: a pod that opens more than its share of the table of flows, or is made to, loses flows of its own and
+// never one of another pod: the next answer to each of those passes at once, without healing. Its own newest flows work.
+func TestFloodsPushOutTheirOwn(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: packets go through the kernel's programs")
+	}
+	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 32 << 10}, bpf.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	// Half a million each: the table holds few of them in any case.
+	flows := map[bool]int{false: 500_000, true: 100_000}[testing.Short()]
+	for n, addrs := range [][2]netip.Addr{{podIP.Next().Next(), peerIP}, {podIP6.Next().Next(), peerIP6}} {
+		t.Run(flow.FamilyOf(addrs[1]).String(), func(t *testing.T) {
+			f := newFlood(t, h, uint32(1+100*n), addrs[0], addrs[1])
+			for pod := quiet; pod < quiet+quietPods; pod++ {
+				f.open(pod)
+			}
+			opened, served := f.run(flows / (1 + 3*n))
+			for pod := quiet; pod < quiet+quietPods; pod++ {
+				var kept []flow.Tuple
+				for n := range quietFlows {
+					kept = append(kept, f.tuple(pod, n))
+				}
+				if lost := f.lost(pod, flow.Ingress, kept); lost > 0 {
+					t.Errorf("pod %d lost %d of %d flows to the floods of others", pod, lost, quietFlows)
+				}
+			}
+			if lost := f.lost(opener, flow.Ingress, opened); lost > 0 {
+				t.Errorf("the opener lost %d of its newest %d flows", lost, newest)
+			}
+			if lost := f.lost(target, flow.Egress, served); lost > 0 {
+				t.Errorf("the target lost %d of its newest %d flows", lost, newest)
+			}
+		})
+	}
+}
