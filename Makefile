@@ -11,6 +11,7 @@ CONTROL_PLANE ?= auto
 FLAGS    ?=
 RUN      ?=
 FUZZTIME ?= 30s
+PART     ?= 1
 KERNELS  ?=
 SUITES   ?=
 GO       ?= go
@@ -48,6 +49,10 @@ kernels: ## run what depends on the kernel on Debian's 5.10, 6.1, 6.12 (amd64, a
 .PHONY: duel
 duel: ## send the same random packets to the kernel and to its twin in Go (as root); DURATION=10m SEED=1 PACKETS=100000000
 	@$(GO) run ./hack/soak -duel -duration $(DURATION) -seed $(SEED) -packets $(PACKETS)
+
+.PHONY: scale
+scale: ## load policies with a million peers, 100,000 blocks, 500 pods into the kernel (as root); PART=10 makes all of it so much smaller
+	@$(GO) run ./hack/scale -part $(PART) -run '$(RUN)'
 
 .PHONY: mutants
 mutants: ## plant bugs one at a time in a copy of the tree, and show which test notices (as root, with clang; RUN=pattern)
