@@ -27,29 +27,38 @@ func wireCases() []wireCase {
 
 func syn(v6 bool, port uint16) []byte { return frame.New(between(flow.TCP, v6, port), frame.First) }
 
-// tagCases: what lies behind a tag is not looked at. A node has no use for tags on a pod's link, and some kernels
-// strip the first one before the program sees the packet and some do not have it in the packet at all.
+// disguised is a frame behind which any source may hide. It leaves no pod that may only send from its own addresses, and is
+// judged at the other end where it comes from one that routes.
+func disguised(name string, f []byte, leaving, arriving bpf.Reason) []wireCase {
+	kept := always(f, leaving)
+	return []wireCase{{name, false, []sent{kept}}, {name + ", routed", true, []sent{at(f, arriving)}}}
+}
+
+// tagCases: what lies behind a tag is not looked at. A node has no use for tags on a pod's link, and some kernels take the
+// first one off before the program sees the packet.
 func tagCases() []wireCase {
-	unsupported := func(f []byte) []sent { return []sent{at(f, bpf.ReasonUnsupported)} }
 	four, six := syn(false, 80), syn(true, 80)
-	return []wireCase{
+	cases := []wireCase{
 		{"IPv4 without a tag", false, []sent{at(four, bpf.ReasonPolicy)}},
 		{"IPv6 without a tag", false, []sent{at(six, bpf.ReasonPolicy)}},
-		{"802.1Q", false, unsupported(tagged(four, [2]uint16{typeVLAN, 5}))},
-		{"802.1Q before IPv6", false, unsupported(tagged(six, [2]uint16{typeVLAN, 5}))},
-		{"priority without a VLAN", false, unsupported(tagged(four, [2]uint16{typeVLAN, 0}))},
-		{"QinQ", false, unsupported(tagged(four, [2]uint16{typeQinQ, 7}, [2]uint16{typeVLAN, 5}))},
-		{"802.1Q twice", false, unsupported(tagged(six, [2]uint16{typeVLAN, 7}, [2]uint16{typeVLAN, 5}))},
-		{"three tags", false, unsupported(tagged(four, [2]uint16{typeQinQ, 7}, [2]uint16{typeVLAN, 6},
-			[2]uint16{typeVLAN, 5}))},
-		{"a tag that says IPv6 before IPv4", false, unsupported(tagged(ether(typeIP6, packetOf(four)),
-			[2]uint16{typeVLAN, 5}))},
-		{"a tag and ARP behind it", false, unsupported(tagged(ether(0x0806, make([]byte, 28)),
-			[2]uint16{typeVLAN, 5}))},
-		{"a tag and hardly anything behind it", false, unsupported(tagged(four, [2]uint16{typeVLAN, 5})[:20])},
-		{"IPv4 that says it is IPv6", false, []sent{at(ether(typeIP6, packetOf(four)), bpf.ReasonMalformed)}},
-		{"IPv6 that says it is IPv4", false, []sent{at(ether(typeIP4, packetOf(six)), bpf.ReasonMalformed)}},
 	}
+	for name, f := range map[string][]byte{
+		"802.1Q":                          tagged(four, [2]uint16{typeVLAN, 5}),
+		"802.1Q before IPv6":              tagged(six, [2]uint16{typeVLAN, 5}),
+		"priority without a VLAN":         tagged(four, [2]uint16{typeVLAN, 0}),
+		"QinQ":                            tagged(four, [2]uint16{typeQinQ, 7}, [2]uint16{typeVLAN, 5}),
+		"802.1Q twice":                    tagged(six, [2]uint16{typeVLAN, 7}, [2]uint16{typeVLAN, 5}),
+		"three tags":                      tagged(four, [2]uint16{typeQinQ, 7}, [2]uint16{typeVLAN, 6}, [2]uint16{typeVLAN, 5}),
+		"a tag that says IPv6, then IPv4": tagged(ether(typeIP6, packetOf(four)), [2]uint16{typeVLAN, 5}),
+		"a tag and ARP behind it":         tagged(ether(0x0806, make([]byte, 28)), [2]uint16{typeVLAN, 5}),
+		"a tag and two bytes behind it":   tagged(four, [2]uint16{typeVLAN, 5})[:20],
+	} {
+		cases = append(cases, disguised(name, f, bpf.ReasonUnsupported, bpf.ReasonUnsupported)...)
+	}
+	// Whoever reads the address of one family where the other one's header lies reads another address.
+	return slices.Concat(cases,
+		disguised("IPv4 that says it is IPv6", ether(typeIP6, packetOf(four)), bpf.ReasonSpoofed, bpf.ReasonMalformed),
+		disguised("IPv6 that says it is IPv4", ether(typeIP4, packetOf(six)), bpf.ReasonSpoofed, bpf.ReasonMalformed))
 }
 
 // shortCases end where a header should go on. A packet whose transport header is cut short is one without ports.
@@ -65,14 +74,19 @@ func shortCases() []wireCase {
 	}
 	udp := func(v6 bool) []byte { return frame.New(between(flow.UDP, v6, 80), frame.First) }
 	malformed := func(f []byte) []sent { return []sent{at(f, bpf.ReasonMalformed)} }
-	return []wireCase{
-		{"nothing behind the Ethernet header of IPv4", false, malformed(syn(false, 80)[:14])},
-		{"nothing behind the Ethernet header of IPv6", false, malformed(syn(true, 80)[:14])},
+	var cases []wireCase
+	for name, f := range map[string][]byte{ // of which nobody can say where they come from
+		"nothing behind the Ethernet header of IPv4": syn(false, 80)[:14],
+		"nothing behind the Ethernet header of IPv6": syn(true, 80)[:14],
+		"half an IPv4 header":                        syn(false, 80)[:14+10],
+		"half an IPv6 header":                        syn(true, 80)[:14+20],
+		"an IPv4 header but for its last byte":       syn(false, 80)[:14+19],
+	} {
+		cases = append(cases, disguised(name, f, bpf.ReasonMalformed, bpf.ReasonMalformed)...)
+	}
+	return append(cases, []wireCase{
 		{"nothing behind another Ethernet header", false, []sent{at(ether(typeLocal, nil), bpf.ReasonUnsupported)}},
 		{"an LLC frame", false, []sent{at(ether(3, []byte{0x42, 0x42, 3}), bpf.ReasonUnsupported)}},
-		{"half an IPv4 header", false, malformed(syn(false, 80)[:14+10])},
-		{"half an IPv6 header", false, malformed(syn(true, 80)[:14+20])},
-		{"an IPv4 header but for its last byte", false, malformed(syn(false, 80)[:14+19])},
 		{"less than an IPv4 header says", false, malformed(syn(false, 80)[:14+20+19])},
 		{"less than an IPv6 header says", false, malformed(syn(true, 80)[:14+40+19])},
 		{"TCP without its last byte", false, []sent{at(cut(syn(false, 80), 14+20+19), bpf.ReasonFragment),
@@ -83,7 +97,7 @@ func shortCases() []wireCase {
 			at(cut(udp(true), 14+40+7), bpf.ReasonFragment)}},
 		{"UDP without data", false, []sent{
 			at(cut(udp(false), 14+20+8), bpf.ReasonPolicy), at(cut(udp(true), 14+40+8), bpf.ReasonPolicy)}},
-	}
+	}...)
 }
 
 // optioned puts options into an IPv4 header.
@@ -189,7 +203,10 @@ func fragmentCases() (cases []wireCase) {
 				at(piece(udp, 1, 6, 24), bpf.ReasonLaterFragment)}},
 		}...)
 	}
-	return cases
+	behind := extended(frame.New(between(flow.UDP, true, 80), frame.First), options)
+	first, second := frame.Fragment(behind, 7, 40)
+	return append(cases, wireCase{"78 fragments of what has options behind the fragment header", false, []sent{
+		at(first, bpf.ReasonPolicy), at(second, bpf.ReasonLaterFragment)}})
 }
 
 // sourceCases: a pod sends from its own addresses, if it is not one that must route. What a router in its place
@@ -208,6 +225,8 @@ func sourceCases() []wireCase {
 		{"the source of the server, IPv6", false, spoofed(from(server6, server6))},
 		{"no source, IPv4", false, spoofed(from(netip.IPv4Unspecified(), server4))},
 		{"no source, IPv6", false, spoofed(from(netip.IPv6Unspecified(), server6))},
+		{"the source of nobody behind more extension headers than anybody uses", false,
+			spoofed(extended(from(nobody6, server6), slices.Repeat([]extension{options}, 9)...))},
 		{"the client's IPv4 address in IPv6", false, spoofed(from(mapped4(client4), server6))},
 		{"to the server's IPv4 address in IPv6", false, []sent{
 			at(from(client6, mapped4(server4)), bpf.ReasonPolicy).leavesFor(bpf.ReasonNoRule)}},

@@ -83,7 +83,7 @@ func TestFrames(t *testing.T) {
 			w.shortCircuit(t)
 			line := &line{wire: w, plain: plug(t, w.client, false), segmented: plug(t, w.client, true),
 				far: plug(t, w.server, false)}
-			for _, s := range []state{{}, {client: true}, {server: true}, {server: true, routes: true}} {
+			for _, s := range []state{{}, {client: true}, {server: true}, {routes: true}, {server: true, routes: true}} {
 				w.apply(t, s)
 				t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) { line.play(t, s) })
 			}

@@ -51,7 +51,7 @@ func segmentCases() []wireCase {
 			pieces(extended(syn(true, 80), hopByHop, options, ah), bpf.ReasonPolicy),
 			pieces(extended(syn(true, 81), hopByHop, options, ah), bpf.ReasonNoRule)}},
 		{"a fragment in pages", false, []sent{pieces(first, bpf.ReasonPolicy)}},
-		{"a tag in pages", false, []sent{
+		{"a tag in pages", true, []sent{
 			pieces(tagged(syn(false, 80), [2]uint16{typeVLAN, 5}), bpf.ReasonUnsupported)}},
 		{"many segments of TCP", false, []sent{
 			segmented(false, 80, bpf.ReasonPolicy), segmented(true, 80, bpf.ReasonPolicy),
