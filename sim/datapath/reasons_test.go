@@ -94,80 +94,93 @@ var (
 	vlanFrame = append(append(make([]byte, 12), 0x81, 0, 0, 1), tcp80(peerIP, podIP)[12:]...)
 )
 
+// The nodes of the cases.
+var (
+	plain   = bpf.Options{}
+	strict  = bpf.Options{Mode: bpf.Strict}
+	keeping = bpf.Options{KeepEstablished: true}
+)
+
 // reasonCases give each reason at each hook to the last of their packets.
 var reasonCases = []struct {
-	name   string
-	strict bool
-	steps  []step
+	name  string
+	node  bpf.Options
+	steps []step
 }{
-	{"a rule allows what the pod sends", false, []step{
+	{"a rule allows what the pod sends", plain, []step{
 		policy("peer:80", "closed"), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy)}},
-	{"a rule allows what the pod gets", false, []step{
+	{"a rule allows what the pod gets", plain, []step{
 		policy("closed", "peer:80"), in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy)}},
-	{"no policy isolates what the pod sends", false, []step{policy("open", "closed"),
+	{"no policy isolates what the pod sends", plain, []step{policy("open", "closed"),
 		out(flow.TCP, frame.First, 4000, 81, bpf.ReasonNotIsolated)}},
-	{"no policy isolates what the pod gets", false, []step{policy("closed", "open"),
+	{"no policy isolates what the pod gets", plain, []step{policy("closed", "open"),
 		in(flow.TCP, frame.First, 81, 5000, bpf.ReasonNotIsolated)}},
-	{"the pod answers", false, []step{
+	{"the pod answers", plain, []step{
 		policy("closed", "peer:80"), in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
 		out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonReply)}},
-	{"the pod is answered", false, []step{
+	{"the pod is answered", plain, []step{
 		policy("peer:80", "closed"), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
 		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonReply)}},
-	{"the node calls", false, []step{
+	{"the node calls", plain, []step{
 		policy("closed", "closed"), node(in(flow.TCP, frame.First, 81, 5000, bpf.ReasonFromNode))}},
-	{"the pod looks for a neighbour", false, []step{policy("closed", "closed"),
+	{"the pod looks for a neighbour", plain, []step{policy("closed", "closed"),
 		instead(out(flow.TCP, frame.First, 0, 0, bpf.ReasonNeighbour), arpFrame)}},
-	{"a neighbour looks for the pod", false, []step{policy("closed", "closed"),
+	{"a neighbour looks for the pod", plain, []step{policy("closed", "closed"),
 		instead(in(flow.TCP, frame.First, 0, 0, bpf.ReasonNeighbour), arpFrame)}},
-	{"a later fragment leaves after its first one", false, []step{policy("peer:80", "closed"),
+	{"a later fragment leaves after its first one", plain, []step{policy("peer:80", "closed"),
 		fragment(out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy), 0, 24),
 		fragment(out(flow.UDP, frame.First, 4000, 80, bpf.ReasonLaterFragment), 1, 24)}},
-	{"a later fragment comes after its first one", false, []step{policy("closed", "peer:80"),
+	{"a later fragment comes after its first one", plain, []step{policy("closed", "peer:80"),
 		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy), 0, 24),
 		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonLaterFragment), 1, 24)}},
-	{"the pod sends an error about a flow that is served", false, []step{policy("closed", "peer:80"),
+	{"the pod sends an error about a flow that is served", plain, []step{policy("closed", "peer:80"),
 		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
 		complaint(in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonRelated))}},
-	{"the pod gets an error about a flow of its own", false, []step{policy("peer:80", "closed"),
+	{"the pod gets an error about a flow of its own", plain, []step{policy("peer:80", "closed"),
 		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
 		about(out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonRelated))}},
-	{"nobody knows the pod that sends", false, []step{
+	{"the pod goes on with a flow of its own that is revoked", keeping, []step{policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy), policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonEstablished)}},
+	{"the peer goes on with a flow of its own that is revoked", keeping, []step{policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy), policy("closed", "closed"),
+		in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonEstablished)}},
+	{"nobody knows the pod that sends", plain, []step{
 		nobody(), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonUnknownPodOpen)}},
-	{"nobody knows the pod that gets", false, []step{
+	{"nobody knows the pod that gets", plain, []step{
 		nobody(), in(flow.TCP, frame.First, 80, 5000, bpf.ReasonUnknownPodOpen)}},
-	{"no rule allows what the pod sends", false, []step{
+	{"no rule allows what the pod sends", plain, []step{
 		policy("peer:80", "open"), out(flow.TCP, frame.First, 4000, 81, bpf.ReasonNoRule)}},
-	{"no rule allows what the pod gets", false, []step{
+	{"no rule allows what the pod gets", plain, []step{
 		policy("open", "peer:80"), in(flow.TCP, frame.First, 81, 5000, bpf.ReasonNoRule)}},
-	{"sets beyond the tables open nothing", false, []step{
+	{"sets beyond the tables open nothing", plain, []step{
 		beyond(), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonNoRule),
 		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonNoRule)}},
-	{"the pod may send nothing", false, []step{
+	{"the pod may send nothing", plain, []step{
 		policy("closed", "open"), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonClosed)}},
-	{"the pod may get nothing", false, []step{
+	{"the pod may get nothing", plain, []step{
 		policy("open", "closed"), in(flow.TCP, frame.First, 80, 5000, bpf.ReasonClosed)}},
-	{"nobody knows the pod that sends, in strict mode", true, []step{
+	{"nobody knows the pod that sends, in strict mode", strict, []step{
 		nobody(), out(flow.TCP, frame.First, 4000, 80, bpf.ReasonUnknownPod)}},
-	{"nobody knows the pod that gets, in strict mode", true, []step{
+	{"nobody knows the pod that gets, in strict mode", strict, []step{
 		nobody(), in(flow.TCP, frame.First, 80, 5000, bpf.ReasonUnknownPod)}},
-	{"the pod takes another's address, also where it is not isolated", false, []step{policy("open", "open"),
+	{"the pod takes another's address, also where it is not isolated", plain, []step{policy("open", "open"),
 		changed(out(flow.TCP, frame.First, 4000, 80, bpf.ReasonSpoofed), foreign)}},
-	{"the pod sends less than it says", false, []step{policy("peer:80", "open"),
+	{"the pod sends less than it says", plain, []step{policy("peer:80", "open"),
 		changed(out(flow.TCP, frame.First, 4000, 80, bpf.ReasonMalformed), longer)}},
-	{"the pod gets less than is said", false, []step{policy("open", "peer:80"),
+	{"the pod gets less than is said", plain, []step{policy("open", "peer:80"),
 		changed(in(flow.TCP, frame.First, 80, 5000, bpf.ReasonMalformed), longer)}},
-	{"the pod sends a VLAN tag", false, []step{policy("peer:80", "open"),
+	{"the pod sends a VLAN tag", plain, []step{policy("peer:80", "open"),
 		instead(out(flow.TCP, frame.First, 0, 0, bpf.ReasonUnsupported), vlanFrame)}},
-	{"the pod gets a VLAN tag", false, []step{policy("open", "peer:80"),
+	{"the pod gets a VLAN tag", plain, []step{policy("open", "peer:80"),
 		instead(in(flow.TCP, frame.First, 0, 0, bpf.ReasonUnsupported), vlanFrame)}},
-	{"no pod sends a VLAN tag, also where it is not isolated", false, []step{policy("open", "open"),
+	{"no pod sends a VLAN tag, also where it is not isolated", plain, []step{policy("open", "open"),
 		instead(out(flow.TCP, frame.First, 0, 0, bpf.ReasonUnsupported), vlanFrame)}},
-	{"no pod hides another's address behind what is malformed", false, []step{policy("open", "open"),
+	{"no pod hides another's address behind what is malformed", plain, []step{policy("open", "open"),
 		changed(out(flow.TCP, frame.First, 4000, 80, bpf.ReasonSpoofed), func(ip []byte) { foreign(ip); longer(ip) })}},
-	{"a later fragment leaves without its first one", false, []step{policy("peer:80", "open"),
+	{"a later fragment leaves without its first one", plain, []step{policy("peer:80", "open"),
 		fragment(out(flow.UDP, frame.First, 4000, 80, bpf.ReasonFragment), 1, 24)}},
-	{"a later fragment comes without its first one", false, []step{policy("open", "peer:80"),
+	{"a later fragment comes without its first one", plain, []step{policy("open", "peer:80"),
 		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonFragment), 1, 24)}},
 }
 
@@ -209,15 +222,20 @@ func TestEveryReasonIsGiven(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: packets go through the kernel's programs")
 	}
-	seen, harness := map[where]bool{}, map[bool]*bpf.Harness{false: open(t, bpf.Standard), true: open(t, bpf.Strict)}
+	seen, harness := map[where]bool{}, map[bpf.Options]*bpf.Harness{}
+	for _, o := range []bpf.Options{plain, strict, keeping} {
+		harness[o] = open(t, o)
+	}
 	instance := uint32(0)
 	for _, c := range reasonCases {
 		for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
 			t.Run(flow.FamilyOf(addrs[0]).String()+"/"+c.name, func(t *testing.T) {
 				instance++
-				playSteps(t, &witness{kernel{harness[c.strict], instance}, t, seen}, c.steps, addrs[0], addrs[1])
-				mode := map[bool]bpf.Mode{false: bpf.Standard, true: bpf.Strict}[c.strict]
-				w := &twin{Datapath: datapath.New(mode, func() time.Duration { return time.Hour })}
+				playSteps(t, &witness{kernel{harness[c.node], instance}, t, seen}, c.steps, addrs[0], addrs[1])
+				w := &twin{Datapath: datapath.New(c.node.Mode, func() time.Duration { return time.Hour })}
+				if c.node.KeepEstablished {
+					w.KeepEstablished()
+				}
 				playSteps(t, w, c.steps, addrs[0], addrs[1])
 			})
 		}
@@ -235,9 +253,10 @@ func TestEveryReasonIsGiven(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, mode bpf.Mode) *bpf.Harness {
+func open(t *testing.T, o bpf.Options) *bpf.Harness {
 	t.Helper()
-	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, mode)
+	o.Capacity = bpf.Capacity{Peers4: 512, Flows: 1024}
+	h, err := bpf.OpenHarness(o)
 	if err != nil {
 		t.Fatal(err)
 	}

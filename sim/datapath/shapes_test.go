@@ -78,7 +78,7 @@ func newGallery(t *testing.T) *gallery {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: packets go through the kernel's programs")
 	}
-	g := &gallery{t: t, kernel: open(t, bpf.Standard), stride: 1}
+	g := &gallery{t: t, kernel: open(t, plain), stride: 1}
 	if testing.Short() {
 		g.stride = 31 // emulated machines are slow; no dimension has so many values
 	}
