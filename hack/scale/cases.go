@@ -35,33 +35,33 @@ type sample struct {
 }
 
 const (
-	million    = 1_000_000
-	blocks     = 100_000
-	ranges     = 10_000
-	pods       = 500
-	perObject  = 1000 // rules in a PolicyEndpoint, as a controller cuts them
-	sampled    = 2000 // peers of a case
-	peersOfPod = 20
-	web        = 80
+	million   = 1_000_000
+	blocks    = 100_000
+	ranges    = 10_000
+	pods      = 500
+	perObject = 1000 // rules in a PolicyEndpoint, as a controller cuts them
+	sampled   = 2000 // peers of a case
+	web       = 80
 )
 
 // cases are the cases, each so many times smaller than it could be.
 func cases(part int) []scaleCase {
-	many := bpf.Capacity{Hosts: 4 * million / part}
+	many, count := bpf.Capacity{Hosts: 4 * million / part}, pods/min(part, 10)
+	first6 := netip.MustParseAddr("fd00:64::")
 	return []scaleCase{
 		peerCase("a million peers, side by side", bpf.Capacity{}, million/part, 1, v4(10, 64, 0, 0)),
 		peerCase("a million peers, each in a network of its own", bpf.Capacity{}, million/part, 2111, v4(1, 0, 0, 0)),
 		peerCase("the same, with -peer-entries for them", many, million/part, 2111, v4(1, 0, 0, 0)),
-		peerCase("a million peers, side by side, IPv6", bpf.Capacity{}, million/part, 1, netip.MustParseAddr("fd00:64::")),
-		peerCase("a million peers, each in a network of its own, IPv6", bpf.Capacity{}, million/part, 2111, netip.MustParseAddr("fd00:64::")),
-		peerCase("the same, IPv6, with -peer-entries for them", many, million/part, 2111, netip.MustParseAddr("fd00:64::")),
+		peerCase("a million peers, side by side, IPv6", bpf.Capacity{}, million/part, 1, first6),
+		peerCase("a million peers, each in a network of its own, IPv6", bpf.Capacity{}, million/part, 2111, first6),
+		peerCase("the same, IPv6, with -peer-entries for them", many, million/part, 2111, first6),
 		blockCase("a hundred thousand blocks", blocks/part),
 		portCase("ten thousand ranges of ports of one peer", ranges/part),
 		ownPortCase("ten thousand peers, each with a range of its own", ranges/part),
-		podCase("five hundred pods of one policy", pods/min(part, 10), 0, false, false),
-		podCase("five hundred pods, each with a policy of its own", pods/min(part, 10), 1, true, false),
-		podCase("five hundred pods, each with policies of its own both ways", pods/min(part, 10), 1, true, true),
-		podCase(fmt.Sprintf("five hundred pods, each with %d peers of its own", peersOfPod), pods/min(part, 10), peersOfPod, true, false),
+		podCase("five hundred pods of one policy", count, 0, false, false),
+		podCase("five hundred pods, each with a policy of its own", count, 1, true, false),
+		podCase("five hundred pods, each with policies of its own both ways", count, 1, true, true),
+		podCase("five hundred pods, each with twenty peers of its own", count, 20, true, false),
 	}
 }
 
@@ -89,7 +89,8 @@ func node(count int) enforce.Input {
 }
 
 // policy is one that isolates pods in a direction, in as many objects as it needs.
-func policy(name string, dir networkingv1.PolicyType, chosen []enforce.Pod, rules []v1alpha1.EndpointInfo) []*v1alpha1.PolicyEndpoint {
+func policy(name string, dir networkingv1.PolicyType, chosen []enforce.Pod, rules []v1alpha1.EndpointInfo,
+) []*v1alpha1.PolicyEndpoint {
 	var list []*v1alpha1.PolicyEndpoint
 	for first := 0; first == 0 || first < len(rules); first += perObject {
 		pe := &v1alpha1.PolicyEndpoint{

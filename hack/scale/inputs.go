@@ -12,7 +12,8 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// beside are two pods: the second one has a small policy of its own, which must go on whatever becomes of the first one's.
+// beside are two pods: the second one has a small policy of its own, which must go on whatever becomes of the first
+// one's.
 func beside(name string, rules []v1alpha1.EndpointInfo) enforce.Input {
 	in := node(2)
 	in.Endpoints = policy("large", networkingv1.PolicyTypeIngress, in.Pods[:1], rules)
@@ -137,8 +138,8 @@ func ownPortCase(name string, count int) scaleCase {
 	}
 }
 
-// podCase has pods that all have one policy with a thousand peers, and where own is set policies of their own with so many peers
-// that no other one has; both ways, where both is set.
+// podCase has pods that all have one policy with a thousand peers, and where own is set policies of their own with
+// so many peers that no other one has; both ways, where both is set.
 func podCase(name string, count, peers int, own, both bool) scaleCase {
 	const shared = 1000
 	common := func(i int) netip.Addr { return nth(v4(10, 64, 0, 0), i) }
@@ -164,13 +165,15 @@ func podCase(name string, count, peers int, own, both bool) scaleCase {
 		},
 		samples: func() (list []sample) {
 			for p := range count {
-				list = append(list, sample{p, flow.Ingress, common(p * 2), web, true}, sample{p, flow.Ingress, common(p * 2), web + 1, false})
+				list = append(list, sample{p, flow.Ingress, common(p * 2), web, true},
+					sample{p, flow.Ingress, common(p * 2), web + 1, false})
 				if own {
 					other := (p + 1) % count
 					list = append(list, sample{p, flow.Ingress, peer(p, peers-1), web + 1, true},
 						sample{p, flow.Ingress, peer(p, 0), web, false}, sample{p, flow.Ingress, peer(other, 0), web + 1, false})
 				}
-				list = append(list, sample{p, flow.Egress, peer(p, 0), web + 1, true}, sample{p, flow.Egress, common(p), web, !both})
+				list = append(list, sample{p, flow.Egress, peer(p, 0), web + 1, true},
+					sample{p, flow.Egress, common(p), web, !both})
 			}
 			return list
 		},

@@ -1,7 +1,7 @@
-// Command scale makes policies as large as clusters get, compiles them, loads them into the kernel, and sends packets through
-// the programs there: a million peers, a hundred thousand blocks, ten thousand ranges of ports, five hundred pods. It prints what
-// that costs, and what does not fit. Where a packet is judged otherwise than the input says, or than the programs' twin in Go
-// does, it fails.
+// Command scale makes policies as large as clusters get, compiles them, loads them into the kernel, and sends
+// packets through the programs there: a million peers, a hundred thousand blocks, ten thousand ranges of ports, five
+// hundred pods. It prints what that costs, and what does not fit. Where a packet is judged otherwise than the input
+// says, or than the programs' twin in Go does, it fails.
 package main
 
 import (

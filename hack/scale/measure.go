@@ -88,8 +88,8 @@ func (r *result) addPeer(kernel *bpf.Harness) error {
 	return nil
 }
 
-// send sends the samples through the kernel and its twin. What a closed pod is sent must be dropped, and it must be a pod that
-// a condition names.
+// send sends the samples through the kernel and its twin. What a closed pod is sent must be dropped, and it must be
+// a pod that a condition names.
 func (r *result) send(kernel *bpf.Harness, in enforce.Input, built *enforce.Result) error {
 	twin := datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
 	twin.Load(built.Image)

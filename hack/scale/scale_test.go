@@ -33,9 +33,9 @@ func TestSmallerVersionsFit(t *testing.T) {
 	}
 }
 
-// TestWhatDoesNotFitIsClosed: where a table is too small, pods are closed, as many as it takes; a condition names each of them, and
-// the table; the others go on. measure fails where a packet of a pod that nobody names is dropped, or one of any pod passes
-// that should not.
+// TestWhatDoesNotFitIsClosed: where a table is too small, pods are closed, as many as it takes; a condition names
+// each of them, and the table; the others go on. measure fails where a packet of a pod that nobody names is dropped,
+// or one of any pod passes that should not.
 func TestWhatDoesNotFitIsClosed(t *testing.T) {
 	needsRoot(t)
 	for _, c := range []struct {

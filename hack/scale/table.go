@@ -19,8 +19,8 @@ func print(out io.Writer, results []*result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\tpods closed\tcompile\tsync\twrites\tone peer more\t\twrites\tprocess\tkernel\tpackets\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%d\t\n", r.name, r.fate(), short(r.compile), short(r.sync), r.writes,
-			short(r.moreCompile), short(r.moreSync), r.moreWrites, mib(r.process), mib(r.kernelBytes()), r.packets)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\t%d\t\n", r.name, r.fate(), short(r.compile), short(r.sync),
+			r.writes, short(r.moreCompile), short(r.moreSync), r.moreWrites, mib(r.process), mib(r.kernelBytes()), r.packets)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
-// The pods of a flood: one opens flows without measure, one is sent them, the others keep what they have. All are isolated in
-// both directions, one of which allows everything with the peer and the other nothing.
+// The pods of a flood: one opens flows without measure, one is sent them, the others keep what they have. All are
+// isolated in both directions, one of which allows everything with the peer and the other nothing.
 const (
 	opener     = 0
 	target     = 1
@@ -115,8 +115,9 @@ func (f *flood) lost(pod int, answers flow.Direction, flows []flow.Tuple) (n int
 	return n
 }
 
-// TestFloodsPushOutTheirOwn: a pod that opens more than its share of the table of flows, or is made to, loses flows of its own and
-// never one of another pod: the next answer to each of those passes at once, without healing. Its own newest flows work.
+// TestFloodsPushOutTheirOwn: a pod that opens more than its share of the table of flows, or is made to, loses flows
+// of its own and never one of another pod: the next answer to each of those passes at once, without healing. Its own
+// newest flows work.
 func TestFloodsPushOutTheirOwn(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: packets go through the kernel's programs")

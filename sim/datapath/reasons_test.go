@@ -19,10 +19,10 @@ type where struct {
 	bpf.Reason
 }
 
-// impossible says which reasons no packet can have, and why. ReasonTable is what verdict() in palisade.bpf.c makes of a
-// number that is no reason and of a scratch value that is missing. But every path of judge() ends in a reason, the map of
-// scratch values has one for each CPU from the start, and an index that user space gets wrong is cut to its table. It is
-// there for the verifier, and so that a mistake in a later version drops packets and is counted.
+// impossible says which reasons no packet can have, and why. ReasonTable is what verdict() in palisade.bpf.c makes
+// of a number that is no reason and of a scratch value that is missing. But every path of judge() ends in a reason,
+// the map of scratch values has one for each CPU from the start, and an index that user space gets wrong is cut to
+// its table. It is there for the verifier, and so that a mistake in a later version drops packets and is counted.
 var impossible = map[where]string{
 	{flow.Egress, bpf.ReasonNone}:     "it stands for no verdict",
 	{flow.Ingress, bpf.ReasonNone}:    "it stands for no verdict",
@@ -216,8 +216,8 @@ func (w *witness) counted(dir flow.Direction) map[bpf.Reason]uint64 {
 	return packets
 }
 
-// TestEveryReasonIsGiven plays a case for each reason at each hook, to the twin and to the kernel, and fails where the
-// kernel gave one of them in no case and it is not said why.
+// TestEveryReasonIsGiven plays a case for each reason at each hook, to the twin and to the kernel, and fails where
+// the kernel gave one of them in no case and it is not said why.
 func TestEveryReasonIsGiven(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: packets go through the kernel's programs")

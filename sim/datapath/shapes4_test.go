@@ -23,8 +23,8 @@ const (
 	moreFragments = 0x2000
 )
 
-// want follows RFC 791: the header must be whole, and the packet must be in the frame. A later fragment has no ports; one that
-// reaches into the first 20 bytes is an attack (RFC 3128).
+// want follows RFC 791: the header must be whole, and the packet must be in the frame. A later fragment has no
+// ports; one that reaches into the first 20 bytes is an attack (RFC 3128).
 func (s shape4) want(policy string) bpf.Reason {
 	offset := int(s.fragment&0x1fff) * 8
 	switch {
@@ -64,8 +64,8 @@ func around(edges ...int) []int {
 	return slices.Compact(list)
 }
 
-// lengths are total lengths around every edge, and for each the lengths of frames around it. The kernel runs no test on
-// an IP packet without an IP header.
+// lengths are total lengths around every edge, and for each the lengths of frames around it. The kernel runs no test
+// on an IP packet without an IP header.
 func (s shape4) lengths(yield func(total, length int) bool) {
 	for _, total := range append(around(0, 20, s.ihl*4, s.ihl*4+8, s.ihl*4+16, s.ihl*4+20), s.ihl*4+whole, 0xffff) {
 		for _, length := range []int{total - 1, total, total + 7, 20, s.ihl*4 + 20} {

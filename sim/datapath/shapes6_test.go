@@ -57,8 +57,8 @@ type shape6 struct {
 // most is how many extension headers are walked before the packet is taken for an attack.
 const most = 7
 
-// want walks the chain as RFC 8200 says. A fragment of a fragment has no meaning, and a later fragment that reaches into the
-// first 20 bytes is an attack.
+// want walks the chain as RFC 8200 says. A fragment of a fragment has no meaning, and a later fragment that reaches
+// into the first 20 bytes is an attack.
 func (s shape6) want(policy string) bpf.Reason {
 	left, fragment := s.payload, false
 	if 40+left > s.length {
@@ -101,8 +101,8 @@ func (s shape6) frame(dir flow.Direction) []byte {
 	return append(f, make([]byte, 16)...)[:14+s.length]
 }
 
-// lengths are payload lengths around every edge, and for each the lengths of frames: to the byte, one less, and all that
-// there is, so that what is no longer part of the packet lies in its padding.
+// lengths are payload lengths around every edge, and for each the lengths of frames: to the byte, one less, and all
+// that there is, so that what is no longer part of the packet lies in its padding.
 func (s shape6) lengths(yield func(payload, length int) bool) {
 	end, edges := 0, []int{}
 	for _, e := range s.chain {
@@ -134,8 +134,8 @@ func chains(depth int) [][]extension {
 	return all
 }
 
-// showChain ends a chain in each transport, of which only the ones that are read in another way are of interest behind a
-// long one.
+// showChain ends a chain in each transport, of which only the ones that are read in another way are of interest
+// behind a long one.
 func (g *gallery) showChain(chain []extension, policy string, dirs ...flow.Direction) {
 	transports := []transport{tcp, udp, ping6, nd, none, sctp, esp, tunnel}
 	if len(chain) > 2 {

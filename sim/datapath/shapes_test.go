@@ -18,8 +18,8 @@ const (
 	everything = "peer:*"  // every port and protocol
 )
 
-// transport is a protocol, how many bytes its header must have to be believed, and the header of a packet for port 80. What
-// it is besides comes from the RFC of each.
+// transport is a protocol, how many bytes its header must have to be believed, and the header of a packet for port
+// 80. What it is besides comes from the RFC of each.
 type transport struct {
 	protocol  flow.Protocol
 	need      int // 0: it has nothing that takes the place of ports
