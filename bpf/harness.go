@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"structs"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
@@ -15,7 +13,7 @@ import (
 type Harness struct {
 	*Node
 	in, out skbContext
-	opts    ebpf.RunOptions
+	frame   []byte // a copy of the one at hand, on the heap, where the kernel finds it
 }
 
 // skbContext is struct __sk_buff of <linux/bpf.h>.
@@ -72,8 +70,7 @@ func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, fram
 	if fromNode {
 		h.in.CB[0] = 1
 	}
-	h.opts.Data, h.opts.Context, h.opts.ContextOut, h.opts.Repeat = frame, &h.in, &h.out, n
-	code, err := h.progs[dir].Run(&h.opts)
+	code, err := h.testRun(h.progs[dir], frame, n)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("run %s program: %w", dir, err)
 	}
