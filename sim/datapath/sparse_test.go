@@ -34,3 +34,27 @@ func TestSparseNetwork(t *testing.T) {
 		}
 	}
 }
+
+// TestMappedAddressIsNotIPv4: a rule for an IPv4 address says nothing of IPv6 packets from that address in its IPv4-mapped
+// form, which nobody sends (RFC 4291, 2.5.5.2), wherever the tables keep it.
+func TestMappedAddressIsNotIPv4(t *testing.T) {
+	mapped := netip.AddrFrom16(bpf.Mapped(netip.MustParseAddr("10.1.4.4")))
+	sparse := img("open", "peer:80")
+	sparse.Peers4[10].Slot[1] = uint16(bpf.PeerSparse)
+	sparse.Hosts = append(sparse.Hosts, bpf.Host{Addr: mapped.As16(), Class: 1})
+	prefix := img("open", "peer:80")
+	prefix.Peers4[10].Slot[1] = uint16(bpf.PeerSparse)
+	prefix.Nets = []bpf.Net{{Addr: bpf.Mapped(netip.MustParseAddr("10.1.4.0")), Bits: 96 + 24, Class: 1}}
+	for name, image := range map[string]*bpf.Image{
+		"in pages": img("open", "peer:80"), "among the hosts": sparse, "among the prefixes": prefix,
+	} {
+		// An IPv6 address that is in no page, so that others have to be looked for where IPv4 lies too.
+		image.Hosts = append(image.Hosts, bpf.Host{Addr: bpf.Mapped(netip.MustParseAddr("fd00:9::9")), Class: 2})
+		for i, run := range judges(t) {
+			got, err := run(image, tcp80(mapped, podIP6))
+			if err != nil || got.Reason != bpf.ReasonNoRule {
+				t.Errorf("%s, %s: %s (%v), want %s", name, []string{"twin", "kernel"}[i], got.Reason, err, bpf.ReasonNoRule)
+			}
+		}
+	}
+}
