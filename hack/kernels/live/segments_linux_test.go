@@ -28,7 +28,7 @@ const mtu = 1500
 // TestSegments sends what the kernel's own stack makes of large data — packets of many segments, whose data lies in
 // the pages of a file, and datagrams in fragments — from an isolated pod to an isolated one, by way of the node.
 func TestSegments(t *testing.T) {
-	for name, mode := range map[string]hook.Mode{"best": hook.Auto, "clsact": hook.Clsact} {
+	for name, mode := range modes() {
 		for family, ends := range map[string][2]netip.Addr{"IPv4": {client4, server4}, "IPv6": {client6, server6}} {
 			t.Run(name+"/"+family, func(t *testing.T) {
 				w := newWire(t, mode)
@@ -41,7 +41,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// listen opens a socket inside a namespace, and so does dial.
+// dial connects from inside a namespace.
 func dial(t *testing.T, n *ns.NS, network string, to netip.AddrPort, control func(fd int) error) net.Conn {
 	t.Helper()
 	d := net.Dialer{Timeout: long, Control: func(_, _ string, c syscall.RawConn) (err error) {
