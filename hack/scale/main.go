@@ -36,7 +36,9 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 		if ctx.Err() != nil || !only.MatchString(c.name) {
 			continue
 		}
-		fmt.Fprintf(stdout, "%s …\n", c.name)
+		if _, err := fmt.Fprintf(stdout, "%s …\n", c.name); err != nil {
+			return err
+		}
 		r, err := measure(c)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))

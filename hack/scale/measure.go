@@ -19,17 +19,17 @@ import (
 // result is what a case cost, and what of it did not fit.
 type result struct {
 	scaleCase
-	compile, sync       time.Duration
-	writes              int
-	moreCompile         time.Duration // with one peer more
-	moreSync            time.Duration
-	moreWrites          int
-	process             float64            // bytes, when all of it is loaded
-	kernel              map[string]float64 // bytes by map
-	usage               []bpf.Usage
-	pods, closed        int
-	conditions          []enforce.Condition
-	packets, notAllowed int
+	compile, sync time.Duration
+	writes        int
+	moreCompile   time.Duration // with one peer more
+	moreSync      time.Duration
+	moreWrites    int
+	process       float64            // bytes, when all of it is loaded
+	kernel        map[string]float64 // bytes by map
+	usage         []bpf.Usage
+	pods, closed  int
+	conditions    []enforce.Condition
+	packets       int
 }
 
 func measure(c scaleCase) (_ *result, err error) {

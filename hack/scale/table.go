@@ -15,7 +15,8 @@ import (
 var shown = []string{"node", "peers4", "rules", "peer_hosts", "peer_nets"}
 
 // print writes a line for each case, then how full the tables are and what was closed.
-func print(out io.Writer, results []*result) error {
+func print(stdout io.Writer, results []*result) error {
+	out := &strings.Builder{}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "case\tpods closed\tcompile\tsync\twrites\tone peer more\t\twrites\tprocess\tkernel\tpackets\t")
 	for _, r := range results {
@@ -35,7 +36,8 @@ func print(out io.Writer, results []*result) error {
 			fmt.Fprintf(out, "  %s: %s\n", abridged(c.Object), c.Message)
 		}
 	}
-	return nil
+	_, err := io.WriteString(stdout, out.String())
+	return err
 }
 
 func (r *result) fate() string {

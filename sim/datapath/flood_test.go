@@ -24,12 +24,11 @@ const (
 
 // flood is a node with these pods, seen through an address family.
 type flood struct {
-	t     *testing.T
-	h     *bpf.Harness
-	peer  netip.Addr
-	pods  []bpf.Pod
-	rng   *rand.Rand
-	frame []byte // that of the flood; only ports and the peer change
+	t    *testing.T
+	h    *bpf.Harness
+	peer netip.Addr
+	pods []bpf.Pod
+	rng  *rand.Rand
 }
 
 func newFlood(t *testing.T, h *bpf.Harness, instance uint32, first, peer netip.Addr) *flood {
@@ -126,7 +125,11 @@ func TestFloodsPushOutTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
+	defer func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	// Half a million each: the table holds few of them in any case.
 	flows := map[bool]int{false: 500_000, true: 100_000}[testing.Short()]
 	for n, addrs := range [][2]netip.Addr{{podIP.Next().Next(), peerIP}, {podIP6.Next().Next(), peerIP6}} {

@@ -105,8 +105,8 @@ func (w *wire) expectCounted(t *testing.T, want bpf.Reason, from *ns.NS) {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		return unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Addr: server4.As4(), Port: 81})
+		err = unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Addr: server4.As4(), Port: 81})
+		return errors.Join(err, unix.Close(fd))
 	}))
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		more := w.counted(t).since(before)[flow.Ingress]

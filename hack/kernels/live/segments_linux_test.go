@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf"
-	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
 )
@@ -55,7 +54,7 @@ func dial(t *testing.T, n *ns.NS, network string, to netip.AddrPort, control fun
 		conn, err = d.DialContext(t.Context(), network, to.String())
 		return err
 	}))
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	check(t, conn.SetDeadline(time.Now().Add(3*long)))
 	return conn
 }
@@ -71,14 +70,14 @@ func (w *wire) sendFile(t *testing.T, server netip.Addr) {
 	check(t, os.WriteFile(name, content, 0o600))
 	file, err := os.Open(name)
 	check(t, err)
-	defer file.Close()
+	defer func() { check(t, file.Close()) }()
 	to, sum := netip.AddrPortFrom(server, 80), make(chan [sha256.Size]byte, 1)
 	var listener net.Listener
 	check(t, w.server.NS().Do(func() error {
 		listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", to.String())
 		return err
 	}))
-	defer listener.Close()
+	defer func() { check(t, listener.Close()) }()
 	go func() { sum <- receive(listener) }()
 	far, before := plug(t, w.server, false), w.counted(t)
 	conn := dial(t, w.client.NS(), "tcp", to, nil)
@@ -107,7 +106,7 @@ func receive(l net.Listener) (sum [sha256.Size]byte) {
 	if err != nil {
 		return sum
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	h := sha256.New()
 	if _, err := io.Copy(h, conn); err != nil {
 		return sum
@@ -131,7 +130,7 @@ func (w *wire) hear(t *testing.T, at netip.AddrPort) net.PacketConn {
 		socket, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", at.String())
 		return err
 	}))
-	t.Cleanup(func() { socket.Close() })
+	t.Cleanup(func() { _ = socket.Close() })
 	check(t, socket.SetDeadline(time.Now().Add(long)))
 	return socket
 }
