@@ -144,6 +144,7 @@ func podCase(name string, count, peers int, own, both bool) scaleCase {
 	const shared = 1000
 	common := func(i int) netip.Addr { return nth(v4(10, 64, 0, 0), i) }
 	peer := func(pod, i int) netip.Addr { return nth(v4(10, 128, 0, 0), pod*peers+i) }
+	port := func(i int) uint16 { return uint16(web + 1 + i%4) } // so that the peers of a pod are of four classes
 	return scaleCase{name: name,
 		make: func(more int) enforce.Input {
 			in := node(count)
@@ -155,7 +156,7 @@ func podCase(name string, count, peers int, own, both bool) scaleCase {
 			for p := range in.Pods {
 				rules := []v1alpha1.EndpointInfo{}
 				for i := range peers {
-					rules = append(rules, rule(peer(p, i), web+1, web+1))
+					rules = append(rules, rule(peer(p, i), int32(port(i)), int32(port(i))))
 				}
 				for _, dir := range directions(own, both) {
 					in.Endpoints = append(in.Endpoints, policy(fmt.Sprintf("own-%d-%s", p, dir), dir, in.Pods[p:p+1], rules)...)
@@ -169,7 +170,7 @@ func podCase(name string, count, peers int, own, both bool) scaleCase {
 					sample{p, flow.Ingress, common(p * 2), web + 1, false})
 				if own {
 					other := (p + 1) % count
-					list = append(list, sample{p, flow.Ingress, peer(p, peers-1), web + 1, true},
+					list = append(list, sample{p, flow.Ingress, peer(p, peers-1), port(peers - 1), true},
 						sample{p, flow.Ingress, peer(p, 0), web, false}, sample{p, flow.Ingress, peer(other, 0), web + 1, false})
 				}
 				list = append(list, sample{p, flow.Egress, peer(p, 0), web + 1, true},
