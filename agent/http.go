@@ -12,7 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// stuckAfter is how long an agent may need for one event before it is taken to hang. A Tick comes every heartbeat.
+// stuckAfter is how long an agent may need for one event before it is taken to hang. A Tick comes every heartbeat, so that
+// an agent that hangs can be told from one that has nothing to do.
 const (
 	heartbeat  = 5 * time.Second
 	stuckAfter = 30 * time.Second

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/agent/hostnet"
 	"github.com/palisade-netpol/palisade/agent/metrics"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
@@ -38,16 +39,21 @@ func (k *kernel) restored() (core.Restored, error) {
 	if err != nil {
 		return in, err
 	}
-	for _, l := range links {
-		ok, err := k.hooks.Has(l.Index)
-		if err != nil {
-			return in, err
-		}
-		if ok {
-			in.Attached = append(in.Attached, uint32(l.Index))
+	all := make([]int, len(links))
+	for i, l := range links {
+		all[i] = l.Index
+	}
+	states, err := k.hooks.Look(all...)
+	if err != nil {
+		return in, err
+	}
+	for i, state := range states {
+		if state != hook.Bare {
+			in.Attached = append(in.Attached, uint32(all[i]))
 		}
 	}
-	return in, nil
+	in.Closed, err = hostnet.Closed()
+	return in, err
 }
 
 // tables runs an effect on the tables.
@@ -62,13 +68,42 @@ func (k *kernel) tables(e core.Effect) core.Input {
 	}
 }
 
-// interfaces runs an effect on an interface.
+// interfaces runs an effect on interfaces.
 func (k *kernel) interfaces(e core.Effect) core.Input {
-	if a, ok := e.(core.Attach); ok {
-		return core.Attached{Ifindex: a.Ifindex, Err: k.failed("attach", k.hooks.Attach(int(a.Ifindex)))}
+	switch e := e.(type) {
+	case core.Attach:
+		return core.Attached{Ifindex: e.Ifindex, Err: k.failed("attach", k.hooks.Attach(int(e.Ifindex)))}
+	case core.Inspect:
+		return k.inspect(e)
+	case core.SetLink:
+		err := hostnet.Open(int(e.Ifindex))
+		if !e.Up {
+			err = hostnet.Close(int(e.Ifindex))
+		}
+		return core.LinkSet{Ifindex: e.Ifindex, Up: e.Up, Err: k.failed("set-link", err)}
+	default:
+		d := e.(core.Detach)
+		return core.Detached{Ifindex: d.Ifindex, Err: k.failed("detach", k.hooks.Detach(int(d.Ifindex)))}
 	}
-	d := e.(core.Detach)
-	return core.Detached{Ifindex: d.Ifindex, Err: k.failed("detach", k.hooks.Detach(int(d.Ifindex)))}
+}
+
+// inspect looks at the programs on interfaces.
+func (k *kernel) inspect(e core.Inspect) core.Input {
+	list := make([]int, len(e.Ifindexes))
+	for i, ifindex := range e.Ifindexes {
+		list[i] = int(ifindex)
+	}
+	states, err := k.hooks.Look(list...)
+	in := core.Inspected{Err: k.failed("inspect", err)}
+	for i, state := range states {
+		switch state {
+		case hook.Bare:
+			in.Bare = append(in.Bare, e.Ifindexes[i])
+		case hook.Older:
+			in.Older = append(in.Older, e.Ifindexes[i])
+		}
+	}
+	return in
 }
 
 // program compiles and writes.

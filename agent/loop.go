@@ -85,8 +85,14 @@ func (l *loop) start(e core.Effect) {
 	switch e := e.(type) {
 	case core.Program, core.Introduce, core.Prune:
 		l.tables.put(e)
-	case core.Attach, core.Detach:
+	case core.Attach, core.Detach, core.Inspect, core.SetLink:
 		l.interfaces.put(e)
+	case core.Lost:
+		l.metrics.Lost()
+		l.log.Warn("somebody removed or replaced the filter of an interface", "interface", e.Ifindex, "object", e.Object)
+	case core.Regained:
+		l.metrics.Regained(e.After)
+		l.log.Info("the interface is filtered again", "interface", e.Ifindex, "object", e.Object, "after", e.After)
 	case core.Answer:
 		l.answer(e)
 	case core.Wake:

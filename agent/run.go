@@ -39,6 +39,10 @@ type Options struct {
 	Pprof bool
 }
 
+// inspectEvery is how often the agent looks whether its programs are still where it put them, told or not: nobody tells when
+// a link of tcx is detached.
+const inspectEvery = time.Second
+
 // rewatch is how long to wait before notifications of the kernel are asked for again.
 const rewatch = 100 * time.Millisecond
 
@@ -99,7 +103,8 @@ func (o Options) serve(ctx context.Context, l *loop, k *kernel) error {
 		func() { l.work(ctx, l.interfaces, k.interfaces) },
 		func() { o.watchHost(ctx, l) },
 		func() { reflector.RunWithContext(ctx) },
-		func() { l.pulse(ctx) },
+		func() { l.every(ctx, heartbeat, core.Tick{}) },
+		func() { l.every(ctx, inspectEvery, core.FiltersTouched{}) },
 	} {
 		g.Go(func() error { f(); return nil })
 	}
@@ -148,12 +153,12 @@ func (o Options) watchHost(ctx context.Context, l *loop) {
 	}
 }
 
-// pulse ticks, so that an agent that hangs can be told from one that has nothing to do.
-func (l *loop) pulse(ctx context.Context) {
-	ticker := time.NewTicker(heartbeat)
+// every tells the same thing again and again.
+func (l *loop) every(ctx context.Context, period time.Duration, in core.Input) {
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for {
-		l.tell(core.Tick{})
+		l.tell(in)
 		select {
 		case <-ctx.Done():
 			return

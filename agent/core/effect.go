@@ -27,6 +27,29 @@ type Attach struct{ Ifindex uint32 }
 // Detach asks to remove what is left of an interface that is gone. The result comes back as Detached.
 type Detach struct{ Ifindex uint32 }
 
+// Inspect asks which programs are on interfaces. At most one is under way; the result comes back as Inspected. It must be run
+// after the Attaches that were asked for before, and before those that are asked for after it.
+type Inspect struct{ Ifindexes []uint32 }
+
+// SetLink asks to take an interface down, or up again with the routes that it had. The result comes back as LinkSet.
+type SetLink struct {
+	Ifindex uint32
+	Up      bool
+}
+
+// Lost tells that somebody else removed or replaced the programs of an interface. An Attach goes with it.
+type Lost struct {
+	Ifindex uint32
+	Object  string // the pod, where it is known
+}
+
+// Regained tells that an interface that was Lost is filtered again, and how long after that was found.
+type Regained struct {
+	Ifindex uint32
+	Object  string
+	After   time.Duration
+}
+
 // Prune asks to remove what other versions left in the kernel. The result comes back as Pruned.
 type Prune struct{}
 
@@ -48,6 +71,10 @@ func (Program) effect()   {}
 func (Introduce) effect() {}
 func (Attach) effect()    {}
 func (Detach) effect()    {}
+func (Inspect) effect()   {}
+func (SetLink) effect()   {}
+func (Lost) effect()      {}
+func (Regained) effect()  {}
 func (Prune) effect()     {}
 func (Answer) effect()    {}
 func (Wake) effect()      {}

@@ -30,6 +30,8 @@ type iface struct {
 	addrs     []netip.Addr // those of the entry that an earlier agent left
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
 	retry     backoff
+	lost      time.Time // when its programs were found removed or replaced, zero while they are not
+	link      shutter
 }
 
 // filtered says that no packet passes the interface unjudged.
@@ -49,9 +51,17 @@ func (s *State) restore(in Restored) {
 	filtered := map[uint32]bool{}
 	for _, ifindex := range in.Attached {
 		filtered[ifindex] = true
-		s.ifaces[ifindex] = &iface{
-			ifindex: ifindex, instance: newInstance(s.now, ifindex), phase: introduced, inherited: true,
-			retry: s.cfg.backoff(),
+		i := s.newIface(ifindex)
+		i.phase, i.inherited = introduced, true
+	}
+	for _, c := range in.Closed {
+		i := s.ifaces[c.Ifindex]
+		if i == nil {
+			i = s.newIface(c.Ifindex)
+		}
+		i.link.closed = true
+		for _, a := range c.Addrs {
+			s.host.addRoute(Route{a, c.Ifindex})
 		}
 	}
 	for _, p := range in.Pods {
@@ -71,12 +81,20 @@ func (s *State) restore(in Restored) {
 	}
 }
 
+// newIface adds an interface for which nothing is done yet.
+func (s *State) newIface(ifindex uint32) *iface {
+	i := &iface{
+		ifindex: ifindex, instance: newInstance(s.now, ifindex), retry: s.cfg.backoff(), link: shutter{retry: s.cfg.backoff()},
+	}
+	s.ifaces[ifindex] = i
+	return i
+}
+
 // track begins to filter an interface, if it is not filtered yet.
 func (s *State) track(ifindex uint32) *iface {
 	i := s.ifaces[ifindex]
 	if i == nil {
-		i = &iface{ifindex: ifindex, instance: newInstance(s.now, ifindex), retry: s.cfg.backoff()}
-		s.ifaces[ifindex] = i
+		i = s.newIface(ifindex)
 		s.touch()
 	}
 	return i
@@ -84,11 +102,12 @@ func (s *State) track(ifindex uint32) *iface {
 
 // listHost replaces what is known of the node's network.
 func (s *State) listHost(in HostListed) {
+	held := s.heldRoutes()
 	s.host = newHost()
 	for _, l := range in.Links {
 		s.seeLink(l)
 	}
-	for _, r := range in.Routes {
+	for _, r := range append(held, in.Routes...) {
 		s.host.addRoute(r)
 	}
 	for ifindex := range s.ifaces {
@@ -124,6 +143,15 @@ func (s *State) loseLink(ifindex uint32) {
 	s.touch()
 }
 
+// loseRoute notes that a route is gone. Those of an interface that the agent took down went with that, and come back.
+func (s *State) loseRoute(r Route) {
+	if s.holds(r.Ifindex) {
+		return
+	}
+	s.host.removeRoute(r)
+	s.touchIf(s.host.veth(r.Ifindex))
+}
+
 // advance asks for the next step of each interface that can go one.
 func (s *State) advance() {
 	for _, i := range s.sortedIfaces() {
@@ -154,6 +182,7 @@ func (s *State) stepped(ifindex uint32, from, ok, failed phase, err error) {
 	if err != nil {
 		i.phase = failed
 		i.retry.fail(s.now, err)
+		i.link.again = true
 		return
 	}
 	i.phase = ok

@@ -70,6 +70,34 @@ type Restored struct {
 	Pods     []bpf.Pod
 	Attached []uint32 // interfaces that have programs, of any version
 	Pinned   []uint32 // interfaces that links are pinned for, present or not
+	Closed   []Closed
+}
+
+// Closed is an interface that an earlier agent took down, and the routes that it had.
+type Closed struct {
+	Ifindex uint32
+	Addrs   []netip.Addr
+}
+
+// FiltersTouched says that somebody, perhaps the agent itself, changed what is on the hooks of an interface, or of all of
+// them, where the Ifindex is 0. It also comes once in a while, since not every change is told.
+type FiltersTouched struct {
+	Ifindex uint32
+	Removed bool // something was taken away
+}
+
+// Inspected is the result of the effect Inspect: the interfaces that are not filtered by programs of this version.
+type Inspected struct {
+	Bare  []uint32 // in some direction not filtered at all
+	Older []uint32 // filtered, by programs of another version
+	Err   error    // nothing is known
+}
+
+// LinkSet is the result of the effect SetLink.
+type LinkSet struct {
+	Ifindex uint32
+	Up      bool
+	Err     error
 }
 
 // Pod is a pod as the CNI plugin names it.
@@ -139,3 +167,7 @@ func (Detached) input()   {}
 func (Programmed) input() {}
 func (Pruned) input()     {}
 func (Tick) input()       {}
+
+func (FiltersTouched) input() {}
+func (Inspected) input()      {}
+func (LinkSet) input()        {}

@@ -61,6 +61,7 @@ type State struct {
 
 	synced, hostKnown bool // the PolicyEndpoints and the node's network are known
 	leftovers         leftovers
+	inspection        inspection
 	reported          []enforce.Condition
 	wakeAt            time.Time
 }
@@ -69,13 +70,14 @@ type State struct {
 func New(cfg Config) *State {
 	cfg = cfg.withDefaults()
 	return &State{
-		cfg:       cfg,
-		policies:  newPolicies(timing{cfg.Settle, cfg.Grace}),
-		host:      newHost(),
-		ifaces:    map[uint32]*iface{},
-		requests:  map[uint64]*request{},
-		programs:  programs{retry: cfg.backoff()},
-		leftovers: leftovers{gone: map[uint32]*removal{}, others: removal{retry: cfg.backoff()}},
+		cfg:        cfg,
+		policies:   newPolicies(timing{cfg.Settle, cfg.Grace}),
+		host:       newHost(),
+		ifaces:     map[uint32]*iface{},
+		requests:   map[uint64]*request{},
+		programs:   programs{retry: cfg.backoff()},
+		leftovers:  leftovers{gone: map[uint32]*removal{}, others: removal{retry: cfg.backoff()}},
+		inspection: inspection{touched: map[uint32]struct{}{}},
 	}
 }
 
@@ -89,6 +91,8 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.advance()
 	s.program()
 	s.advance() // the interfaces that a program's policies led to
+	s.inspect()
+	s.shut()
 	s.answer()
 	s.cleanUp()
 	s.report()
@@ -114,8 +118,9 @@ func (s *State) take(in Input) {
 		s.host.addRoute(in.Route)
 		s.touchIf(s.host.veth(in.Route.Ifindex))
 	case RouteGone:
-		s.host.removeRoute(in.Route)
-		s.touchIf(s.host.veth(in.Route.Ifindex))
+		s.loseRoute(in.Route)
+	case FiltersTouched:
+		s.filtersTouched(in)
 	case PodAdded:
 		s.addPod(in)
 	case PodChecked:
@@ -147,6 +152,11 @@ func (s *State) takeResult(in Input) {
 		s.stepped(in.Ifindex, introducing, introduced, unseen, in.Err)
 	case Attached:
 		s.stepped(in.Ifindex, attaching, attached, introduced, in.Err)
+		s.regained(in.Ifindex)
+	case Inspected:
+		s.inspected(in)
+	case LinkSet:
+		s.linkSet(in)
 	case Programmed:
 		s.programmed(in)
 	case Pruned:
@@ -202,7 +212,7 @@ func (s *State) times() []time.Time {
 		list = append(list, r.retry.at)
 	}
 	for _, i := range s.ifaces {
-		list = append(list, i.retry.at)
+		list = append(list, i.retry.at, i.link.retry.at)
 	}
 	for _, r := range s.requests {
 		list = append(list, r.Deadline)
@@ -213,7 +223,7 @@ func (s *State) times() []time.Time {
 // report tells the conditions, if they changed.
 func (s *State) report() {
 	all := slices.Concat(s.programs.conditions, s.programs.failure(), s.policies.conditions(), s.ifaceConditions(),
-		s.leftovers.conditions())
+		s.filterConditions(), s.leftovers.conditions())
 	slices.SortFunc(all, func(a, b enforce.Condition) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
 	})

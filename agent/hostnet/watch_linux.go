@@ -21,7 +21,10 @@ const receiveBuffer = 1 << 20
 func Watch(ctx context.Context, tell func(core.Input)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := watch{links: make(chan netlink.LinkUpdate, 64), routes: make(chan netlink.RouteUpdate, 64), tell: tell}
+	w := watch{
+		links: make(chan netlink.LinkUpdate, 64), routes: make(chan netlink.RouteUpdate, 64),
+		filters: make(chan []core.FiltersTouched, 64), tell: tell,
+	}
 	if err := w.subscribe(ctx, cancel); err != nil {
 		return err
 	}
@@ -30,13 +33,15 @@ func Watch(ctx context.Context, tell func(core.Input)) error {
 		return err
 	}
 	tell(host)
+	tell(core.FiltersTouched{}) // perhaps while nobody watched
 	return w.run(ctx)
 }
 
 type watch struct {
-	links  chan netlink.LinkUpdate
-	routes chan netlink.RouteUpdate
-	tell   func(core.Input)
+	links   chan netlink.LinkUpdate
+	routes  chan netlink.RouteUpdate
+	filters chan []core.FiltersTouched
+	tell    func(core.Input)
 }
 
 // subscribe begins to receive; lost is called when notifications may have been lost.
@@ -52,6 +57,9 @@ func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) err
 	})
 	if err != nil {
 		return fmt.Errorf("watch routes: %w", err)
+	}
+	if err := subscribeFilters(ctx, w.filters, lost); err != nil {
+		return fmt.Errorf("watch filters: %w", err)
 	}
 	return nil
 }
@@ -81,6 +89,10 @@ func (w *watch) run(ctx context.Context) error {
 				return closed(ctx)
 			}
 			w.route(u)
+		case list := <-w.filters:
+			for _, touched := range list {
+				w.tell(touched)
+			}
 		}
 	}
 }

@@ -20,3 +20,12 @@ func ByName(string) (core.Link, error) { return core.Link{}, errLinux }
 
 // ByRoute fails.
 func ByRoute(netip.Addr) (core.Link, error) { return core.Link{}, errLinux }
+
+// Close fails: only Linux is supported.
+func Close(int) error { return errLinux }
+
+// Open fails: only Linux is supported.
+func Open(int) error { return errLinux }
+
+// Closed fails: only Linux is supported.
+func Closed() ([]core.Closed, error) { return nil, errLinux }

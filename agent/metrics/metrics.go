@@ -26,6 +26,8 @@ type Metrics struct {
 	writes     *prometheus.CounterVec
 	errors     *prometheus.CounterVec
 	start      prometheus.Histogram
+	lost       prometheus.Counter
+	regained   prometheus.Histogram
 	entries    *prometheus.GaugeVec
 	capacity   *prometheus.GaugeVec
 	conditions prometheus.Gauge
@@ -44,6 +46,9 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 			"Entries written to the kernel, by kind of table."), []string{"kind"}),
 		errors: prometheus.NewCounterVec(opts("errors_total", "What failed and is tried again, by step."), []string{"step"}),
 		start:  histogram("pod_start_seconds", "Time that the start of a pod waited for the agent."),
+		lost: prometheus.NewCounter(prometheus.CounterOpts(opts("filters_lost_total",
+			"How often somebody else removed or replaced the filter of a pod's interface."))),
+		regained: histogram("filter_repair_seconds", "Time from finding such a filter lost until the interface was filtered again."),
 		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("map_entries",
 			"Entries in use, by table.")), []string{"table"}),
 		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("map_capacity",
@@ -53,7 +58,7 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 		condition: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("condition",
 			"1 for each object with which something is wrong, up to a hundred.")), []string{"object"}),
 	}
-	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.entries, m.capacity, m.conditions,
+	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.lost, m.regained, m.entries, m.capacity, m.conditions,
 		m.condition, newPackets(verdicts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -91,6 +96,12 @@ func (m *Metrics) Failed(step string) { m.errors.WithLabelValues(step).Inc() }
 
 // Started notes how long the start of a pod waited.
 func (m *Metrics) Started(took time.Duration) { m.start.Observe(took.Seconds()) }
+
+// Lost counts a filter that somebody else removed or replaced.
+func (m *Metrics) Lost() { m.lost.Inc() }
+
+// Regained notes how long such an interface was not filtered after that was found.
+func (m *Metrics) Regained(after time.Duration) { m.regained.Observe(after.Seconds()) }
 
 // Conditions replaces the conditions that are shown.
 func (m *Metrics) Conditions(all []enforce.Condition) {

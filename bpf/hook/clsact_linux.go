@@ -3,9 +3,10 @@ package hook
 import (
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -19,16 +20,20 @@ const (
 )
 
 func (h Hooks) filter(ifindex int, dir flow.Direction) *netlink.BpfFilter {
-	parent := uint32(netlink.HANDLE_MIN_INGRESS)
-	if dir == flow.Ingress {
-		parent = netlink.HANDLE_MIN_EGRESS
-	}
 	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: parent, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
+			LinkIndex: ifindex, Parent: clsactParent(dir), Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
 		},
 		Fd: h.Node.Program(dir).FD(), Name: filterName, DirectAction: true,
 	}
+}
+
+// clsactParent is the hook that packets of a direction, seen from the pod, pass.
+func clsactParent(dir flow.Direction) uint32 {
+	if dir == flow.Ingress {
+		return netlink.HANDLE_MIN_EGRESS
+	}
+	return netlink.HANDLE_MIN_INGRESS
 }
 
 // attachClsact replaces the filter in one netlink request, whether there was one or not.
@@ -44,25 +49,51 @@ func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
 
 // detachClsact deletes the filter. It is no error when the filter, the qdisc or the interface is not there.
 func (h Hooks) detachClsact(ifindex int, dir flow.Direction) error {
-	err := netlink.FilterDel(h.filter(ifindex, dir))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
-		return nil
+	if err := netlink.FilterDel(h.filter(ifindex, dir)); err != nil && !isGone(err) {
+		return err
 	}
-	return err
+	return nil
 }
 
-// hasClsact looks for our filter.
-func (h Hooks) hasClsact(ifindex int, dir flow.Direction) (bool, error) {
-	ours := h.filter(ifindex, dir)
-	filters, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, ours.Parent)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
-		return false, nil
+// isGone says that what was asked for is not there, or not on a kernel that knows it.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
+}
+
+// lookClsact looks for our programs among the filters that every packet comes by: those of chain 0. It reads no more of
+// other filters than their kind, so none of them can be in its way.
+func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (State, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
+	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(ifindex), Parent: clsactParent(dir)})
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWTFILTER)
+	if isGone(err) {
+		return Bare, nil
 	}
 	if err != nil {
-		return false, err
+		return Bare, err
 	}
-	return slices.ContainsFunc(filters, func(f netlink.Filter) bool {
-		a := f.Attrs()
-		return f.Type() == ours.Type() && a.Priority == ours.Priority && a.Handle == ours.Handle
-	}), nil
+	found := Bare
+	for _, m := range messages {
+		if id, ok := programOf(m); ok {
+			found = max(found, ours[id])
+		}
+	}
+	return found, nil
+}
+
+// programOf reads which program a filter of chain 0 runs, if its kind is bpf and the program decides by itself.
+func programOf(message []byte) (ebpf.ProgramID, bool) {
+	attrs, err := nl.ParseRouteAttrAsMap(message[nl.SizeofTcMsg:])
+	if err != nil || string(attrs[nl.TCA_KIND].Value) != "bpf\x00" {
+		return 0, false
+	}
+	if chain := attrs[nl.TCA_CHAIN].Value; len(chain) == 4 && nl.NativeEndian().Uint32(chain) != 0 {
+		return 0, false
+	}
+	options, err := nl.ParseRouteAttrAsMap(attrs[nl.TCA_OPTIONS].Value)
+	flags, id := options[nl.TCA_BPF_FLAGS].Value, options[nl.TCA_BPF_ID].Value
+	if err != nil || len(flags) != 4 || len(id) != 4 || nl.NativeEndian().Uint32(flags)&nl.TCA_BPF_FLAG_ACT_DIRECT == 0 {
+		return 0, false
+	}
+	return ebpf.ProgramID(nl.NativeEndian().Uint32(id)), true
 }

@@ -12,4 +12,6 @@ func (h Hooks) attachClsact(int, flow.Direction) error { return ebpf.ErrNotSuppo
 
 func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
 
-func (h Hooks) hasClsact(int, flow.Direction) (bool, error) { return false, nil }
+func lookClsact(int, flow.Direction, map[ebpf.ProgramID]State) (State, error) { return Bare, nil }
+
+func isGone(error) bool { return false }

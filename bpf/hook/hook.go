@@ -88,41 +88,6 @@ func (h Hooks) Attached() ([]int, error) {
 	return list, nil
 }
 
-// Has says whether one of our programs, of any version, is on an interface in both directions. The answer is about this very
-// interface: what an earlier one with the same index had is gone with it.
-func (h Hooks) Has(ifindex int) (bool, error) {
-	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		ok, err := h.hasTCX(ifindex, dir)
-		if err == nil && !ok {
-			ok, err = h.hasClsact(ifindex, dir)
-		}
-		if err != nil {
-			return false, fmt.Errorf("look for %s program on interface %d: %w", dir, ifindex, err)
-		}
-		if !ok {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-func (h Hooks) hasTCX(ifindex int, dir flow.Direction) (bool, error) {
-	l, err := link.LoadPinnedLink(h.linkPin(ifindex, dir), nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer l.Close()
-	info, err := l.Info()
-	if err != nil {
-		return false, err
-	}
-	tcx := info.TCX()
-	return tcx != nil && int(tcx.Ifindex) == ifindex, nil
-}
-
 func linkPrefix(dir flow.Direction) string { return "link-" + dir.String() + "-" }
 
 func (h Hooks) linkPin(ifindex int, dir flow.Direction) string {
@@ -141,11 +106,10 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	point := ebpf.AttachTCXIngress
-	if dir == flow.Ingress {
-		point = ebpf.AttachTCXEgress
-	}
-	l, err = link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: h.Node.Program(dir), Attach: point})
+	l, err = link.AttachTCX(link.TCXOptions{
+		Interface: ifindex, Program: h.Node.Program(dir), Attach: tcxPoint(dir),
+		Anchor: link.Head(), // another program before ours could pass a packet for good
+	})
 	if err != nil {
 		return err
 	}
@@ -154,6 +118,14 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 		return errors.New("a link without a pin would go with the process: set Options.Dir")
 	}
 	return l.Pin(pin)
+}
+
+// tcxPoint is where packets of a direction, seen from the pod, pass the host's side of its veth.
+func tcxPoint(dir flow.Direction) ebpf.AttachType {
+	if dir == flow.Ingress {
+		return ebpf.AttachTCXEgress
+	}
+	return ebpf.AttachTCXIngress
 }
 
 // refresh makes an existing link run our program.

@@ -1,0 +1,277 @@
+package hook_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
+	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
+)
+
+// place is an interface in a namespace of its own.
+type place struct {
+	*testing.T
+	hook.Hooks
+	ns      *ns.NS
+	ifindex int
+}
+
+func newPlace(t *testing.T, mode hook.Mode) *place {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to create network namespaces")
+	}
+	p := &place{T: t, Hooks: hook.Hooks{Mode: mode}}
+	var err error
+	p.ns, err = ns.New()
+	p.must(err)
+	t.Cleanup(func() { p.ns.Close() })
+	fs, err := pinfs.New()
+	p.must(err)
+	t.Cleanup(func() { p.must(fs.Close()) })
+	dir, err := fs.Mkdir("node")
+	p.must(err)
+	p.Node = p.open(dir, 1024)
+	p.do(func() error {
+		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "host"}, PeerName: "pod"}
+		if err := netlink.LinkAdd(veth); err != nil {
+			return err
+		}
+		p.ifindex = veth.Index
+		return nil
+	})
+	return p
+}
+
+// open opens a node; another number of flows makes other programs.
+func (p *place) open(dir string, flows int) *bpf.Node {
+	p.Helper()
+	n, err := bpf.Open(bpf.Options{Dir: dir, Capacity: bpf.Capacity{Hosts: 16, Nets: 16, Flows: flows}})
+	p.must(err)
+	p.Cleanup(func() { p.must(n.Close()) })
+	return n
+}
+
+func (p *place) must(err error) {
+	p.Helper()
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *place) do(f func() error) {
+	p.Helper()
+	p.must(p.ns.Do(f))
+}
+
+func (p *place) attach() {
+	p.Helper()
+	p.do(func() error { return p.Attach(p.ifindex) })
+}
+
+// want waits until Look says the State of the interface. The kernel takes its time to detach a link that nobody holds.
+func (p *place) want(want hook.State, after string) {
+	p.Helper()
+	p.do(func() error {
+		for begin := time.Now(); ; runtime.Gosched() {
+			got, err := p.Look(p.ifindex)
+			if err != nil || got[0] == want {
+				return err
+			}
+			if time.Since(begin) > 10*time.Second {
+				p.Errorf("state %d %s, want %d", got[0], after, want)
+				return nil
+			}
+		}
+	})
+}
+
+// foreign loads a program of somebody else that leaves packets to others.
+func (p *place) foreign() *ebpf.Program {
+	p.Helper()
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	p.must(err)
+	p.Cleanup(func() { prog.Close() })
+	return prog
+}
+
+// filter is one of somebody else on the hook of the pod's egress.
+func (p *place) filter(prog *ebpf.Program, chain uint32, priority uint16) *netlink.BpfFilter {
+	return &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: p.ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: priority,
+			Protocol: unix.ETH_P_ALL, Chain: &chain,
+		},
+		Fd: prog.FD(), Name: "foreign", DirectAction: true,
+	}
+}
+
+// filters are those on the hook of the pod's egress: "chain priority name".
+func (p *place) filters() []string {
+	p.Helper()
+	var list []string
+	p.do(func() error {
+		all, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: p.ifindex}}, netlink.HANDLE_MIN_INGRESS)
+		for _, f := range all {
+			a, chain, name := f.Attrs(), uint32(0), f.Type()
+			if a.Chain != nil {
+				chain = *a.Chain
+			}
+			if b, ok := f.(*netlink.BpfFilter); ok {
+				name = b.Name
+			}
+			list = append(list, fmt.Sprint(chain, " ", a.Priority, " ", name))
+		}
+		return err
+	})
+	return list
+}
+
+func (p *place) clsact() *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: p.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+}
+
+// ours is where package hook puts its filter.
+const ours = 0x7a1
+
+func TestLookFindsWhatOthersDidToFilters(t *testing.T) {
+	p := newPlace(t, hook.Clsact)
+	p.want(hook.Bare, "before anything is attached")
+	p.attach()
+	p.want(hook.Current, "after Attach")
+	for _, d := range []struct {
+		what string
+		do   func() error
+	}{
+		{"the qdisc was deleted", func() error { return netlink.QdiscDel(p.clsact()) }},
+		{"the filter was deleted", func() error { return netlink.FilterDel(p.filter(p.foreign(), 0, ours)) }},
+		{"the filter was replaced", func() error { return netlink.FilterReplace(p.filter(p.foreign(), 0, ours)) }},
+		{"our program was moved to a chain nobody goes to", func() error {
+			f := p.filter(p.Node.Program(flow.Egress), 5, ours)
+			return errors.Join(netlink.FilterAdd(f), netlink.FilterDel(p.filter(p.foreign(), 0, ours)))
+		}},
+	} {
+		p.do(d.do)
+		p.want(hook.Bare, "after "+d.what)
+		p.attach()
+		p.want(hook.Current, "when attached again after "+d.what)
+	}
+}
+
+func TestFiltersOfOthersStay(t *testing.T) {
+	p := newPlace(t, hook.Clsact)
+	prog := p.foreign()
+	p.do(func() error {
+		return errors.Join(netlink.QdiscAdd(p.clsact()), netlink.FilterAdd(p.filter(prog, 0, 1)),
+			netlink.FilterAdd(p.filter(prog, 0, 40000)), netlink.FilterAdd(p.filter(prog, 7, ours)))
+	})
+	p.want(hook.Bare, "with filters of others only")
+	p.attach()
+	p.want(hook.Current, "beside filters of others")
+	want := []string{"0 1 foreign", fmt.Sprint("0 ", ours, " palisade"), "0 40000 foreign", fmt.Sprint("7 ", ours, " foreign")}
+	if got := p.filters(); !slices.Equal(got, want) {
+		t.Errorf("filters %q, want %q", got, want)
+	}
+	p.do(func() error { return p.Detach(p.ifindex) })
+	p.want(hook.Bare, "after Detach")
+	if got := p.filters(); len(got) != 3 {
+		t.Errorf("filters %q after Detach, want the three of others", got)
+	}
+}
+
+// onTCX are the programs on the hook of the pod's egress.
+func (p *place) onTCX() []ebpf.ProgramID {
+	p.Helper()
+	var ids []ebpf.ProgramID
+	p.do(func() error {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: p.ifindex, Attach: ebpf.AttachTCXIngress})
+		if err == nil {
+			for _, a := range q.Programs {
+				ids = append(ids, a.ID)
+			}
+		}
+		return err
+	})
+	return ids
+}
+
+func (p *place) id(prog *ebpf.Program) ebpf.ProgramID {
+	p.Helper()
+	info, err := prog.Info()
+	p.must(err)
+	id, _ := info.ID()
+	return id
+}
+
+func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	foreign := p.foreign()
+	var other link.Link
+	p.do(func() (err error) {
+		other, err = link.AttachTCX(link.TCXOptions{Interface: p.ifindex, Program: foreign, Attach: ebpf.AttachTCXIngress})
+		return err
+	})
+	defer other.Close()
+	p.want(hook.Bare, "with a program of somebody else only")
+	p.attach()
+	pin := filepath.Join(p.Node.Dir(), fmt.Sprintf("link-egress-%d", p.ifindex))
+	pinned := func(f func(link.Link) error) func() error {
+		return func() error {
+			l, err := link.LoadPinnedLink(pin, nil)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			return f(l)
+		}
+	}
+	for _, d := range []struct {
+		what string
+		do   func() error
+	}{
+		{"the link was detached", pinned(link.Link.Detach)},
+		{"the program of the link was replaced", pinned(func(l link.Link) error { return l.Update(p.foreign()) })},
+		{"the pin was removed", func() error { return os.Remove(pin) }},
+	} {
+		p.want(hook.Current, "before "+d.what)
+		p.do(d.do)
+		p.want(hook.Bare, "after "+d.what)
+		p.attach()
+		if got, want := p.onTCX(), []ebpf.ProgramID{p.id(p.Node.Program(flow.Egress)), p.id(foreign)}; !slices.Equal(got, want) {
+			t.Errorf("programs %d when attached again after %s, want %d: ours, then the other", got, d.what, want)
+		}
+	}
+}
+
+func TestLookTellsVersionsApart(t *testing.T) {
+	for name, mode := range map[string]hook.Mode{"tcx": hook.Auto, "clsact": hook.Clsact} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, mode)
+			p.attach()
+			p.Node = p.open(p.Node.Dir(), 2048)
+			p.want(hook.Older, "when another version attached")
+			p.attach()
+			p.want(hook.Current, "after Attach")
+		})
+	}
+}
