@@ -87,6 +87,13 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	}
 }
 
+func (k *kernel) inspectEvery() time.Duration {
+	if k.hooks.Told() {
+		return inspectTold
+	}
+	return inspectUntold
+}
+
 // inspect looks at the programs on interfaces.
 func (k *kernel) inspect(e core.Inspect) core.Input {
 	list := make([]int, len(e.Ifindexes))

@@ -39,9 +39,12 @@ type Options struct {
 	Pprof bool
 }
 
-// inspectEvery is how often the agent looks whether its programs are still where it put them, told or not: nobody tells when
-// a link of tcx is detached.
-const inspectEvery = time.Second
+// How often the agent looks whether its programs are still where it put them: where the kernel tells when they are not, only
+// in case the agent missed it. For 110 pods a look takes 2 ms on tcx and 15 ms on clsact.
+const (
+	inspectTold   = 5 * time.Second
+	inspectUntold = 250 * time.Millisecond
+)
 
 // rewatch is how long to wait before notifications of the kernel are asked for again.
 const rewatch = 100 * time.Millisecond
@@ -104,7 +107,7 @@ func (o Options) serve(ctx context.Context, l *loop, k *kernel) error {
 		func() { o.watchHost(ctx, l) },
 		func() { reflector.RunWithContext(ctx) },
 		func() { l.every(ctx, heartbeat, core.Tick{}) },
-		func() { l.every(ctx, inspectEvery, core.FiltersTouched{}) },
+		func() { l.every(ctx, k.inspectEvery(), core.FiltersTouched{}) },
 	} {
 		g.Go(func() error { f(); return nil })
 	}

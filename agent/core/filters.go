@@ -137,7 +137,7 @@ func (s *State) heldRoutes() []Route {
 	return list
 }
 
-// filterConditions name what is not filtered although it was, and what is closed for that.
+// filterConditions name what is closed because it cannot be filtered. What is lost is mostly back before anybody could look.
 func (s *State) filterConditions() []enforce.Condition {
 	var list []enforce.Condition
 	add := func(object, message string) { list = append(list, enforce.Condition{Object: object, Message: message}) }
@@ -146,9 +146,6 @@ func (s *State) filterConditions() []enforce.Condition {
 	}
 	for _, ifindex := range slices.Sorted(maps.Keys(s.ifaces)) {
 		i := s.ifaces[ifindex]
-		if !i.lost.IsZero() {
-			add(s.describe(ifindex), "somebody removed or replaced its filter, and it is not filtered again yet")
-		}
 		if i.link.closed {
 			add(s.describe(ifindex), "closed: its interface is down because it cannot be filtered")
 		}

@@ -29,9 +29,6 @@ func TestLostFilterIsPutBackAtOnce(t *testing.T) {
 	r.pass(time.Second)
 	r.step(core.Inspected{Bare: []uint32{7}})
 	r.want(core.Lost{Ifindex: 7, Object: object}, core.Attach{Ifindex: 7})
-	if r.conditions(object) == "" {
-		t.Errorf("conditions %v while the interface is not filtered", r.reported.Conditions)
-	}
 	r.step(core.PodChecked{Request: 1, Ifindex: 7})
 	if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
 		t.Errorf("effects %v, want an error: the interface is not filtered", r.asked)
@@ -40,9 +37,14 @@ func TestLostFilterIsPutBackAtOnce(t *testing.T) {
 	r.pass(time.Second)
 	r.step(core.Attached{Ifindex: 7})
 	r.want(core.Regained{Ifindex: 7, Object: object, After: time.Second})
-	if len(r.reported.Conditions) != 0 {
-		t.Errorf("conditions %v when it is filtered again", r.reported.Conditions)
-	}
+}
+
+func TestLostFilterIsToldWithThePod(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1))}, core.Programmed{})
+	r.step(core.FiltersTouched{}, core.Inspected{Bare: []uint32{7}})
+	r.want(core.Inspect{Ifindexes: []uint32{7}}, core.Lost{Ifindex: 7, Object: "shop/pod-1"}, core.Attach{Ifindex: 7})
 }
 
 func TestChangesDuringALookMakeOneNextLook(t *testing.T) {

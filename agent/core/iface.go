@@ -206,5 +206,8 @@ func (s *State) describe(ifindex uint32) string {
 	if i := s.ifaces[ifindex]; i != nil && i.pod != nil {
 		return i.pod.Namespace + "/" + i.pod.Name
 	}
+	if pod, ok := s.programs.names[ifindex]; ok {
+		return pod.String()
+	}
 	return fmt.Sprintf("interface %d %s", ifindex, s.host.links[ifindex].Name)
 }

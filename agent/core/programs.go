@@ -18,6 +18,7 @@ type programs struct {
 	done       int // the last run that succeeded
 	retry      backoff
 	conditions []enforce.Condition // of the last run that succeeded
+	names      map[uint32]Name     // the pods that the last run that was asked for knew, by interface
 }
 
 // program asks for the next run, if there is something new and nothing stands against it. Changes during a run wait
@@ -32,6 +33,12 @@ func (s *State) program() {
 	}
 	endpoints := s.policies.enforced()
 	pods, problems := s.pods(s.readClaims(endpoints))
+	p.names = map[uint32]Name{}
+	for _, pod := range pods {
+		if pod.Name != "" {
+			p.names[pod.Ifindex] = Name{pod.Namespace, pod.Name}
+		}
+	}
 	p.asked++
 	p.running, p.dirty, p.runSince, p.runProblem, p.since = true, false, p.since, problems, time.Time{}
 	s.emit(Program{Input: enforce.Input{NodeAddrs: s.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}, Since: p.runSince})

@@ -46,6 +46,15 @@ func (h Hooks) Look(ifindexes ...int) ([]State, error) {
 	return states, nil
 }
 
+// Told says that the kernel tells whatever others do to our filters: on clsact it does (RTNLGRP_TC), on tcx it does not.
+func (h Hooks) Told() bool {
+	if h.Mode == Clsact {
+		return true
+	}
+	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: tcxPoint(flow.Egress)}) // loopback: every namespace has it
+	return h.Mode == Auto && err != nil
+}
+
 // Has says whether one of our programs, of any version, is on an interface in both directions. The answer is about this very
 // interface: what an earlier one with the same index had is gone with it.
 func (h Hooks) Has(ifindex int) (bool, error) {

@@ -263,6 +263,21 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 	}
 }
 
+func TestTheKernelTellsOfFiltersAndNotOfLinks(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	p.attach()
+	p.do(func() error {
+		links, err := p.Attached()
+		if told := p.Told(); told != (len(links) == 0) {
+			t.Errorf("told %v with links %v", told, links)
+		}
+		return err
+	})
+	if p.Mode = hook.Clsact; !p.Told() {
+		t.Error("not told on clsact")
+	}
+}
+
 func TestLookTellsVersionsApart(t *testing.T) {
 	for name, mode := range map[string]hook.Mode{"tcx": hook.Auto, "clsact": hook.Clsact} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // those that arrive.
 type blaster struct {
 	sent, arrived atomic.Uint64
+	first, last   atomic.Int64 // when packets arrived, in nanoseconds since 1970
 	stop          atomic.Bool
 	ended         chan error
 }
@@ -31,6 +32,8 @@ func (b *testbed) blast(port uint16) *blaster {
 				return
 			}
 			bl.arrived.Add(1)
+			bl.last.Store(time.Now().UnixNano())
+			bl.first.CompareAndSwap(0, bl.last.Load())
 		}
 	}()
 	go func() {
@@ -49,6 +52,9 @@ func (b *testbed) blast(port uint16) *blaster {
 	}()
 	return bl
 }
+
+// passed is how long it was between the first and the last packet that arrived.
+func (bl *blaster) passed() time.Duration { return time.Duration(bl.last.Load() - bl.first.Load()) }
 
 // end stops sending and returns how much was sent and arrived.
 func (b *testbed) end(bl *blaster) (sent, arrived uint64) {

@@ -56,7 +56,8 @@ func account() (user string, groups []string) {
 // testbed is a cluster with one node, on which the pods client and server run, and an agent as a process of its own.
 type testbed struct {
 	*testing.T
-	cluster   *cluster.Cluster
+	cluster   *cluster.Cluster // nil where fake is used instead
+	fake      *fakeAPI
 	endpoints dynamic.NamespaceableResourceInterface
 	node      *fabric.Node
 	pods      map[string]*fabric.Pod
@@ -91,11 +92,24 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func newTestbed(t *testing.T) *testbed {
+// emptyTestbed is one without an API server.
+func emptyTestbed(t *testing.T) *testbed {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for network namespaces and eBPF")
 	}
-	b := &testbed{T: t, dir: t.TempDir(), pods: map[string]*fabric.Pod{}, prober: prober.New()}
+	return &testbed{T: t, dir: t.TempDir(), pods: map[string]*fabric.Pod{}, prober: prober.New()}
+}
+
+// newNode is a testbed for what happens between an agent and the kernel.
+func newNode(t *testing.T) *testbed {
+	b := emptyTestbed(t)
+	b.wire()
+	b.fake = b.serveFakeAPI()
+	return b
+}
+
+func newTestbed(t *testing.T) *testbed {
+	b := emptyTestbed(t)
 	b.cluster = clustertest.Start(t, cluster.Options{Manifests: clustertest.Shipped(t, "agent")})
 	client, err := dynamic.NewForConfig(b.cluster.AdminConfig())
 	b.must(err)
@@ -123,8 +137,10 @@ func (b *testbed) wire() {
 	b.must(err)
 	b.closeLater(b.node.Remove)
 	b.Cleanup(b.prober.Close)
-	_, err = b.cluster.Link(fmt.Sprintf("/proc/self/fd/%d", b.node.NS().FD()))
-	b.must(err)
+	if b.cluster != nil {
+		_, err = b.cluster.Link(fmt.Sprintf("/proc/self/fd/%d", b.node.NS().FD()))
+		b.must(err)
+	}
 	fs, err := pinfs.New()
 	b.must(err)
 	b.closeLater(fs.Close)
@@ -161,8 +177,7 @@ func (b *testbed) addPod(name string, addr netip.Addr) {
 // start starts an agent in the node's namespace under the shipped role, as root with the two capabilities it needs.
 func (b *testbed) start(args ...string) {
 	b.Helper()
-	kubeconfig, err := b.cluster.Kubeconfig(account())
-	b.must(err)
+	kubeconfig := b.kubeconfig()
 	p := &process{done: make(chan struct{}), log: &logBuffer{}}
 	self, err := os.Executable()
 	b.must(err)
@@ -186,6 +201,16 @@ func (b *testbed) start(args ...string) {
 			b.Logf("agent:\n%s", p.log)
 		}
 	})
+}
+
+func (b *testbed) kubeconfig() string {
+	b.Helper()
+	if b.fake != nil {
+		return b.fake.kubeconfig
+	}
+	kubeconfig, err := b.cluster.Kubeconfig(account())
+	b.must(err)
+	return kubeconfig
 }
 
 func (b *testbed) socket() string { return filepath.Join(b.dir, "agent.sock") }
@@ -300,6 +325,10 @@ func (b *testbed) connects(from string, to netip.Addr, port uint16) bool {
 func (b *testbed) put(o *v1alpha1.PolicyEndpoint) {
 	b.Helper()
 	o.APIVersion, o.Kind = v1alpha1.GroupVersion().String(), v1alpha1.Kind
+	if b.fake != nil {
+		b.fake.tell("MODIFIED", o)
+		return
+	}
 	b.must(apply(b.Context(), b.endpoints, o))
 }
 

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// fakeAPI is as much of an API server as an agent needs, for tests of what happens between the agent and the kernel: it
+// lists and watches PolicyEndpoints, and loses no change.
+type fakeAPI struct {
+	kubeconfig string
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when log grows
+	log     []watchEvent  // number i has resourceVersion i+1
+}
+
+type watchEvent struct {
+	Type   string                   `json:"type"`
+	Object *v1alpha1.PolicyEndpoint `json:"object"`
+}
+
+// serveFakeAPI serves inside the node, so that the agent reaches it on loopback.
+func (b *testbed) serveFakeAPI() *fakeAPI {
+	b.Helper()
+	api := &fakeAPI{changed: make(chan struct{}), kubeconfig: filepath.Join(b.dir, "kubeconfig")}
+	var l net.Listener
+	b.must(b.node.NS().Do(func() (err error) {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+		return err
+	}))
+	server := &http.Server{Handler: api}
+	go server.Serve(l)
+	b.closeLater(server.Close)
+	config := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "fake",
+		"contexts": [{"name": "fake", "context": {"cluster": "fake"}}],
+		"clusters": [{"name": "fake", "cluster": {"server": "http://%s"}}]}`, l.Addr())
+	b.must(os.WriteFile(api.kubeconfig, []byte(config), 0o600))
+	return api
+}
+
+// tell adds a change.
+func (api *fakeAPI) tell(kind string, o *v1alpha1.PolicyEndpoint) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	o = o.DeepCopy()
+	o.ResourceVersion = fmt.Sprint(len(api.log) + 1)
+	api.log = append(api.log, watchEvent{kind, o})
+	close(api.changed)
+	api.changed = make(chan struct{})
+}
+
+// since returns the changes from number n on, and what is closed when there are more.
+func (api *fakeAPI) since(n int) ([]watchEvent, chan struct{}) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	return api.log[min(n, len(api.log)):], api.changed
+}
+
+// ServeHTTP answers lists and watches of PolicyEndpoints. There is no difference between a change and a beginning: a watch
+// from the start tells all changes there ever were.
+func (api *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	encode := json.NewEncoder(w)
+	if r.URL.Query().Get("watch") == "" {
+		empty := &v1alpha1.PolicyEndpointList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}}
+		empty.APIVersion, empty.Kind = v1alpha1.GroupVersion().String(), v1alpha1.Kind+"List"
+		encode.Encode(empty)
+		return
+	}
+	next := 0
+	fmt.Sscan(r.URL.Query().Get("resourceVersion"), &next)
+	list, changed := api.since(next)
+	if r.URL.Query().Get("sendInitialEvents") == "true" {
+		end := &v1alpha1.PolicyEndpoint{}
+		end.APIVersion, end.Kind = v1alpha1.GroupVersion().String(), v1alpha1.Kind
+		end.ResourceVersion = fmt.Sprint(next + len(list))
+		end.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
+		list = append(list[:len(list):len(list)], watchEvent{"BOOKMARK", end})
+		next--
+	}
+	for {
+		for _, e := range list {
+			encode.Encode(e)
+		}
+		next += len(list)
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		}
+		list, changed = api.since(next)
+	}
+}

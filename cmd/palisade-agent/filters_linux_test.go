@@ -1,0 +1,283 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+)
+
+// How long packets may pass an interface whose filter somebody took away. The kernel tells when that happens to a filter of
+// clsact, and nobody tells when it happens to a link of tcx, so there the agent looks four times a second. Both are bounds of
+// the median, since the machine may be busy with other tests.
+const (
+	toldBound   = 100 * time.Millisecond
+	lookedBound = 500 * time.Millisecond
+)
+
+// intruder does to the server's interface what others on a node may do. What is on the hook of the pod's ingress decides.
+type intruder struct {
+	*testbed
+	ifindex int
+	ours    uint16 // the priority at which the agent's filter is
+	count   *ebpf.Map
+	counter *ebpf.Program
+}
+
+func (b *testbed) intrude() *intruder {
+	b.Helper()
+	in := &intruder{testbed: b, ifindex: b.pods["server"].Ifindex()}
+	var err error
+	in.count, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	b.must(err)
+	b.closeLater(in.count.Close)
+	in.counter = in.load()
+	return in
+}
+
+// load loads a program that counts packets and leaves them to others.
+func (in *intruder) load() *ebpf.Program {
+	in.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
+		asm.LoadMapValue(asm.R1, in.count.FD(), 0),
+		asm.Mov.Imm(asm.R2, 1),
+		asm.StoreXAdd(asm.R1, asm.R2, asm.DWord),
+		asm.Mov.Imm(asm.R0, -1), // TC_ACT_UNSPEC: let others decide
+		asm.Return(),
+	}})
+	in.must(err)
+	in.closeLater(p.Close)
+	return p
+}
+
+// counted is how many packets the intruder's program has seen.
+func (in *intruder) counted() (n uint64) {
+	in.Helper()
+	in.must(in.count.Lookup(uint32(0), &n))
+	return n
+}
+
+func (in *intruder) do(f func() error) {
+	in.Helper()
+	in.must(in.node.NS().Do(f))
+}
+
+func (in *intruder) clsact() *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: in.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+}
+
+func (in *intruder) attrs(chain uint32, priority uint16) netlink.FilterAttrs {
+	return netlink.FilterAttrs{
+		LinkIndex: in.ifindex, Parent: netlink.HANDLE_MIN_EGRESS, Handle: 1, Priority: priority, Protocol: unix.ETH_P_ALL,
+		Chain: &chain,
+	}
+}
+
+func (in *intruder) filter(chain uint32, priority uint16) *netlink.BpfFilter {
+	return &netlink.BpfFilter{FilterAttrs: in.attrs(chain, priority), Fd: in.counter.FD(), Name: "counter", DirectAction: true}
+}
+
+// filters are those on the hook: chain, priority and name.
+func (in *intruder) filters() (list []string) {
+	in.Helper()
+	in.do(func() error {
+		all, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: in.ifindex}}, netlink.HANDLE_MIN_EGRESS)
+		for _, f := range all {
+			name, chain := f.Type(), uint32(0)
+			if b, ok := f.(*netlink.BpfFilter); ok {
+				name = b.Name
+			}
+			if c := f.Attrs().Chain; c != nil {
+				chain = *c
+			}
+			list = append(list, fmt.Sprintf("%d/%d/%s", chain, f.Attrs().Priority, name))
+			if name == "palisade" {
+				in.ours = f.Attrs().Priority
+			}
+		}
+		return err
+	})
+	slices.Sort(list)
+	return list
+}
+
+// repaired disturbs a filter some times while packets flow that the policy denies, and returns how long packets passed.
+func (in *intruder) repaired(bl *blaster, what string, disturb func() error) []time.Duration {
+	in.Helper()
+	var open []time.Duration
+	for range 5 {
+		lost, _ := in.repairs()
+		bl.first.Store(0)
+		bl.last.Store(0)
+		in.do(disturb)
+		in.await(what+" is found and repaired", func() bool {
+			now, repaired := in.repairs()
+			return now > lost && repaired == now
+		})
+		in.await("the interface is filtered again", func() bool {
+			bl.arrived.Store(0)
+			sent := bl.sent.Load()
+			in.await("packets are sent", func() bool { return bl.sent.Load() > sent+20 })
+			return bl.arrived.Load() == 0
+		})
+		open = append(open, bl.passed())
+	}
+	slices.Sort(open)
+	in.Logf("%s: packets passed for %v", what, open)
+	return open
+}
+
+// repairs reads how many losses of a filter were found and how many were repaired.
+func (in *intruder) repairs() (lost, repaired int) {
+	in.Helper()
+	for line := range strings.Lines(in.get("/metrics")) {
+		fmt.Sscanf(line, "palisade_agent_filters_lost_total %d", &lost)
+		fmt.Sscanf(line, "palisade_agent_filter_repair_seconds_count %d", &repaired)
+	}
+	return lost, repaired
+}
+
+func TestFiltersThatOthersTakeAwayComeBack(t *testing.T) {
+	b := newNode(t)
+	b.enforceOnePort("-hook", "clsact")
+	denied := b.blast(allowedPort + 1)
+	in := b.intrude()
+	in.do(func() error {
+		return errors.Join(netlink.FilterAdd(in.filter(0, 1)), netlink.FilterAdd(in.filter(5, 7)))
+	})
+	before := in.filters()
+	if len(before) != 3 || in.ours == 0 {
+		t.Fatalf("filters %q, want the agent's and two others", before)
+	}
+	for _, d := range []struct {
+		what    string
+		disturb func() error
+	}{
+		{"filter deleted", func() error { return netlink.FilterDel(in.filter(0, in.ours)) }},
+		{"filter replaced", func() error { return netlink.FilterReplace(in.filter(0, in.ours)) }},
+		{"qdisc deleted", func() error { return netlink.QdiscDel(in.clsact()) }}, // last: it takes the others' filters along
+	} {
+		open := in.repaired(denied, d.what, d.disturb)
+		if got := open[len(open)/2]; got > toldBound {
+			t.Errorf("%s: packets passed for %s, want at most %s", d.what, got, toldBound)
+		}
+		if d.what == "qdisc deleted" {
+			continue
+		}
+		if after := in.filters(); !slices.Equal(after, before) {
+			t.Errorf("%s: filters %q, want %q as before", d.what, after, before)
+		}
+		seen, sent := in.counted(), denied.sent.Load()
+		b.await("packets are sent", func() bool { return denied.sent.Load() > sent+20 })
+		if in.counted() == seen {
+			t.Errorf("%s: the filter of somebody else sees no packets any more", d.what)
+		}
+	}
+	if log := b.agent.log.String(); !strings.Contains(log, "shop/server") || !strings.Contains(log, "filtered again") {
+		t.Error("the log names neither the pod nor the repair")
+	}
+}
+
+func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
+	b := newNode(t)
+	b.enforceOnePort()
+	allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+	in := b.intrude()
+	var other link.Link
+	in.do(func() (err error) {
+		other, err = link.AttachTCX(link.TCXOptions{Interface: in.ifindex, Program: in.counter, Attach: ebpf.AttachTCXEgress})
+		return err
+	})
+	defer other.Close()
+	pin := fmt.Sprintf("/proc/self/fd/%d/node/link-ingress-%d", b.pins.Fd(), in.ifindex)
+	pinned := func(f func(link.Link) error) func() error {
+		return func() error {
+			l, err := link.LoadPinnedLink(pin, nil)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			return f(l)
+		}
+	}
+	for _, d := range []struct {
+		what    string
+		disturb func() error
+	}{
+		{"link detached", pinned(link.Link.Detach)},
+		{"program of the link replaced", pinned(func(l link.Link) error { return l.Update(in.load()) })},
+		{"pin removed", func() error { return os.Remove(pin) }},
+	} {
+		open := in.repaired(denied, d.what, d.disturb)
+		if got := open[len(open)/2]; got > lookedBound {
+			t.Errorf("%s: packets passed for %s, want at most %s", d.what, got, lookedBound)
+		}
+		seen, arrived := in.counted(), allowed.arrived.Load()
+		b.await("packets arrive that the policy allows", func() bool { return allowed.arrived.Load() > arrived+20 })
+		if in.counted() == seen {
+			t.Errorf("%s: the program of somebody else sees no packets any more", d.what)
+		}
+	}
+}
+
+// TestStrictModeTakesDownWhatItCannotFilter: somebody holds the agent's place with a filter of another kind.
+func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
+	b := newNode(t)
+	client := ingressTo("client") // nobody has said what a pod may do that no policy selects
+	client.Spec.PodSelectorEndpoints[0].Name, client.Spec.PodSelectorEndpoints[0].PodIP = "client", v1alpha1.NetworkAddress(clientIP.String())
+	b.put(marked(t, client))
+	b.enforceOnePort("-hook", "clsact", "-mode", "strict")
+	in := b.intrude()
+	in.filters()
+	bl := b.blast(allowedPort)
+	b.await("packets arrive that the policy allows", func() bool { return bl.arrived.Load() > 10 })
+	usurper := &netlink.U32{FilterAttrs: in.attrs(0, in.ours), ClassId: 1}
+	usurper.Handle = 0
+	b.await("the place is taken", func() bool {
+		err := b.node.NS().Do(func() error {
+			return errors.Join(netlink.FilterDel(in.filter(0, in.ours)), netlink.FilterAdd(usurper))
+		})
+		return err == nil
+	})
+	b.await("the interface is down", func() bool { return !in.isUp() })
+	b.await("that is told", func() bool { return b.metric(`palisade_agent_condition{object="shop/server"}`) != "" })
+	arrived := bl.arrived.Load()
+	sent := bl.sent.Load()
+	b.await("more packets are sent", func() bool { return bl.sent.Load() > sent+100 })
+	if got := bl.arrived.Load(); got > arrived+1 { // one may be on its way
+		t.Errorf("%d packets passed while the interface was down", got-arrived)
+	}
+	in.do(func() error { return netlink.FilterDel(usurper) })
+	b.await("the interface is up again", in.isUp)
+	b.await("packets arrive again", func() bool { return bl.arrived.Load() > arrived+100 })
+	if b.connects("client", serverIP, 80) {
+		t.Error("the policy is not in force")
+	}
+	b.await("all is well again", func() bool { return b.metric("palisade_agent_conditions") == "palisade_agent_conditions 0" })
+}
+
+func (in *intruder) isUp() (up bool) {
+	in.Helper()
+	in.do(func() error {
+		l, err := netlink.LinkByIndex(in.ifindex)
+		if err == nil {
+			up = l.Attrs().Flags&net.FlagUp != 0
+		}
+		return err
+	})
+	return up
+}
