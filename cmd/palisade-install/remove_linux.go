@@ -13,6 +13,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/palisade-netpol/palisade/agent/hostnet"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
@@ -110,6 +111,9 @@ func detachAll(dir string) (detached int, err error) {
 			return detached, err
 		}
 		if err := hooks.Detach(index); err != nil { // even if there is half of it only
+			return detached, err
+		}
+		if err := hostnet.Open(index); err != nil { // strict mode takes down what it cannot filter
 			return detached, err
 		}
 		if has {
