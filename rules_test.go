@@ -45,8 +45,8 @@ var rules = []struct {
 		because:  "the kernel knows nothing of Kubernetes",
 	},
 	{
-		packages: []string{module + "agent", module + "agent/metrics", module + "agent/hostnet", module + "cmd/palisade-agent",
-			module + "cmd/palisade-install"},
+		packages: []string{module + "agent", module + "agent/metrics", module + "agent/hostnet", module + "agent/flowlog",
+			module + "cmd/palisade-agent", module + "cmd/palisade-install"},
 		not:     []string{module + "model", module + "sim", module + "scenarios", "github.com/onsi/", "sigs.k8s.io/controller-runtime"},
 		but:     []string{module + "model/flow"},
 		because: "what runs on every node carries no test code and no oracle",

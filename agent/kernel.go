@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/agent/flowlog"
 	"github.com/palisade-netpol/palisade/agent/hostnet"
 	"github.com/palisade-netpol/palisade/agent/metrics"
 	"github.com/palisade-netpol/palisade/bpf"
@@ -21,6 +22,7 @@ type kernel struct {
 	node     *bpf.Node
 	hooks    hook.Hooks
 	capacity bpf.Capacity
+	enforced *flowlog.Tables // for the flow log, nil where there is none
 	metrics  *metrics.Metrics
 	log      *slog.Logger
 }
@@ -123,6 +125,9 @@ func (k *kernel) program(e core.Program) core.Input {
 	stats, err := k.node.Sync(built.Image)
 	if err != nil {
 		return core.Programmed{Err: k.failed("write", fmt.Errorf("write tables: %w", err)), Conditions: built.Conditions}
+	}
+	if k.enforced != nil {
+		k.enforced.Enforced(k.node.Epoch(), e.Input)
 	}
 	latency := time.Duration(0)
 	if stats.Switched && !e.Since.IsZero() {

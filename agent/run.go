@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -35,6 +36,10 @@ type Options struct {
 	StartTimeout time.Duration
 	// Listen is the address of /healthz, /readyz and /metrics; default: none.
 	Listen string
+	// FlowLog is where denials are written; default: nowhere, and the kernel reports none.
+	FlowLog io.Writer
+	// NodeName is the node in the flow log.
+	NodeName string
 	// Pprof serves /debug/pprof/ there too.
 	Pprof bool
 }
@@ -59,7 +64,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	m := metrics.New(node.Counters)
-	k := &kernel{node, hook.Hooks{Node: node, Mode: o.Hook}, o.Capacity, m, o.Log}
+	k := &kernel{node: node, hooks: hook.Hooks{Node: node, Mode: o.Hook}, capacity: o.Capacity, metrics: m, log: o.Log}
 	l := newLoop(core.Config{
 		NodeAddrs: o.NodeAddrs, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,
 	}, m, o.Log)
@@ -99,6 +104,9 @@ func (o Options) serve(ctx context.Context, l *loop, k *kernel) error {
 	if err := errors.Join(o.serveSocket(ctx, g, l), o.listen(ctx, g, l)); err != nil {
 		cancel()
 		return errors.Join(err, g.Wait())
+	}
+	if d := o.collectDenials(k); d != nil {
+		g.Go(func() error { d.run(ctx); return nil })
 	}
 	for _, f := range []func(){
 		func() { l.run(ctx) },

@@ -28,6 +28,8 @@ type Metrics struct {
 	start      prometheus.Histogram
 	lost       prometheus.Counter
 	regained   prometheus.Histogram
+	lines      prometheus.Counter
+	denials    *prometheus.CounterVec
 	entries    *prometheus.GaugeVec
 	capacity   *prometheus.GaugeVec
 	conditions prometheus.Gauge
@@ -49,6 +51,10 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 		lost: prometheus.NewCounter(prometheus.CounterOpts(opts("filters_lost_total",
 			"How often somebody else removed or replaced the filter of a pod's interface."))),
 		regained: histogram("filter_repair_seconds", "Time from finding such a filter lost until the interface was filtered again."),
+		lines:    prometheus.NewCounter(prometheus.CounterOpts(opts("flow_log_lines_total", "Lines written to the flow log."))),
+		denials: prometheus.NewCounterVec(opts("flow_log_denials_total",
+			"Denials by what the flow log says of them: logged, left-out (counted only), unread (denied packets without a report)."),
+			[]string{"outcome"}),
 		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("map_entries",
 			"Entries in use, by table.")), []string{"table"}),
 		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("map_capacity",
@@ -58,7 +64,7 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 		condition: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("condition",
 			"1 for each object with which something is wrong, up to a hundred.")), []string{"object"}),
 	}
-	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.lost, m.regained, m.entries, m.capacity, m.conditions,
+	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.lost, m.regained, m.lines, m.denials, m.entries, m.capacity, m.conditions,
 		m.condition, newPackets(verdicts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -102,6 +108,14 @@ func (m *Metrics) Lost() { m.lost.Inc() }
 
 // Regained notes how long such an interface was not filtered after that was found.
 func (m *Metrics) Regained(after time.Duration) { m.regained.Observe(after.Seconds()) }
+
+// FlowLog counts what the flow log wrote: lines, and denials by outcome.
+func (m *Metrics) FlowLog(lines uint64, denials map[string]uint64) {
+	m.lines.Add(float64(lines))
+	for outcome, n := range denials {
+		m.denials.WithLabelValues(outcome).Add(float64(n))
+	}
+}
 
 // Conditions replaces the conditions that are shown.
 func (m *Metrics) Conditions(all []enforce.Condition) {

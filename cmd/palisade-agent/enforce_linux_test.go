@@ -29,6 +29,14 @@ func ingressTo(policy string, peers ...string) *v1alpha1.PolicyEndpoint {
 	return o
 }
 
+// selectClient is the only PolicyEndpoint of a policy that isolates the client's ingress, by which the client gets a name.
+func selectClient() *v1alpha1.PolicyEndpoint {
+	o := ingressTo("client")
+	o.Spec.PodSelectorEndpoints[0].Name = "client"
+	o.Spec.PodSelectorEndpoints[0].PodIP = v1alpha1.NetworkAddress(clientIP.String())
+	return o
+}
+
 // marked marks an object as all that a policy has.
 func marked(t *testing.T, o *v1alpha1.PolicyEndpoint) *v1alpha1.PolicyEndpoint {
 	t.Helper()

@@ -15,8 +15,6 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
 // How long packets may pass an interface whose filter somebody took away. The kernel tells when that happens to a filter of
@@ -237,9 +235,7 @@ func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
 // TestStrictModeTakesDownWhatItCannotFilter: somebody holds the agent's place with a filter of another kind.
 func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 	b := newNode(t)
-	client := ingressTo("client") // nobody has said what a pod may do that no policy selects
-	client.Spec.PodSelectorEndpoints[0].Name, client.Spec.PodSelectorEndpoints[0].PodIP = "client", v1alpha1.NetworkAddress(clientIP.String())
-	b.put(marked(t, client))
+	b.put(marked(t, selectClient())) // in strict mode a pod that no policy selects is closed
 	b.enforceOnePort("-hook", "clsact", "-mode", "strict")
 	in := b.intrude()
 	in.filters()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type flags struct {
 	kubeconfig, pins, nodeIPs, mode, hook, finder, prefixes string
 	socket, listen                                          string
+	flowLog, flowLogFile, nodeName                          string
 	startTimeout                                            time.Duration
 	flows, peers                                            int
 	trackIsolatedOnly, keepEstablished                      bool
@@ -58,6 +60,11 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
 		"how many flows are known at a time, per address family; a table that is there already keeps its size")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
+	fs.StringVar(&f.flowLog, "flow-log", "off",
+		"what is written to the flow log: \"denied\", a line of JSON for equal denials of a second, or \"off\"")
+	fs.StringVar(&f.flowLogFile, "flow-log-file", "", "`file` that the flow log is appended to (default: standard output)")
+	fs.StringVar(&f.nodeName, "node-name", getenv("NODE_NAME"),
+		"`name` of the node in the flow log (default: environment variable NODE_NAME, else the host's name)")
 	fs.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
 	fs.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
@@ -96,6 +103,15 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 		"name": byName, "route": core.ByRoute{}, "auto": core.FirstOf{byName, core.ByRoute{}},
 	})
 	note(err)
+	_, err = choose("flow-log", f.flowLog, map[string]bool{"off": false, "denied": true})
+	note(err)
+	if f.flowLogFile != "" && f.flowLog == "off" {
+		note(errors.New("-flow-log-file: there is no flow log without -flow-log=denied"))
+	}
+	if o.NodeName = f.nodeName; o.NodeName == "" {
+		o.NodeName, err = os.Hostname()
+		note(err)
+	}
 	if f.pins == "" {
 		note(errors.New("-pins: a directory is needed, so that policies outlive the agent"))
 	}
@@ -107,6 +123,18 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o.API, err = f.api()
 	note(err)
 	return o, errors.Join(errs...)
+}
+
+// openFlowLog returns where denials are written, and what ends that.
+func (f *flags) openFlowLog(out io.Writer) (io.Writer, func(), error) {
+	if f.flowLogFile == "" {
+		return out, func() {}, nil
+	}
+	file, err := os.OpenFile(f.flowLogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-flow-log-file: %w", err)
+	}
+	return file, func() { file.Close() }, nil
 }
 
 func (f *flags) api() (*rest.Config, error) {

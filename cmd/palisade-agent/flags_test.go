@@ -53,7 +53,7 @@ func TestFlagsBecomeOptions(t *testing.T) {
 
 func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	f, err := parseFlags([]string{"-kubeconfig", "/nonexistent", "-mode", "lax", "-hook", "xdp", "-finder", "guess",
-		"-node-ips", "10.0.0", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1"}, os.Getenv, io.Discard)
+		"-node-ips", "10.0.0", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-pins", "-flow-entries", "-peer-entries", "/nonexistent"} {
+	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-pins", "-flow-entries", "-peer-entries", "-flow-log", "/nonexistent"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not mention %s", err, name)
 		}

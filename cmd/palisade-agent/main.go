@@ -20,7 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -30,16 +30,24 @@ func main() {
 	}
 }
 
-// run reads the flags and runs the agent until ctx is done.
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	f, err := parseFlags(args, getenv, out)
+// run reads the flags and runs the agent until ctx is done. Denials go to out, where they are asked for, all else to errs.
+func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) error {
+	f, err := parseFlags(args, getenv, errs)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: f.level}))
+	log := slog.New(slog.NewJSONHandler(errs, &slog.HandlerOptions{Level: f.level}))
 	o, err := f.options(log)
 	if err != nil {
 		return err
+	}
+	if f.flowLog == "denied" {
+		log, done, err := f.openFlowLog(out)
+		if err != nil {
+			return err
+		}
+		defer done()
+		o.FlowLog = log
 	}
 	return agent.Run(ctx, o)
 }

@@ -72,6 +72,7 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	log  *logBuffer
+	out  *logBuffer
 }
 
 // logBuffer is written by a process and read by the test.
@@ -178,7 +179,7 @@ func (b *testbed) addPod(name string, addr netip.Addr) {
 func (b *testbed) start(args ...string) {
 	b.Helper()
 	kubeconfig := b.kubeconfig()
-	p := &process{done: make(chan struct{}), log: &logBuffer{}}
+	p := &process{done: make(chan struct{}), log: &logBuffer{}, out: &logBuffer{}}
 	self, err := os.Executable()
 	b.must(err)
 	p.cmd = exec.Command(self, append([]string{
@@ -186,7 +187,7 @@ func (b *testbed) start(args ...string) {
 		"-socket", b.socket(), "-log-level", "debug",
 	}, args...)...)
 	p.cmd.Env = append(os.Environ(), agentEnv+"=1")
-	p.cmd.Stderr = p.log
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.log
 	p.cmd.ExtraFiles = []*os.File{b.pins}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	b.must(b.launch(p.cmd))
