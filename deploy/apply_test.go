@@ -146,7 +146,7 @@ func everything() []string {
 		"agent.extraCapabilities={PERFMON}", "agent.resources.limits.memory=256Mi", "agent.extraArgs={-pprof}",
 		"agent.nodeSelector.x=y", "agent.port=1234",
 		"controller.replicas=3", "controller.resources.limits.cpu=1", "controller.extraArgs={-workers=4}",
-		"controller.exposeMetrics=true", "controller.port=4321", "logLevel=debug", "cni.onAgentDown=open", "cni.install=true",
+		"controller.exposeMetrics=true", "controller.port=4321", "logLevel=debug", "flowLog=denied", "cni.onAgentDown=open", "cni.install=true",
 		"agent.bpffs.mount=true",
 	}
 }

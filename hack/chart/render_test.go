@@ -234,6 +234,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"cni.timeout=soon":                        "at '/cni/timeout': 'soon' does not match pattern",
 		"agent.interfacePrefixes={eni\\,x}":       "at '/agent/interfacePrefixes/0'",
 		"logLevel=verbose":                        "at '/logLevel': value must be one of 'debug', 'info', 'warn', 'error'",
+		"flowLog=all":                             "at '/flowLog': value must be one of 'off', 'denied', false",
 		"agent.bpffs.hostPath=sys/fs/bpf":         "at '/agent/bpffs/hostPath': 'sys/fs/bpf' does not match pattern",
 		"agent.maxUnavailable=0%":                 "at '/agent/maxUnavailable'",
 		"controller.tolerations={a}":              "at '/controller/tolerations/0': got string, want object",
@@ -307,6 +308,20 @@ func sameKeys(t *testing.T, path string, values, described map[string]any) {
 	for k := range values {
 		if properties[k] == nil {
 			t.Errorf("the schema lacks %s/%s", path, k)
+		}
+	}
+}
+
+// TestFlowLog: off means off, also where YAML reads it as a boolean.
+func TestFlowLog(t *testing.T) {
+	for value, want := range map[string]int{"flowLog=off": 0, "flowLog=false": 0, "flowLog=denied": 2} {
+		manifests, err := with(t, value).render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Count(string(manifests), "-flow-log=denied") + strings.Count(string(manifests), "fieldPath: spec.nodeName")
+		if got != want {
+			t.Errorf("%s: %d of the flag and the node's name, want %d", value, got, want)
 		}
 	}
 }
