@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
@@ -133,10 +134,19 @@ func (k *kernel) program(e core.Program) core.Input {
 	if stats.Switched && !e.Since.IsZero() {
 		latency = time.Since(e.Since)
 	}
+	k.metrics.Overflow(overflowing(built))
 	k.metrics.Enforced(time.Since(start), stats, k.node.Usage(), latency)
 	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", stats.TableWrites,
 		"podWrites", stats.PodWrites, "switched", stats.Switched, "epoch", k.node.Epoch())
 	return core.Programmed{Conditions: built.Conditions}
+}
+
+// overflowing counts the pods that Build closed so that the others fit: its conditions follow those of the Program.
+func overflowing(r *enforce.Result) (pods int) {
+	for _, c := range r.Conditions[len(r.Program.Conditions):] {
+		pods += 1 + strings.Count(c.Object, ",")
+	}
+	return pods
 }
 
 // failed counts and logs an error of a step, and passes it on.

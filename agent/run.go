@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	m := metrics.New(node.Counters)
+	m := metrics.New(node.Counters, node.Memory)
 	k := &kernel{node: node, hooks: hook.Hooks{Node: node, Mode: o.Hook}, capacity: o.Capacity, metrics: m, log: o.Log}
 	l := newLoop(core.Config{
 		NodeAddrs: o.NodeAddrs, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,

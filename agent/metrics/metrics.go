@@ -34,11 +34,12 @@ type Metrics struct {
 	capacity   *prometheus.GaugeVec
 	conditions prometheus.Gauge
 	condition  *prometheus.GaugeVec
+	overflow   prometheus.Gauge
 }
 
 // New makes the metrics and registers them, and those of the Go runtime and the process, in a registry of their own.
-// verdicts reads the counters of the kernel.
-func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
+// verdicts reads the counters of the kernel, memory what its tables take.
+func New(verdicts func() ([]bpf.Counter, error), memory func() ([]bpf.Memory, error)) *Metrics {
 	m := &Metrics{
 		Registry: prometheus.NewRegistry(),
 		latency: histogram("event_to_kernel_seconds",
@@ -63,9 +64,12 @@ func New(verdicts func() ([]bpf.Counter, error)) *Metrics {
 			"Number of objects with which something is wrong; the log says what."))),
 		condition: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("condition",
 			"1 for each object with which something is wrong, up to a hundred.")), []string{"object"}),
+		overflow: prometheus.NewGauge(prometheus.GaugeOpts(opts("overflow_pods",
+			"Number of pods that are closed in some direction because their policies do not fit in the tables."))),
 	}
 	m.Registry.MustRegister(m.latency, m.sync, m.writes, m.errors, m.start, m.lost, m.regained, m.lines, m.denials, m.entries, m.capacity, m.conditions,
-		m.condition, newPackets(verdicts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.condition, m.overflow, newPackets(verdicts), newMemory(memory),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -116,6 +120,9 @@ func (m *Metrics) FlowLog(lines uint64, denials map[string]uint64) {
 		m.denials.WithLabelValues(outcome).Add(float64(n))
 	}
 }
+
+// Overflow replaces the number of pods that are closed for want of room.
+func (m *Metrics) Overflow(pods int) { m.overflow.Set(float64(pods)) }
 
 // Conditions replaces the conditions that are shown.
 func (m *Metrics) Conditions(all []enforce.Condition) {

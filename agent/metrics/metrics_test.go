@@ -20,6 +20,9 @@ import (
 // noPackets are the counters of a kernel that has seen nothing.
 func noPackets() ([]bpf.Counter, error) { return nil, nil }
 
+// noMemory are the tables of a kernel that has none.
+func noMemory() ([]bpf.Memory, error) { return nil, nil }
+
 // shown asks for the page that Prometheus reads and returns its status and the samples of the agent, without the beginning
 // of their names.
 func shown(t *testing.T, m *metrics.Metrics) (status int, samples map[string]string) {
@@ -49,7 +52,7 @@ func expect(t *testing.T, m *metrics.Metrics, want map[string]string) {
 }
 
 func TestWhatWasEnforcedIsAddedUp(t *testing.T) {
-	m := metrics.New(noPackets)
+	m := metrics.New(noPackets, noMemory)
 	flows := []bpf.Usage{{Table: "flows", Entries: 5, Capacity: 10}}
 	m.Enforced(20*time.Millisecond, bpf.Stats{TableWrites: 3, PodWrites: 1}, flows, 90*time.Microsecond)
 	flows[0].Entries = 4
@@ -69,13 +72,13 @@ func TestWhatWasEnforcedIsAddedUp(t *testing.T) {
 }
 
 func TestARunThatMadeNoChangeTakeEffectHasNoLatency(t *testing.T) {
-	m := metrics.New(noPackets)
+	m := metrics.New(noPackets, noMemory)
 	m.Enforced(time.Millisecond, bpf.Stats{}, nil, 0)
 	expect(t, m, map[string]string{`event_to_kernel_seconds_count`: "0", `sync_seconds_count`: "1"})
 }
 
 func TestErrorsAndPodStartsAreCounted(t *testing.T) {
-	m := metrics.New(noPackets)
+	m := metrics.New(noPackets, noMemory)
 	for _, step := range []string{"tables", "attach", "tables"} {
 		m.Failed(step)
 	}
@@ -96,7 +99,7 @@ func conditions(n int) []enforce.Condition {
 }
 
 func TestConditionsGoAway(t *testing.T) {
-	m := metrics.New(noPackets)
+	m := metrics.New(noPackets, noMemory)
 	m.Conditions(conditions(2))
 	expect(t, m, map[string]string{`conditions`: "2", `condition{object="shop/p0"}`: "1", `condition{object="shop/p1"}`: "1"})
 	m.Conditions(conditions(2)[1:])
@@ -106,7 +109,7 @@ func TestConditionsGoAway(t *testing.T) {
 }
 
 func TestOnlyAHundredConditionsAreNamedButAllAreCounted(t *testing.T) {
-	m := metrics.New(noPackets)
+	m := metrics.New(noPackets, noMemory)
 	m.Conditions(conditions(250))
 	expect(t, m, map[string]string{
 		`conditions`: "250", `condition{object="shop/p99"}`: "1", `condition{object="shop/p100"}`: "",
@@ -121,7 +124,7 @@ func TestPacketsAreReadFromTheKernelEachTime(t *testing.T) {
 			{Direction: flow.Egress, Reason: bpf.ReasonReply, Packets: 1},
 			{Direction: flow.Egress, Reason: bpf.ReasonSpoofed},
 		}, nil
-	})
+	}, noMemory)
 	for range 2 {
 		expect(t, m, map[string]string{
 			`packets_total{direction="ingress",reason="` + bpf.ReasonNoRule.String() + `",verdict="deny"}`: fmt.Sprint(count),
@@ -134,8 +137,42 @@ func TestPacketsAreReadFromTheKernelEachTime(t *testing.T) {
 
 // TestCountersThatCannotBeReadAreAnError: a page without them would look like a node without traffic.
 func TestCountersThatCannotBeReadAreAnError(t *testing.T) {
-	m := metrics.New(func() ([]bpf.Counter, error) { return nil, errors.New("no such map") })
+	m := metrics.New(func() ([]bpf.Counter, error) { return nil, errors.New("no such map") }, noMemory)
 	if status, _ := shown(t, m); status != http.StatusInternalServerError {
 		t.Errorf("the page has status %d, want 500", status)
 	}
+}
+
+func TestMemoryOfTheKernelIsShown(t *testing.T) {
+	bytes := uint64(4096)
+	m := metrics.New(noPackets, func() ([]bpf.Memory, error) {
+		return []bpf.Memory{{Table: "flows4", Bytes: bytes}, {Table: "node", Bytes: 512}}, nil
+	})
+	for range 2 {
+		expect(t, m, map[string]string{
+			`kernel_memory_bytes{table="flows4"}`: fmt.Sprint(bytes), `kernel_memory_bytes{table="node"}`: "512",
+		})
+		bytes++
+	}
+	broken := metrics.New(noPackets, func() ([]bpf.Memory, error) { return nil, errors.New("no such map") })
+	if status, _ := shown(t, broken); status != http.StatusInternalServerError {
+		t.Errorf("the page has status %d, want 500", status)
+	}
+}
+
+func TestFiltersAndDenialsAreCounted(t *testing.T) {
+	m := metrics.New(noPackets, noMemory)
+	m.Lost()
+	m.Lost()
+	m.Regained(3 * time.Millisecond)
+	m.FlowLog(2, map[string]uint64{"logged": 5, "left-out": 7})
+	m.FlowLog(1, map[string]uint64{"logged": 1, "left-out": 0})
+	m.Overflow(3)
+	expect(t, m, map[string]string{
+		`filters_lost_total`: "2", `filter_repair_seconds_bucket{le="0.002"}`: "0", `filter_repair_seconds_bucket{le="0.005"}`: "1",
+		`flow_log_lines_total`: "3", `flow_log_denials_total{outcome="logged"}`: "6",
+		`flow_log_denials_total{outcome="left-out"}`: "7", `overflow_pods`: "3",
+	})
+	m.Overflow(0)
+	expect(t, m, map[string]string{`overflow_pods`: "0"})
 }
