@@ -83,7 +83,7 @@ func (c Capacity) flowPlaces() uint32 {
 	return 1 << bits.Len(uint(max(c.Flows, flowWays)-1)/uint(flowWays))
 }
 
-// DefaultCapacity holds 16,384 classes, 512 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
+// DefaultCapacity holds 16,384 classes, 2,048 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
 // handful occur in policies; the arrays take less than 11 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
 	var b *kernelRuleBank

@@ -264,7 +264,7 @@ type kernelRow struct {
 
 type kernelRuleBank struct {
 	_          structs.HostLayout
-	Sets       [512]kernelSetRows
+	Sets       [2048]kernelSetRows
 	Rows       [1024]kernelRow
 	PortPages  [1024]kernelPortPage
 	PortLeaves [8192]kernelPortLeaf
@@ -373,7 +373,7 @@ type kernelTableSize uint32
 
 const (
 	kernelTableSizePEERS4SIZE       kernelTableSize = 4096
-	kernelTableSizeSETS_SIZE        kernelTableSize = 512
+	kernelTableSizeSETS_SIZE        kernelTableSize = 2048
 	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
 	kernelTableSizePREFIXES6SIZE    kernelTableSize = 2048
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024

@@ -114,12 +114,13 @@ func same[T comparable](have, want []T) bool {
 	return true
 }
 
-// used returns the length of a table without the zero entries at its end.
-func used[T comparable](have []T) int {
+// used counts the entries that are not zero.
+func used[T comparable](have []T) (n int) {
 	var zero T
-	n := len(have)
-	for n > 0 && have[n-1] == zero {
-		n--
+	for i := range have {
+		if have[i] != zero {
+			n++
+		}
 	}
 	return n
 }

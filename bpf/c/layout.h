@@ -15,7 +15,7 @@ enum {
 /* Entries of a table, of one bank where it has banks; powers of two, so that cutting an index to the table is an AND. */
 enum table_size {
 	PEERS4_SIZE = 4096,
-	SETS_SIZE = 512,
+	SETS_SIZE = 2048,
 	ROWS_SIZE = 1024,
 	PREFIXES6_SIZE = 2048, /* places with PREFIX6_WAYS prefixes each: half as many again as there are pages */
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
