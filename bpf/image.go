@@ -89,7 +89,8 @@ func DefaultCapacity() Capacity {
 	var b *kernelRuleBank
 	return Capacity{
 		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(b.PortPages), PortLeaves: len(b.PortLeaves),
-		Hosts: 128 << 10, Nets: 256 << 10, // a bucket of the hash takes 16 bytes also where it is empty
+		Hosts: 128 << 10, // a bucket of the hash takes 16 bytes also where it is empty
+		Nets:  1 << 20,
 		Flows: 128 << 10, // 4 MiB of IPv4, 6 MiB of IPv6
 	}
 }
