@@ -70,10 +70,8 @@ func (p *podStart) check(ctx context.Context, req socket.Request) (bool, error) 
 // locate finds the host's side of the pod's veth: what the network plugin made, else what its rule of names or the
 // route to the pod's address leads to.
 func (p *podStart) locate(req socket.Request) (core.Link, error) {
-	names := req.HostInterfaces
-	for _, prefix := range p.prefixes {
-		names = append(names, core.VPCLinkName(prefix, core.Name{Namespace: req.Namespace, Name: req.Name}))
-	}
+	pod := core.Name{Namespace: req.Namespace, Name: req.Name}
+	names := append(req.HostInterfaces, core.ByName{Prefixes: p.prefixes}.LinkNames(pod)...)
 	var errs []error
 	for _, name := range names {
 		link, err := hostnet.ByName(name)

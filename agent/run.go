@@ -26,7 +26,8 @@ type Options struct {
 	Config
 	// API says where the API server is, and as whom to speak to it. Required.
 	API *rest.Config
-	// LinkPrefixes begin the names of the interfaces that are pods' from the moment they exist.
+	// LinkPrefixes begin the names of the only interfaces that may be pods', from the moment they exist on; default:
+	// interfaces are told by what they are.
 	LinkPrefixes []string
 	// Finder finds the interfaces of pods; default: by the VPC CNI's rule with LinkPrefixes, then by route.
 	Finder core.Finder

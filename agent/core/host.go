@@ -4,6 +4,8 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // Host is what the node's network shows: interfaces, and which of them leads to an address.
@@ -39,6 +41,16 @@ func (h *Host) removeRoute(r Route) {
 	}
 }
 
+// leadsTo says whether the host has a route to some address over an interface.
+func (h *Host) leadsTo(ifindex uint32) bool {
+	for _, to := range h.routes {
+		if to == ifindex {
+			return true
+		}
+	}
+	return false
+}
+
 // veth says that an interface exists and can be a pod's.
 func (h *Host) veth(ifindex uint32) bool { return h.links[ifindex].Veth }
 
@@ -58,24 +70,51 @@ func (ByRoute) Find(h *Host, _ Name, addr netip.Addr) (uint32, bool) {
 }
 
 // ByName finds a pod by the name that the Amazon VPC CNI gives to its interface (GeneratePodHostVethName in its
-// package networkutils): one of the prefixes, "eni" unless configured otherwise and "vlan" for pods with security
-// groups, and 11 digits of a hash of the pod's namespace and name.
+// package networkutils): one of the prefixes, and 11 digits of a hash of the pod's namespace and name. Where no prefixes
+// are given they are the VPC CNI's own.
 type ByName struct{ Prefixes []string }
 
 // Find implements Finder.
 func (f ByName) Find(h *Host, pod Name, _ netip.Addr) (uint32, bool) {
-	for _, prefix := range f.Prefixes {
-		if ifindex, ok := h.byName[VPCLinkName(prefix, pod)]; ok && h.veth(ifindex) {
+	for _, name := range f.LinkNames(pod) {
+		if ifindex, ok := h.byName[name]; ok && h.veth(ifindex) {
 			return ifindex, true
 		}
 	}
 	return 0, false
 }
 
+// LinkNames are the names that the interface of a pod may have.
+func (f ByName) LinkNames(pod Name) []string {
+	prefixes := f.Prefixes
+	if len(prefixes) == 0 {
+		prefixes = vpcPrefixes()
+	}
+	names := make([]string, len(prefixes))
+	for i, prefix := range prefixes {
+		names[i] = VPCLinkName(prefix, pod)
+	}
+	return names
+}
+
+// vpcPrefixes are those of the VPC CNI unless it is configured otherwise: the second one is of pods with security groups.
+func vpcPrefixes() []string { return []string{"eni", "vlan"} }
+
+// vpcDigits is how much of a hash the VPC CNI puts into a name.
+const vpcDigits = 11
+
 // VPCLinkName is the name that the Amazon VPC CNI gives to the host's side of a pod's veth.
 func VPCLinkName(prefix string, pod Name) string {
 	sum := sha1.Sum([]byte(pod.Namespace + "." + pod.Name))
-	return prefix + hex.EncodeToString(sum[:])[:11]
+	return prefix + hex.EncodeToString(sum[:])[:vpcDigits]
+}
+
+// isVPCLinkName says whether the VPC CNI may have given a name to the host's side of some pod's veth.
+func isVPCLinkName(name string) bool {
+	return slices.ContainsFunc(vpcPrefixes(), func(prefix string) bool {
+		digits, ok := strings.CutPrefix(name, prefix)
+		return ok && len(digits) == vpcDigits && strings.Trim(digits, "0123456789abcdef") == ""
+	})
 }
 
 // FirstOf asks several Finders in order.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -104,11 +106,11 @@ func (s *State) track(ifindex uint32) *iface {
 func (s *State) listHost(in HostListed) {
 	held := s.heldRoutes()
 	s.host = newHost()
-	for _, l := range in.Links {
-		s.seeLink(l)
-	}
 	for _, r := range append(held, in.Routes...) {
 		s.host.addRoute(r)
+	}
+	for _, l := range in.Links {
+		s.seeLink(l)
 	}
 	for ifindex := range s.ifaces {
 		if _, ok := s.host.links[ifindex]; !ok {
@@ -124,12 +126,28 @@ func (s *State) seeLink(l Link) {
 		return
 	}
 	s.host.addLink(l)
-	if l.Veth && s.cfg.podLink(l.Name) {
-		s.track(l.Ifindex)
-	}
+	s.consider(l.Ifindex)
 	if l.Veth {
 		s.touch() // a policy may have waited for it
 	}
+}
+
+// consider begins to filter an interface that shows that it is a pod's, so that what the pod opens is known when a first
+// policy comes.
+func (s *State) consider(ifindex uint32) {
+	if s.isPods(s.host.links[ifindex]) {
+		s.track(ifindex)
+	}
+}
+
+// isPods says whether an interface is a pod's by what it is, whoever made it: a veth that ends in another network
+// namespace, to which the host has a route of its own. The VPC CNI may keep that route in a table for itself, but its
+// names say enough.
+func (s *State) isPods(l Link) bool {
+	if prefixes := s.cfg.LinkPrefixes; len(prefixes) > 0 {
+		return l.Veth && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(l.Name, p) })
+	}
+	return l.Veth && l.Leaf && (isVPCLinkName(l.Name) || s.host.leadsTo(l.Ifindex))
 }
 
 func (s *State) loseLink(ifindex uint32) {

@@ -39,6 +39,9 @@ type Link struct {
 	Ifindex uint32
 	Name    string
 	Veth    bool // only those can be a pod's
+	// Leaf says that the other end is in another network namespace, and that no route leads on through it: only single
+	// hosts are behind it.
+	Leaf bool
 }
 
 // Route says that the host's way to an address is an interface.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/enforce"
@@ -19,7 +18,8 @@ type Config struct {
 	Strict bool
 	// Finder finds the interfaces of pods; default: ByName with LinkPrefixes, then ByRoute.
 	Finder Finder
-	// LinkPrefixes begin the names of interfaces that are pods' from the moment they exist; default: none.
+	// LinkPrefixes begin the names of the only interfaces that are pods' although neither a policy nor the CNI plugin
+	// names the pod, and those are from the moment they exist; default: see State.isPods.
 	LinkPrefixes []string
 	// Settle is how long an entry that disappeared from an object of another controller stays in force while it may be
 	// about to appear in another object; default: half a second.
@@ -41,11 +41,6 @@ func (c Config) withDefaults() Config {
 }
 
 func (c *Config) backoff() backoff { return backoff{first: c.RetryFirst, max: c.RetryMax} }
-
-// podLink says whether an interface of that name is a pod's.
-func (c *Config) podLink(name string) bool {
-	return slices.ContainsFunc(c.LinkPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-}
 
 // State is everything that the agent knows.
 type State struct {
@@ -116,6 +111,7 @@ func (s *State) take(in Input) {
 		s.loseLink(in.Ifindex)
 	case RouteSeen:
 		s.host.addRoute(in.Route)
+		s.consider(in.Route.Ifindex)
 		s.touchIf(s.host.veth(in.Route.Ifindex))
 	case RouteGone:
 		s.loseRoute(in.Route)

@@ -132,6 +132,53 @@ func TestInterfaceIsFilteredFromTheMomentItExists(t *testing.T) {
 	r.want()
 }
 
+// TestInterfacesOfPodsAreToldByWhatTheyAre: without prefixes, it takes an end in another namespace and a route to it, in
+// whatever order they are seen, or a name that only the VPC CNI gives.
+func TestInterfacesOfPodsAreToldByWhatTheyAre(t *testing.T) {
+	leaf := func(ifindex uint32, name string) core.Link {
+		return core.Link{Ifindex: ifindex, Name: name, Veth: true, Leaf: true}
+	}
+	link := func(l core.Link) core.Input { return core.LinkSeen{Link: l} }
+	for name, c := range map[string]struct {
+		inputs   []core.Input
+		filtered bool
+	}{
+		"a veth with a route":                         {[]core.Input{link(leaf(7, "veth7")), route(1, 7)}, true},
+		"a route, and then its veth":                  {[]core.Input{route(1, 7), link(leaf(7, "cali7"))}, true},
+		"both from the start":                         {[]core.Input{listed(leaf(7, "lxc7"), 1)}, true},
+		"a veth of the VPC CNI's without a route":     {[]core.Input{link(leaf(7, "vlan0d7763386da"))}, true},
+		"a veth without a route":                      {[]core.Input{link(leaf(7, "veth7"))}, false},
+		"a veth, and a route over another":            {[]core.Input{link(leaf(7, "veth7")), route(1, 8)}, false},
+		"a veth whose other end is here, or a router": {[]core.Input{link(veth(7, "veth7")), route(1, 7)}, false},
+		"no veth":                             {[]core.Input{link(core.Link{Ifindex: 7, Name: "eth0"}), route(1, 7)}, false},
+		"a name that is hardly the VPC CNI's": {[]core.Input{link(leaf(7, "vlan7763386"))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, core.Config{LinkPrefixes: []string{}})
+			r.step(core.HostListed{})
+			r.step(c.inputs...)
+			if c.filtered {
+				r.want(introduce(7))
+			} else {
+				r.want()
+			}
+		})
+	}
+}
+
+// listed is a host with one interface and the route to a pod over it.
+func listed(l core.Link, pod int) core.HostListed {
+	return core.HostListed{Links: []core.Link{l}, Routes: []core.Route{{Addr: addrOf(pod), Ifindex: l.Ifindex}}}
+}
+
+func TestPrefixesRestrictWhatCountsAsAPods(t *testing.T) {
+	r := newRig(t, core.Config{LinkPrefixes: []string{"cali"}})
+	r.step(core.HostListed{}, core.LinkSeen{Link: core.Link{Ifindex: 7, Name: "veth7", Veth: true, Leaf: true}}, route(1, 7))
+	r.want()
+	r.step(core.LinkSeen{Link: veth(8, "cali8")})
+	r.want(introduce(8))
+}
+
 func TestChangesDuringAProgramMakeOneNextProgram(t *testing.T) {
 	r := newRig(t, core.Config{})
 	r.up(veth(7, linkOf(1)))

@@ -23,12 +23,12 @@ func Watch(ctx context.Context, tell func(core.Input)) error {
 	defer cancel(nil)
 	w := watch{
 		links: make(chan netlink.LinkUpdate, 64), routes: make(chan netlink.RouteUpdate, 64),
-		filters: make(chan []core.FiltersTouched, 64), tell: tell,
+		filters: make(chan []core.FiltersTouched, 64), tell: tell, onward: map[int]bool{},
 	}
 	if err := w.subscribe(ctx, cancel); err != nil {
 		return err
 	}
-	host, err := list()
+	host, err := w.list()
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,7 @@ type watch struct {
 	routes  chan netlink.RouteUpdate
 	filters chan []core.FiltersTouched
 	tell    func(core.Input)
+	onward  map[int]bool // interfaces through which a route leads, or once led, to more than single hosts
 }
 
 // subscribe begins to receive; lost is called when notifications may have been lost.
@@ -99,13 +100,15 @@ func (w *watch) run(ctx context.Context) error {
 
 func (w *watch) link(u netlink.LinkUpdate) {
 	if u.Header.Type == unix.RTM_DELLINK {
+		delete(w.onward, u.Attrs().Index)
 		w.tell(core.LinkGone{Ifindex: uint32(u.Attrs().Index)})
 		return
 	}
-	w.tell(core.LinkSeen{Link: linkOf(u.Link)})
+	w.tell(core.LinkSeen{Link: w.linkOf(u.Link)})
 }
 
 func (w *watch) route(u netlink.RouteUpdate) {
+	w.noteOnward(u.Route)
 	r, ok := routeOf(u.Route)
 	switch {
 	case !ok:
@@ -117,29 +120,52 @@ func (w *watch) route(u netlink.RouteUpdate) {
 }
 
 // list reads all interfaces and the routes to single addresses.
-func list() (core.HostListed, error) {
+func (w *watch) list() (core.HostListed, error) {
 	var host core.HostListed
 	links, err := netlink.LinkList()
 	if err != nil {
 		return host, fmt.Errorf("list interfaces: %w", err)
-	}
-	for _, l := range links {
-		host.Links = append(host.Links, linkOf(l))
 	}
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return host, fmt.Errorf("list routes: %w", err)
 	}
 	for _, r := range routes {
+		w.noteOnward(r)
 		if route, ok := routeOf(r); ok {
 			host.Routes = append(host.Routes, route)
 		}
 	}
+	for _, l := range links {
+		host.Links = append(host.Links, w.linkOf(l))
+	}
 	return host, nil
 }
 
+func (w *watch) linkOf(l netlink.Link) core.Link {
+	link := linkOf(l)
+	link.Leaf = link.Leaf && !w.onward[l.Attrs().Index]
+	return link
+}
+
 func linkOf(l netlink.Link) core.Link {
-	return core.Link{Ifindex: uint32(l.Attrs().Index), Name: l.Attrs().Name, Veth: l.Type() == "veth"}
+	veth := l.Type() == "veth"
+	return core.Link{
+		Ifindex: uint32(l.Attrs().Index), Name: l.Attrs().Name, Veth: veth, Leaf: veth && l.Attrs().NetNsID >= 0,
+	}
+}
+
+// noteOnward notes that others than single hosts on the link are behind an interface: it is the way out of a node that
+// is a container itself, or a router's, and not a pod's.
+func (w *watch) noteOnward(r netlink.Route) {
+	if r.Protocol == unix.RTPROT_KERNEL || r.Table != unix.RT_TABLE_MAIN {
+		return
+	}
+	for _, hop := range append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: r.LinkIndex}) {
+		if _, single := routeOf(r); hop.LinkIndex != 0 && !single {
+			w.onward[hop.LinkIndex] = true
+		}
+	}
 }
 
 // routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds by

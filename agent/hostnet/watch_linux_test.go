@@ -3,6 +3,7 @@ package hostnet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -159,6 +160,48 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	until(h, func(in core.LinkSeen) bool { return in.Link == renamed })
 	h.do(func() error { return netlink.LinkDel(h.link("eni2")) })
 	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
+}
+
+// TestLeavesAreToldFromWaysOn: a pod's interface ends in another namespace, and no route leads on through it.
+func TestLeavesAreToldFromWaysOn(t *testing.T) {
+	h := newHost(t)
+	pod, router, beside := h.addVeth("pod"), h.addVeth("router"), h.addVeth("beside")
+	for _, l := range []core.Link{pod, router} {
+		h.moveAway(l.Name + "-peer")
+		h.addRoute(route("10.0.0."+fmt.Sprint(l.Ifindex)+"/32", l))
+	}
+	h.addRoute(route("10.7.0.0/16", router))
+	want := map[string]bool{"pod": true, "router": false, "beside": false, "lo": false}
+	for _, l := range h.watch().Links {
+		if leaf, ok := want[l.Name]; ok && l.Leaf != leaf {
+			t.Errorf("%s is told to be a leaf: %v, want %v", l.Name, l.Leaf, leaf)
+		}
+		delete(want, l.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not told of %v", want)
+	}
+	h.moveAway(beside.Name + "-peer")
+	h.do(func() error { return netlink.LinkSetAlias(h.link(beside.Name), "seen") })
+	until(h, func(in core.LinkSeen) bool { return in.Link.Name == beside.Name && in.Link.Leaf })
+	onward := route("10.0.0.77/32", pod)
+	onward.Gw, onward.Scope, onward.Flags = net.IPv4(169, 254, 1, 1), netlink.SCOPE_UNIVERSE, int(netlink.FLAG_ONLINK)
+	h.addRoute(onward)
+	h.addRoute(route("10.0.0.78/32", pod))
+	until(h, func(in core.RouteSeen) bool { return in.Route.Addr == netip.MustParseAddr("10.0.0.78") })
+	h.do(func() error { return netlink.LinkSetAlias(h.link(pod.Name), "seen") })
+	until(h, func(in core.LinkSeen) bool { return in.Link.Name == pod.Name && !in.Link.Leaf })
+}
+
+// moveAway moves an interface to a namespace of its own.
+func (h *host) moveAway(name string) {
+	h.Helper()
+	pod, err := ns.New()
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { pod.Close() })
+	h.do(func() error { return netlink.LinkSetNsFd(h.link(name), int(pod.FD())) })
 }
 
 // TestOnlyRoutesToPodsAreTold: a route that leads on, to a network or for other tables says nothing of a pod.

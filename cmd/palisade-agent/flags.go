@@ -46,8 +46,9 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.StringVar(&f.hook, "hook", "auto", "where programs are attached: tcx, clsact, or auto: tcx if the kernel has it")
 	fs.StringVar(&f.finder, "finder", "auto",
 		"how the interface of a pod is found: by the VPC CNI's rule of names (\"name\"), by \"route\", or auto: by either")
-	fs.StringVar(&f.prefixes, "interface-prefixes", "eni,vlan",
-		"`prefixes`, separated by commas, of the names of interfaces that are filtered from the moment they exist")
+	fs.StringVar(&f.prefixes, "interface-prefixes", "",
+		"`prefixes`, separated by commas, of names: such interfaces are filtered from the moment they exist, and others only "+
+			"when a policy or palisade-cni names their pod (default: interfaces of pods are told by what they are)")
 	fs.StringVar(&f.socket, "socket", "/run/palisade/agent.sock", "`path` of the socket for palisade-cni; empty for none")
 	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second,
 		"how long the start of a pod may wait for its policies")

@@ -1,6 +1,6 @@
 // Command chart renders the Helm chart of Palisade as plain manifests, for people without Helm and for tools:
 //
-//	go run -C hack/chart . -o palisade.yaml -set agent.bpffs.mount=true -set agent.interfacePrefixes={veth}
+//	go run -C hack/chart . -o palisade.yaml -set agent.bpffs.mount=true -set logLevel=debug
 //
 // Without -set and -values the result is deploy/manifests/palisade.yaml, which `make generate` writes.
 package main

@@ -1,6 +1,6 @@
 // Package kind is the backend that makes a cluster of its own: it boots one with hack/kind, builds the images of this
-// source tree with hack/images and loads them, installs the chart with hack/chart (told what pods' interfaces are
-// called there), and then is backend cluster. In the end it removes the cluster.
+// source tree with hack/images and loads them, installs the plain manifests, which need no setting for kind, and then is
+// backend cluster. In the end it removes the cluster.
 //
 // These tools are run, not linked: they need the source tree and a Docker daemon anyway, and a palisade command that
 // somebody installs should carry neither Docker's nor a registry's client.
@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/palisade-netpol/palisade/deploy"
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster"
 )
 
@@ -101,11 +102,7 @@ func (b *Backend) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("kubeconfig of cluster %s: %w", b.opts.Name, err)
 	}
-	manifests, err := b.run(ctx, "-C", "hack/chart", ".", "-set", "agent.interfacePrefixes={eni,vlan,veth}")
-	if err != nil {
-		return err
-	}
-	if err := install(ctx, config, []byte(manifests), b.opts.Log); err != nil {
+	if err := install(ctx, config, deploy.Install, b.opts.Log); err != nil {
 		return fmt.Errorf("install Palisade: %w", err)
 	}
 	b.opts.Cluster.Config = config
