@@ -51,8 +51,10 @@ func Find(ctx context.Context, options FindOptions) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, fmt.Errorf("%w: %w", ErrNotBuilt, err)
 	}
-	if b, err := binariesIn(source.out, programs); err == nil {
-		return b, nil
+	for _, dir := range source.outs() {
+		if b, err := binariesIn(dir, programs); err == nil {
+			return b, nil
+		}
 	}
 	if !options.Build {
 		return Binaries{}, ErrNotBuilt

@@ -51,6 +51,36 @@ func TestFindTakesTheFirstPlaceThatHasAllPrograms(t *testing.T) {
 	}
 }
 
+// TestProgramsOfNodesServeWithoutNodesToo: whoever builds for kind does not build again for a cluster without kubelets,
+// and not the other way round.
+func TestProgramsOfNodesServeWithoutNodesToo(t *testing.T) {
+	t.Setenv("KUBEBUILDER_ASSETS", "")
+	t.Setenv("PATH", "")
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	for _, built := range []bool{false, true} {
+		s, err := findSource(built)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := []string{etcdName, apiServerName, controllerManagerName, kubeProxyName}
+		if built {
+			all = append(all, nodePrograms()...)
+		}
+		if err := os.Rename(programs(t, all...), s.out); err != nil {
+			t.Fatal(err)
+		}
+		for _, wanted := range []bool{false, true} {
+			b, err := Find(t.Context(), FindOptions{Node: wanted})
+			if found := b.Dir == s.out && err == nil; found != (built || !wanted) {
+				t.Errorf("for nodes: wanted %v, built %v: %q, %v", wanted, built, b.Dir, err)
+			}
+		}
+		if err := os.RemoveAll(s.out); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestFindOutsideTheSourceTreeSaysThatItCannotBuild(t *testing.T) {
 	t.Setenv("KUBEBUILDER_ASSETS", "")
 	t.Setenv("PATH", "")

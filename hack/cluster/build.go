@@ -64,9 +64,20 @@ func newSource(module string, node bool) (source, error) {
 		return source{}, err
 	}
 	if node {
-		key += "-node"
+		key += nodeSuffix
 	}
 	return source{dir: module, node: node, out: filepath.Join(cache, key)}, nil
+}
+
+// nodeSuffix marks builds with kubelet and kubeadm.
+const nodeSuffix = "-node"
+
+// outs are where programs of s may have been built: those for a node include all others.
+func (s source) outs() []string {
+	if s.node {
+		return []string{s.out}
+	}
+	return []string{s.out, s.out + nodeSuffix}
 }
 
 // hashModule identifies what a build of the module yields: its files, which include the versions of everything, and the
