@@ -1,8 +1,10 @@
 package kind
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -84,5 +86,61 @@ func TestInotifyInstancesAreCounted(t *testing.T) {
 	}
 	if got, err := inotifyInstances(proc); err != nil || got != 2 {
 		t.Errorf("%d instances, error %v; want 2", got, err)
+	}
+}
+
+func TestMachinesThatLackSomethingAreTold(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	little := write("little", "MemTotal: 9000000 kB\nMemAvailable:    1000 kB\n")
+	enough := write("enough", "MemTotal: 9000000 kB\nMemAvailable: 4000000 kB\n")
+	for name, c := range map[string]struct {
+		err  error
+		want string // part of what is said; "" for nothing
+	}{
+		"little memory":             {checkMemory(little, memoryNeeded), "there are 0 MiB"},
+		"enough memory":             {checkMemory(enough, memoryNeeded), ""},
+		"memory that nobody tells":  {checkMemory(write("none", "MemTotal: 1 kB\n"), memoryNeeded), "does not say"},
+		"a full disk":               {checkRoom(dir, 1<<62), "MiB"},
+		"an empty disk":             {checkRoom(dir, 1), ""},
+		"no control groups":         {checkCgroups(filepath.Join(dir, "nowhere")), "no such file"},
+		"directories of that name":  {checkCgroups(filepath.Dir(write("cgroup.controllers", ""))), "no control group"},
+		"parameters of another one": {checkWritable(dir, []string{"kernel/panic"}), "no such file"},
+		"parameters to write":       {checkWritable(filepath.Dir(write("sys/panic", "1")), []string{"panic"}), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if (c.err == nil) != (c.want == "") || c.err != nil && !strings.Contains(c.err.Error(), c.want) {
+				t.Errorf("error %v, want %q", c.err, c.want)
+			}
+		})
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "palisade-check-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestNamespacesAreTriedOut: what a script says that fails in namespaces of its own is the reason.
+func TestNamespacesAreTriedOut(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make namespaces")
+	}
+	if err := inNamespaces(t.Context(), `mount -t tmpfs none /run; echo "$1" >/run/palisade-check`, "x"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("/run/palisade-check"); err == nil {
+		t.Error("the file system was mounted on the machine, not in the namespace")
+	}
+	if err := inNamespaces(t.Context(), "echo nothing like that >&2; false"); err == nil ||
+		!strings.Contains(err.Error(), "nothing like that") {
+		t.Errorf("error %v", err)
+	}
+	if err := checkLinks(); err != nil {
+		t.Error(err)
 	}
 }

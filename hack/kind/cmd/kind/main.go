@@ -21,6 +21,7 @@ const usage = `usage: kind COMMAND [FLAG…] [ARGUMENT…]
   up          make a cluster; --workers 2, --ip-family ipv4, ipv6 or dual; --keep-failed
   load FILE…  give images, as OCI or Docker archives, to all nodes
   kubeconfig  print the path of the file for kubectl
+  check       print what this machine lacks to run a cluster, a line each; nothing where it can; --workers 2
   down        remove the cluster and, after the last one, the Docker daemon that was started for it
 
 Every command takes --name NAME; without, the cluster is called palisade.
@@ -48,6 +49,12 @@ func run(ctx context.Context, s command.Streams, args []string) error {
 		return kind.Down(ctx, c.options.Name)
 	case "load":
 		return load(ctx, c)
+	case "check":
+		missing, err := kind.Missing(ctx, c.options.Workers, s.Err)
+		for _, line := range missing {
+			fmt.Fprintln(s.Out, line)
+		}
+		return err
 	}
 	cluster, err := kind.Open(ctx, c.options.Name)
 	if err != nil {
@@ -73,6 +80,8 @@ func parse(args []string, out io.Writer) (call, error) {
 		f.IntVar(&c.options.Workers, "workers", 2, "")
 		f.StringVar((*string)(&c.options.IPFamily), "ip-family", "ipv4", "")
 		f.BoolVar(&c.options.KeepFailed, "keep-failed", false, "")
+	case "check":
+		f.IntVar(&c.options.Workers, "workers", 2, "")
 	case "down", "load", "kubeconfig":
 	default:
 		fmt.Fprint(out, usage)

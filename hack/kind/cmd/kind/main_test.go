@@ -22,6 +22,7 @@ func TestCommandLines(t *testing.T) {
 		{"two archives", []string{"load", "--name", "x", "a.tar", "b.tar"},
 			call{command: "load", options: kind.Options{Name: "x"}, files: []string{"a.tar", "b.tar"}}},
 		{"down", []string{"down"}, call{command: "down"}},
+		{"check", []string{"check", "--workers", "1"}, call{command: "check", options: kind.Options{Workers: 1}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
