@@ -38,6 +38,10 @@ scenarios: ## replay the scenarios; BACKEND=auto|sim|netns|kind|cluster CONTROL_
 ci-kind: ## all scenarios that apply, on a kind cluster that is made and removed (as root; 15 minutes more the first time)
 	@$(MAKE) --no-print-directory scenarios BACKEND=kind
 
+.PHONY: smoke-kind
+smoke-kind: ## a few scenarios and restarts under load on a kind cluster that is made and removed (as root); part of .ci/run
+	@hack/kind/smoke.sh
+
 .PHONY: soak
 soak: ## ask model, tables and (as root) kernel about random clusters; DURATION=10m SEED=1 CELLS=1000000
 	@$(GO) run ./hack/soak -duration $(DURATION) -seed $(SEED) -cells $(CELLS) -out $(OUT)

@@ -40,6 +40,7 @@ func (f *clusterFlags) register(c *cobra.Command) {
 	info, _ := debug.ReadBuildInfo()
 	choice(c, &f.kind.IPFamily, "ip-family", "", "ipv4", "ipv6", "dual")
 	flags.IntVar(&f.kind.Workers, "workers", 2, "nodes beside the control plane of the cluster that backend kind makes")
+	flags.StringVar(&f.kind.Name, "cluster-name", "", "`NAME` of the cluster that backend kind makes (default: palisade-scenarios)")
 	flags.BoolVar(&f.kind.Keep, "keep-cluster", false, "leave the cluster that backend kind makes, to look into")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`PATH` of a kubeconfig, for --backend cluster")
 	flags.StringVar(&f.context, "context", "", "`NAME` of a context of the kubeconfig")
@@ -55,7 +56,7 @@ type meaning struct{ flags, backends []string }
 func meanings() []meaning {
 	return []meaning{
 		{[]string{"kubeconfig", "context"}, []string{"cluster"}},
-		{[]string{"ip-family", "workers", "keep-cluster"}, []string{"kind"}},
+		{[]string{"ip-family", "workers", "cluster-name", "keep-cluster"}, []string{"kind"}},
 		{[]string{"namespace-prefix", "probe-image", "settle", "looks"}, []string{"cluster", "kind"}},
 	}
 }
