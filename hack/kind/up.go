@@ -75,10 +75,17 @@ func (c *Cluster) findPlace(ctx context.Context, log io.Writer) error {
 // clusterLabel is kind's on the containers of a cluster; its value is the cluster's name.
 const clusterLabel = "io.x-k8s.kind.cluster"
 
-// containers lists the cluster's, also those that have stopped.
+// containers lists the cluster's and those of hosts outside it, also those that have stopped.
 func (c *Cluster) containers(ctx context.Context) ([]string, error) {
-	list, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+c.name)
-	return strings.Fields(list), err
+	var all []string
+	for _, label := range []string{clusterLabel, outsideLabel} {
+		list, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "label="+label+"="+c.name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, strings.Fields(list)...)
+	}
+	return all, nil
 }
 
 // lockClusters lets one process at a time make or remove a cluster: the last one that goes stops the daemon.

@@ -52,6 +52,12 @@ type Live interface {
 	Actual(ctx context.Context) (c *model.Cluster, changed time.Time, err error)
 }
 
+// Elsewhere is a Live session whose hosts outside have other addresses than those that Outside was told.
+type Elsewhere interface {
+	// Hosts returns the hosts that Outside made.
+	Hosts() []Host
+}
+
 // Host is a host outside the cluster.
 type Host struct {
 	Name  string // "external/NAME"

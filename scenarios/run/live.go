@@ -69,6 +69,9 @@ func (r *runner) liveStep(
 		return StepResult{}, fmt.Errorf("read the cluster: %w", err)
 	}
 	stage.Cluster = actual
+	if elsewhere, ok := session.(backend.Elsewhere); ok {
+		stage.Outside = actualHosts(elsewhere.Hosts())
+	}
 	p, err := newPlan(r.Oracle(actual), stage, file)
 	if err != nil {
 		return StepResult{}, err
@@ -89,6 +92,14 @@ func (r *runner) liveStep(
 	result := p.result(stage.Name, at, r.Profile)
 	result.Seconds, result.Convergence = r.since(start), p.convergence()
 	return result, nil
+}
+
+func actualHosts(hosts []backend.Host) []spec.Host {
+	var actual []spec.Host
+	for _, h := range hosts {
+		actual = append(actual, spec.Host{Name: h.Name, Addrs: h.Addrs})
+	}
+	return actual
 }
 
 // watch looks at a live cluster until it is as expected, or has had enough time.

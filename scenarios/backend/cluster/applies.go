@@ -33,7 +33,7 @@ func (b *Backend) Applies(ctx context.Context, scenario *spec.Scenario, stages [
 	if n := len(stages[0].Cluster.Nodes); n > len(f.nodes) {
 		return fmt.Errorf("needs %d nodes, and the cluster has %d", n, len(f.nodes))
 	}
-	if reason := inapplicable(stages, len(scenario.AddressFamilies())); reason != "" {
+	if reason := b.inapplicable(stages, len(scenario.AddressFamilies())); reason != "" {
 		return errors.New(reason)
 	}
 	for _, family := range scenario.AddressFamilies() {
@@ -52,11 +52,11 @@ func familyName(f flow.Family) string {
 }
 
 // inapplicable returns what no cluster does, "" if there is nothing of that.
-func inapplicable(stages []spec.Stage, families int) string {
+func (b *Backend) inapplicable(stages []spec.Stage, families int) string {
 	owners := map[netip.Addr]string{}
 	for _, stage := range stages {
 		for _, reason := range []string{
-			outside(stage), nodesOf(stage, stages[0]), addressesOf(stage.Cluster, owners),
+			b.outside(stage), nodesOf(stage, stages[0]), addressesOf(stage.Cluster, owners),
 			familiesOfPods(stage.Cluster, families), policies(stage.Cluster), byHand(stage.Cluster),
 		} {
 			if reason != "" {
@@ -67,8 +67,8 @@ func inapplicable(stages []spec.Stage, families int) string {
 	return ""
 }
 
-func outside(stage spec.Stage) string {
-	if len(stage.Outside) > 0 {
+func (b *Backend) outside(stage spec.Stage) string {
+	if len(stage.Outside) > 0 && b.opts.Outside == nil {
 		return needsOutside
 	}
 	return ""

@@ -28,6 +28,8 @@ type Options struct {
 	Image string
 	// Prefix is what the names of namespaces begin with; "" means "palisade-run".
 	Prefix string
+	// Outside makes hosts outside the cluster; nil leaves out the scenarios that need any.
+	Outside Outside
 }
 
 // requests bounds how many requests a second the API server gets from a run, and burst how many at once.
@@ -40,8 +42,9 @@ type Backend struct {
 	run    runner
 	id     string // of the run
 
-	hosts    hosts
-	hostPort chan struct{} // held by the one session that uses ports of nodes
+	hosts     hosts
+	outsiders outsiders
+	hostPort  chan struct{} // held by the one session that uses ports of nodes
 
 	mu       sync.Mutex
 	sessions int

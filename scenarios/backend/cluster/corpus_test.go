@@ -71,6 +71,7 @@ func TestWhatOfTheCorpusApplies(t *testing.T) {
 // and names, and asks the model about every connection in both.
 func TestTranslationKeepsEveryVerdict(t *testing.T) {
 	b := clusterOf(3, "10.96.0.1", "fd00:10:96::1")
+	b.opts.Outside = fakeOutside{}
 	fit, _, err := run.Applicable(t.Context(), b, corpus(t))
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func TestTranslationKeepsEveryVerdict(t *testing.T) {
 		s := newSession(b, nil, "run-x-")
 		s.names = newNames(s.prefix, nodeNames(stages[0].Cluster))
 		for _, stage := range stages {
-			asked += compare(t, in.Scenario.Metadata.Name+": "+stage.Name, stage, s.elsewhere(stage.Cluster))
+			asked += compare(t, in.Scenario.Metadata.Name+": "+stage.Name, stage, s)
 		}
 	}
 	if asked < 10000 {
@@ -102,8 +103,9 @@ func nodeNames(c *model.Cluster) map[string]string {
 
 // elsewhere returns a cluster as it would be with other names and addresses, which lie so close together that blocks
 // have to be taken apart.
-func (s *session) elsewhere(c *model.Cluster) *model.Cluster {
-	known, next := addresses{}, map[bool]netip.Addr{
+func (s *session) elsewhere(stage spec.Stage) (there *model.Cluster, outside []model.Endpoint) {
+	c, known := stage.Cluster, addresses{}
+	next := map[bool]netip.Addr{
 		true: netip.MustParseAddr("10.244.1.2"), false: netip.MustParseAddr("fd00:10:244:1::2"),
 	}
 	move := func(old netip.Addr) string {
@@ -141,24 +143,35 @@ func (s *session) elsewhere(c *model.Cluster) *model.Cluster {
 			move(a)
 		}
 	}
+	for _, h := range stage.Outside {
+		for _, a := range h.Addrs {
+			outside = append(outside, model.Endpoint{Addr: netip.MustParseAddr(move(a))})
+		}
+	}
 	for _, p := range c.Policies {
 		p = policyIn(p, s.names.namespace)
 		known.policy(p)
 		out.Policies = append(out.Policies, p)
 	}
-	return out
+	return out, outside
 }
 
-// compare asks about every connection between pods, and between pods and nodes.
-func compare(t *testing.T, at string, stage spec.Stage, there *model.Cluster) (asked int) {
+// compare asks about every connection between pods, and between pods and nodes or hosts outside, here and elsewhere.
+func compare(t *testing.T, at string, stage spec.Stage, s *session) (asked int) {
 	t.Helper()
+	there, outside := s.elsewhere(stage)
 	here, moved := model.New(stage.Cluster), model.New(there)
-	mine, theirs := ends(stage.Cluster, false), ends(there, true)
+	mine, theirs := ends(stage.Cluster, false), append(ends(there, true), outside...)
+	for _, h := range stage.Outside {
+		for _, a := range h.Addrs {
+			mine = append(mine, model.Endpoint{Addr: a})
+		}
+	}
 	for _, port := range stage.Ports {
 		for _, family := range []flow.Family{flow.IPv4, flow.IPv6} {
 			for i, from := range mine {
 				for j, to := range mine {
-					if i == j || from.Node != nil && to.Node != nil {
+					if i == j || from.Pod == nil && to.Pod == nil || unlike(from, family) || unlike(to, family) {
 						continue
 					}
 					want := here.Decide(model.Query{From: from, To: to, PortProto: port, Family: family})
@@ -173,6 +186,11 @@ func compare(t *testing.T, at string, stage spec.Stage, there *model.Cluster) (a
 		}
 	}
 	return asked
+}
+
+// unlike says whether an end is an address of another family.
+func unlike(e model.Endpoint, f flow.Family) bool {
+	return e.Addr.IsValid() && flow.FamilyOf(e.Addr) != f
 }
 
 // ends lists pods with a network and nodes, in the same order in both clusters.

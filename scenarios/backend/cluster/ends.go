@@ -30,10 +30,13 @@ func (s *session) place(name string) (owner string, err error) {
 	if node, ok := strings.CutPrefix(name, nodePrefix); ok && s.names.node[node] != "" {
 		return nodePrefix + s.names.node[node], nil
 	}
+	if o, ok := s.outsiderCalled(name); ok {
+		return o.owner(), nil
+	}
 	p := s.podCalled(name)
 	switch {
 	case p == nil:
-		return "", fmt.Errorf("there is no pod or node %s", name)
+		return "", fmt.Errorf("there is no pod, node or host %s", name)
 	case p.Spec.HostNetwork:
 		return nodePrefix + s.names.node[p.Spec.NodeName], nil
 	}
@@ -58,6 +61,10 @@ func (s *session) linkTo(ctx context.Context, owner string) (*link, error) {
 	defer s.linkMu.Unlock()
 	if l := s.links[owner]; l != nil {
 		return l, nil
+	}
+	if o, ok := s.outsiderOf(owner); ok {
+		s.links[owner] = s.dialOutside(o)
+		return s.links[owner], nil
 	}
 	namespace, name, _ := strings.Cut(owner, "/")
 	r := s.have[key{kindPod, s.names.namespace(namespace), name}]
@@ -109,6 +116,9 @@ func (s *session) arrivals(proto flow.Protocol, to netip.AddrPort) []listening {
 		if slices.Contains(podAddrs(p), to.Addr()) && !hasEnded(p) {
 			return []listening{{p.Namespace + "/" + p.Name, proto, to}}
 		}
+	}
+	if o, ok := s.outsider(func(o outsider) bool { return slices.Contains(o.Addrs, to.Addr()) }); ok {
+		return []listening{{o.owner(), proto, to}}
 	}
 	return nil
 }

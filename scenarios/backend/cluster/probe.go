@@ -195,15 +195,15 @@ func (s *session) sourceOf(f *flight) netip.Addr {
 	if !direct || strings.HasPrefix(f.owner, nodePrefix) || strings.HasPrefix(f.targets[0].owner, nodePrefix) {
 		return netip.Addr{}
 	}
+	if o, ok := s.outsiderOf(f.owner); ok {
+		return addrLike(o.Addrs, f.To.Addr())
+	}
 	return addrLike(podAddrs(s.podCalled(f.owner)), f.To.Addr())
 }
 
-// observation says what a result means. Nodes answer with their real name.
+// observation says what a result means.
 func (s *session) observation(r wire.Result, arrived bool) backend.Observation {
-	o := backend.Observation{Answered: r.Answered, RTT: r.RTT, Port: r.Port, Detail: r.Detail}
-	if node, ok := strings.CutPrefix(r.Answered, nodePrefix); ok {
-		o.Answered = nodePrefix + s.names.nodeOf(node)
-	}
+	o := backend.Observation{Answered: s.answeredBy(r.Answered), RTT: r.RTT, Port: r.Port, Detail: r.Detail}
 	switch {
 	case r.Outcome == wire.Connected:
 		o.Outcome = backend.Connected

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/palisade-netpol/palisade/model"
-	"github.com/palisade-netpol/palisade/scenarios/backend"
 )
 
 // session is one scenario on the cluster.
@@ -31,6 +31,8 @@ type session struct {
 	links    map[string]*link   // to the probes of pods, by the scenario's name
 	lines    map[string]*line   // kept connections
 	linkMu   sync.Mutex         // guards links and open
+	outside  []outsider         // hosts outside, which do not change
+	external addresses          // theirs
 	hostPort bool               // it is this session that uses ports of nodes
 	open     map[listening]bool // where somebody listens by now
 }
@@ -38,7 +40,7 @@ type session struct {
 func newSession(b *Backend, f *facts, prefix string) *session {
 	return &session{
 		backend: b, facts: f, prefix: prefix, have: map[key]*record{}, links: map[string]*link{},
-		lines: map[string]*line{}, open: map[listening]bool{},
+		lines: map[string]*line{}, open: map[listening]bool{}, external: addresses{},
 	}
 }
 
@@ -120,14 +122,6 @@ func usesHostPorts(c *model.Cluster) bool {
 	return false
 }
 
-// Outside has nothing to make: a scenario with hosts outside does not apply to a cluster.
-func (s *session) Outside(_ context.Context, hosts []backend.Host) error {
-	if len(hosts) > 0 {
-		return errors.New(needsOutside)
-	}
-	return nil
-}
-
 // Actual returns the cluster as the API server has it, under the scenario's names, and when it was changed.
 func (s *session) Actual(context.Context) (*model.Cluster, time.Time, error) {
 	s.mu.Lock()
@@ -148,6 +142,7 @@ func (s *session) Close() error {
 	for _, l := range s.links {
 		l.close()
 	}
+	s.leaveOutside()
 	var left []string
 	for k := range s.have {
 		if k.kind == kindNamespace {
@@ -165,7 +160,7 @@ func (s *session) Close() error {
 
 // addresses returns what the scenario's addresses of pods, nodes and Services are in the cluster.
 func (s *session) addresses(ctx context.Context, c *model.Cluster) (addresses, error) {
-	known := addresses{}
+	known := maps.Clone(s.external)
 	for _, n := range c.Nodes {
 		known.pair(nodeAddrs(n), nodeAddrs(s.realNode(n.Name)))
 	}

@@ -43,6 +43,8 @@ type Backend struct {
 	*cluster.Backend
 	opts Options
 	up   bool
+	dir  string // of what is built for a run
+	tool string // hack/kind's command, in there
 }
 
 // New returns the backend. Nothing is made yet.
@@ -86,12 +88,10 @@ func (b *Backend) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, b.down())
 		}
 	}()
-	images, err := os.MkdirTemp("", "palisade-images-")
-	if err != nil {
+	if err := b.buildTool(ctx); err != nil {
 		return err
 	}
-	defer os.RemoveAll(images)
-	if err := b.make(ctx, images); err != nil {
+	if err := b.make(ctx, filepath.Join(b.dir, "images")); err != nil {
 		return err
 	}
 	kubeconfig, err := b.kind(ctx, "kubeconfig")
@@ -105,8 +105,18 @@ func (b *Backend) Start(ctx context.Context) (err error) {
 	if err := install(ctx, config, deploy.Install, b.opts.Log); err != nil {
 		return fmt.Errorf("install Palisade: %w", err)
 	}
-	b.opts.Cluster.Config = config
+	b.opts.Cluster.Config, b.opts.Cluster.Outside = config, outside{b}
 	b.Backend, err = cluster.New(b.opts.Cluster)
+	return err
+}
+
+// buildTool builds the command that makes clusters and hosts outside them, since it is called often.
+func (b *Backend) buildTool(ctx context.Context) (err error) {
+	if b.dir, err = os.MkdirTemp("", "palisade-kind-"); err != nil {
+		return err
+	}
+	b.tool = filepath.Join(b.dir, "kind")
+	_, err = b.run(ctx, "go", "build", "-o", b.tool, "./hack/kind/cmd/kind")
 	return err
 }
 
@@ -119,7 +129,7 @@ func (b *Backend) make(ctx context.Context, images string) error {
 		return err
 	})
 	group.Go(func() error {
-		_, err := b.run(both, "./hack/images", "-o", images, "-image", "agent,controller,probe")
+		_, err := b.run(both, "go", "run", "./hack/images", "-o", images, "-image", "agent,controller,probe")
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -135,21 +145,26 @@ func (b *Backend) make(ctx context.Context, images string) error {
 
 // kind runs a command of hack/kind about the cluster.
 func (b *Backend) kind(ctx context.Context, command string, args ...string) (string, error) {
-	return b.run(ctx, append([]string{"./hack/kind/cmd/kind", command, "--name", b.opts.Name}, args...)...)
+	return b.run(ctx, b.tool, append([]string{command, "--name", b.opts.Name}, args...)...)
 }
 
-// run runs a tool of the source tree and returns its standard output. It is interrupted, not killed, when ctx ends, so
-// that it can clean up.
-func (b *Backend) run(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
+// run runs a tool and returns its standard output.
+func (b *Backend) run(ctx context.Context, tool string, args ...string) (string, error) {
+	c := b.command(ctx, tool, args...)
 	c.Stderr = b.opts.Log
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 2 * time.Minute
 	out, err := c.Output()
 	if err != nil {
-		return "", fmt.Errorf("go run %s: %w", strings.Join(args, " "), err)
+		return "", fmt.Errorf("%s %s: %w", filepath.Base(tool), strings.Join(args, " "), err)
 	}
 	return string(out), nil
+}
+
+// command is a call of a tool that is interrupted, not killed, when ctx ends, so that it can clean up.
+func (b *Backend) command(ctx context.Context, tool string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, tool, args...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 2 * time.Minute
+	return c
 }
 
 // Close removes the cluster, whatever is left in it.
@@ -157,16 +172,18 @@ func (b *Backend) Close() error {
 	if !b.opts.Keep {
 		return b.down()
 	}
-	if b.Backend == nil {
-		return nil
+	var err error
+	if b.Backend != nil {
+		err = b.Backend.Close()
 	}
-	return b.Backend.Close()
+	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
 // farewell bounds how long the removal of a cluster may take.
 const farewell = 2 * time.Minute
 
 func (b *Backend) down() error {
+	defer os.RemoveAll(b.dir)
 	if !b.up {
 		return nil
 	}

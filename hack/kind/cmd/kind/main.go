@@ -11,6 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 
 	"github.com/palisade-netpol/palisade/hack/command"
 	"github.com/palisade-netpol/palisade/hack/kind"
@@ -22,6 +24,8 @@ const usage = `usage: kind COMMAND [FLAG…] [ARGUMENT…]
   load FILE…  give images, as OCI or Docker archives, to all nodes
   kubeconfig  print the path of the file for kubectl
   check       print what this machine lacks to run a cluster, a line each; nothing where it can; --workers 2
+  outside N   make a host outside the cluster, on the nodes' network, and print its addresses
+  probe N ARG…  run palisade-probe with these arguments on that host
   down        remove the cluster and, after the last one, the Docker daemon that was started for it
 
 Every command takes --name NAME; without, the cluster is called palisade.
@@ -33,7 +37,8 @@ func main() { command.Main("kind", run) }
 type call struct {
 	command string
 	options kind.Options
-	files   []string
+	number  int      // of a host outside
+	files   []string // or, of probe, arguments
 }
 
 func run(ctx context.Context, s command.Streams, args []string) error {
@@ -60,6 +65,16 @@ func run(ctx context.Context, s command.Streams, args []string) error {
 	if err != nil {
 		return err
 	}
+	switch c.command {
+	case "outside":
+		addrs, err := cluster.Outside(ctx, c.number)
+		for _, a := range addrs {
+			fmt.Fprintln(s.Out, a)
+		}
+		return err
+	case "probe":
+		return cluster.Probe(ctx, c.number, c.files, os.Stdin, s.Out, s.Err)
+	}
 	fmt.Fprintln(s.Out, cluster.Kubeconfig())
 	return nil
 }
@@ -82,7 +97,7 @@ func parse(args []string, out io.Writer) (call, error) {
 		f.BoolVar(&c.options.KeepFailed, "keep-failed", false, "")
 	case "check":
 		f.IntVar(&c.options.Workers, "workers", 2, "")
-	case "down", "load", "kubeconfig":
+	case "down", "load", "kubeconfig", "outside", "probe":
 	default:
 		fmt.Fprint(out, usage)
 		return call{}, command.ErrUsage
@@ -91,7 +106,15 @@ func parse(args []string, out io.Writer) (call, error) {
 		return call{}, err
 	}
 	c.files = f.Args()
-	if (c.command == "load") != (len(c.files) > 0) {
+	if c.command == "outside" || c.command == "probe" {
+		number, err := strconv.Atoi(f.Arg(0))
+		if err != nil || number < 0 {
+			fmt.Fprint(out, usage)
+			return call{}, command.ErrUsage
+		}
+		c.number, c.files = number, c.files[1:]
+	}
+	if (c.command == "load" || c.command == "probe") != (len(c.files) > 0) {
 		fmt.Fprint(out, usage)
 		return call{}, command.ErrUsage
 	}

@@ -22,6 +22,8 @@ func TestCommandLines(t *testing.T) {
 		{"two archives", []string{"load", "--name", "x", "a.tar", "b.tar"},
 			call{command: "load", options: kind.Options{Name: "x"}, files: []string{"a.tar", "b.tar"}}},
 		{"down", []string{"down"}, call{command: "down"}},
+		{"a host outside", []string{"outside", "--name", "x", "2"}, call{command: "outside", options: kind.Options{Name: "x"}, number: 2}},
+		{"its probe", []string{"probe", "0", "probe", "--stream"}, call{command: "probe", files: []string{"probe", "--stream"}}},
 		{"check", []string{"check", "--workers", "1"}, call{command: "check", options: kind.Options{Workers: 1}}},
 	}
 	for _, test := range tests {
@@ -32,6 +34,7 @@ func TestCommandLines(t *testing.T) {
 			}
 			got.options.Log = nil
 			if got.command != test.want.command || got.options != test.want.options ||
+				got.number != test.want.number ||
 				!slices.Equal(got.files, test.want.files) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
@@ -46,6 +49,9 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"unknown flag":        {"up", "--nodes", "3"},
 		"workers for down":    {"down", "--workers", "1"},
 		"nothing to load":     {"load"},
+		"no host":             {"outside"},
+		"a host in words":     {"outside", "one"},
+		"nothing to ask":      {"probe", "1"},
 		"an argument for up":  {"up", "x"},
 		"workers in words":    {"up", "--workers", "two"},
 		"a name is forgotten": {"down", "--name"},
