@@ -4,7 +4,7 @@
 // Scenarios run side by side, each in namespaces of its own. A cluster gives its own names and addresses, so what a
 // scenario says is translated on the way there: namespaces and nodes get other names, also where policies select a
 // namespace by kubernetes.io/metadata.name, and blocks of addresses become blocks that hold the same of the
-// scenario's pods, nodes and Services at their real addresses. The oracle is asked about the objects as the API
+// scenario's pods, nodes, Services and hosts outside at their real addresses. Hosts outside need Options.Outside. The oracle is asked about the objects as the API
 // server returns them, under the scenario's names. What cannot be translated makes a scenario not applicable, with
 // the reason.
 //
