@@ -13,7 +13,7 @@ import (
 
 // networkTimeout is how long kubelets may take to register their nodes, and the control plane to give each of them
 // addresses for pods.
-const networkTimeout = 3 * time.Minute
+const networkTimeout = 10 * time.Minute
 
 // connectPods gives so many nodes their pod network.
 func (c *Cluster) connectPods(ctx context.Context, nodes int) error {

@@ -33,7 +33,7 @@ func (c *Cluster) client() (kubernetes.Interface, error) {
 }
 
 // requestTimeout is how long the API server may take for an answer.
-const requestTimeout = 10 * time.Second
+const requestTimeout = time.Minute
 
 // readNodes asks the API server for the nodes.
 func (c *Cluster) readNodes(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // readyTimeout is how long nodes, kube-proxy and CoreDNS may take after they can.
-const readyTimeout = 5 * time.Minute
+const readyTimeout = 10 * time.Minute
 
 // awaitReady returns when the cluster does what a cluster does. kind returns before that, and also when kubelets crash
 // and are started again for ever.

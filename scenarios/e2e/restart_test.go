@@ -31,7 +31,7 @@ import (
 const namespace, agent, controller = "kube-system", "palisade-agent", "palisade-controller"
 
 // rollout bounds a rolling restart of one workload.
-const rollout = 4 * time.Minute
+const rollout = 10 * time.Minute
 
 // restart does what kubectl rollout restart and kubectl rollout status do.
 func (s *suite) restart(ctx context.Context, o k8s.Object, done func(k8s.Object) bool) error {

@@ -204,7 +204,7 @@ func (b *Backend) leave(namespaces []string) {
 }
 
 // goodbye bounds how long Close waits until nothing of a run is left.
-const goodbye = 3 * time.Minute
+const goodbye = 10 * time.Minute
 
 // Close removes what sessions share, and returns when nothing of the run is left in the cluster.
 func (b *Backend) Close() error {

@@ -24,7 +24,7 @@ type flight struct {
 }
 
 // slack is how much longer than its probes a request may take.
-const slack = 30 * time.Second
+const slack = 2 * time.Minute
 
 // Probe makes every source open its connections at once, by one request each, and then asks where those without an
 // answer should have arrived whether they did.

@@ -44,8 +44,9 @@ func newSession(b *Backend, f *facts, prefix string) *session {
 	}
 }
 
-// patience bounds how long one change may take until pods run and Services lead to them.
-const patience = 3 * time.Minute
+// patience bounds how long one change may take until pods run and Services lead to them. At load 100 on two cores three
+// minutes did not suffice.
+const patience = 10 * time.Minute
 
 // Apply makes the namespaces of the session hold what the scenario's cluster holds, and returns when pods are as they
 // should be and Services lead to them. Whether policies are enforced by then cannot be known.

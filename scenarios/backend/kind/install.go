@@ -16,7 +16,7 @@ import (
 )
 
 // rollout bounds how long installed programs may take until they are ready.
-const rollout = 4 * time.Minute
+const rollout = 10 * time.Minute
 
 // install does what kubectl apply --server-side and kubectl rollout status do.
 func install(ctx context.Context, config *rest.Config, text []byte, log io.Writer) error {

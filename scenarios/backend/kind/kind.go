@@ -180,7 +180,7 @@ func (b *Backend) Close() error {
 }
 
 // farewell bounds how long the removal of a cluster may take.
-const farewell = 2 * time.Minute
+const farewell = 5 * time.Minute
 
 func (b *Backend) down() error {
 	defer os.RemoveAll(b.dir)

@@ -14,8 +14,8 @@ import (
 	"github.com/palisade-netpol/palisade/scenarios/backend/cluster/wire"
 )
 
-// startup is how long a probe may take from the start of its container until it serves.
-const startup = 5 * time.Second
+// startup is how long a probe may take from the start of its container until it serves, on a machine that is busy.
+const startup = time.Minute
 
 // Ask brings a request to the probe that serves at a socket, or is about to, and returns its reply.
 func Ask(ctx context.Context, socket string, r wire.Request) (wire.Reply, error) {
