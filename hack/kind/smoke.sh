@@ -62,4 +62,5 @@ made=yes
 run "$tools/palisade" scenarios run --backend kind --cluster-name "$name" --keep-cluster --run "$scenarios" --out "$out"
 PALISADE_E2E_KUBECONFIG=$("$tools/kind" kubeconfig --name "$name")
 export PALISADE_E2E_KUBECONFIG
-run go test -count=1 -timeout 20m ./scenarios/e2e -v -ginkgo.v -ginkgo.label-filter 'restart || latency'
+run go test -count=1 -timeout 20m ./scenarios/e2e -v -ginkgo.v -ginkgo.no-color -ginkgo.silence-skips \
+  -ginkgo.label-filter 'restart || latency'
