@@ -173,11 +173,53 @@ __noinline __u64 flow6_burden(__u64 hash, __u64 pod, __u64 way)
 	return flow_burden(hash, pod, way, true);
 }
 
+/* One look at all ways, which settles most cases: the oldest flow that is over, else the oldest of the pod's own; above that how many
+ * the pod has, the new one counted. */
+#define SURVEY_OVER (1ULL << 62)
+#define SURVEY_OWN (1ULL << 61)
+#define SURVEY_FLOWS_SHIFT 40
+#define SURVEY_FLOWS(survey) ((survey) >> SURVEY_FLOWS_SHIFT & 0xff)
+
+static __always_inline __u64 flow_survey(__u64 hash, __u64 pod, bool v6)
+{
+	void *place = flow_place(hash, v6);
+	__u64 now = bpf_jiffies64(), most = 0, flows = 1;
+
+	if (!place)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		struct flow6 *w = flow_way(place, i, v6);
+		__u64 own = same_instance(w->pod, pod), age = now - w->seen, burden;
+
+		flows += own;
+		burden = own * SURVEY_OWN | (__u64)(__u32)age << 4 | i;
+		if (flow_is_over(w, age))
+			burden |= SURVEY_OVER;
+		if (burden > most)
+			most = burden;
+		OPAQUE(most); /* one after the other: the stack has no room for all */
+	}
+	return most | flows << SURVEY_FLOWS_SHIFT;
+}
+
+__noinline __u64 flow4_survey(__u64 hash, __u64 pod)
+{
+	return flow_survey(hash, pod, false);
+}
+
+__noinline __u64 flow6_survey(__u64 hash, __u64 pod)
+{
+	return flow_survey(hash, pod, true);
+}
+
 /* The way that has to give way to a flow of a pod. */
 static __always_inline __u64 flow_victim(__u64 hash, __u64 pod, bool v6)
 {
-	__u64 most = 0;
+	__u64 survey = v6 ? flow6_survey(hash, pod) : flow4_survey(hash, pod), most = 0;
 
+	if (survey & SURVEY_OVER || SURVEY_FLOWS(survey) > FLOW_WAYS / 2) /* more than half: nobody has more */
+		return survey & (FLOW_WAYS - 1);
 #pragma unroll
 	for (int i = 0; i < FLOW_WAYS; i++) {
 		__u64 burden = v6 ? flow6_burden(hash, pod, i) : flow4_burden(hash, pod, i);
