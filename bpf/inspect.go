@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -81,6 +82,9 @@ func (n *Node) RemoveStale() error {
 	return errors.Join(errs...)
 }
 
+// formerMaps are the maps that earlier versions had and this one has not.
+var formerMaps = [...]string{"replies"}
+
 // knows says whether a pin's name is that of one of our maps or programs, of any version: NAME-HASH.
 func (n *Node) knows(pin string) bool {
 	i := strings.LastIndexByte(pin, '-')
@@ -88,5 +92,5 @@ func (n *Node) knows(pin string) bool {
 		return false
 	}
 	name := pin[:i]
-	return n.maps[name] != nil || name == kernelProgPodEgress || name == kernelProgPodIngress
+	return n.maps[name] != nil || slices.Contains(formerMaps[:], name) || name == kernelProgPodEgress || name == kernelProgPodIngress
 }

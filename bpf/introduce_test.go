@@ -109,13 +109,22 @@ func TestRemoveStaleTakesOtherVersionsOnly(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "link-ingress-7"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	former, err := n.Maps()["events"].Clone() // an earlier version had a map of another name
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer former.Close()
+	if err := former.Pin(filepath.Join(dir, "replies-0a1b2c3d")); err != nil {
+		t.Fatal(err)
+	}
 	before := names(t, dir)
 	if err := n.RemoveStale(); err != nil {
 		t.Fatal(err)
 	}
 	after := names(t, dir)
-	if len(after) >= len(before) || !after["link-ingress-7"] {
-		t.Errorf("%d pins before, %d after, link kept: %v", len(before), len(after), after["link-ingress-7"])
+	if len(after) >= len(before) || !after["link-ingress-7"] || after["replies-0a1b2c3d"] {
+		t.Errorf("%d pins before, %d after, link kept: %v, a map of an earlier version left: %v",
+			len(before), len(after), after["link-ingress-7"], after["replies-0a1b2c3d"])
 	}
 	again := open(t, bpf.Options{Dir: dir, Capacity: small})
 	defer again.Close()
