@@ -14,7 +14,7 @@ func inTwin() []Mutant {
 			"sim/datapath/policy.go", `Leaf[port>>8]`, `Leaf[port&255]`,
 			[]string{"sim/engine:TestSemantics|TestEnginesAgree$"}},
 		{"twin-spoofing-allowed", "a pod sends from an address that is not its own",
-			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6 {`, `p.src != pod.IP4 && false {`,
+			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6:`, `p.src != pod.IP4 && false:`,
 			[]string{twins}},
 	}
 }
@@ -114,69 +114,65 @@ func inC() []Mutant {
 			"bpf/c/policy.h", `slot[addr & 0xff];`, `slot[0];`,
 			[]string{semantics}},
 		{"c-fast-reads-other-protocol", "the short way reads the ports of UDP for TCP",
-			"bpf/c/fast.h", `PORTS_TCP_SHIFT`, `PORTS_UDP_SHIFT`,
+			"bpf/c/fast.h", `		q->shift = PORTS_TCP_SHIFT;`, `		q->shift = PORTS_UDP_SHIFT;`,
 			[]string{semantics}},
 		{"c-fast-reply-outlives-policy", "a reply that was allowed once is allowed under every policy",
-			"bpf/c/fast.h", `	    r->epoch == epoch && r->direction`, `	    r->direction`,
+			"bpf/c/fast.h", `state && STATE_EPOCH(state) == epoch && STATE_OPENED`, `state && STATE_OPENED`,
 			[]string{flows}},
 		{"c-last-outlives-policy", "the last packet's flow goes on under every policy",
-			"bpf/c/fast.h", `	    last->epoch != epoch || pod->heals)`, `	    epoch + 1 == 0 || pod->heals)`,
+			"bpf/c/fast.h", ` || last->epoch != epoch || pod->heals)`, ` || epoch + 1 == 0 || pod->heals)`,
 			[]string{flows}},
 		{"c-last-of-another-pod", "what the former pod of an interface may, the next one may",
-			"bpf/c/fast.h", ` || last->instance != pod->instance ||`, ` ||`,
+			"bpf/c/fast.h", ` || last->pod != q->key.pod ||`, ` || (last->pod ^ q->key.pod) >> 32 ||`,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-last-at-another-interface", "what one pod may, all may",
-			"bpf/c/fast.h", ` || last->ifindex != ifindex`, ` || ifindex == 0`,
+			"bpf/c/fast.h", ` || last->pod != q->key.pod ||`, ` || (__u32)(last->pod ^ q->key.pod) ||`,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-last-of-another-peer", "what one peer may, the next one may",
-			"bpf/c/fast.h", `last->peer != peer || `, `peer == 0 || `,
+			"bpf/c/fast.h", `last->ends != q->key.ends || last->pod`, `(last->ends ^ q->key.ends) >> 32 || last->pod`,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-last-of-another-flow", "what one port may, the next one may",
-			"bpf/c/fast.h", ` || last->ports != ports`, ` || ports == 0`,
+			"bpf/c/fast.h", `last->ends != q->key.ends || last->pod`, `(__u32)(last->ends ^ q->key.ends) || last->pod`,
 			[]string{"sim/datapath:TestLastPacket|TestReplies"}},
 		{"c-last-while-healing", "a flow that is to be remembered again is not",
 			"bpf/c/fast.h", ` || pod->heals)`, `)`,
 			[]string{flows}},
 		{"c-fast-reply-to-anybody", "a reply to one port is one to all",
-			"bpf/c/fast.h", `r->ports == ports && `, ``,
+			"bpf/c/fast.h", `	q->key.ends |= v6 ? ports : (__u64)ports << 32;`, `	q->key.ends |= v6 ? ports & 0xffff : (__u64)(ports & 0xffff) << 32;`,
 			[]string{"sim/datapath:TestRepliesAreRememberedForTheirFlowOnly"}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
 			"bpf/c/policy.h", `return word[(row & (ROWS_SIZE - 1)) * FANOUT];`,
 			`return word[(row & (ROWS_SIZE - 1)) * FANOUT] ?: PORTS_ALL;`,
 			[]string{headers, flows}},
 		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
-			"bpf/c/flows.h", `if (!f || f->instance != e->pod->instance)
-		return NULL;`, `if (!f || !e->pod->instance)
-		return NULL;`,
+			"bpf/c/flowtable.h", `((__u64)(instance) | (__u64)(protocol) << 32`, `((__u64)(!!(instance)) | (__u64)(protocol) << 32`,
 			[]string{flows, twins}},
 		{"c-revoked-flows-go-on", "a flow that the policy no longer allows is answered on",
 			"bpf/c/flows.h", `	if (!reverse_allowed(e, dir, p))
-		return false;
-	f->epoch = e->epoch;`, `	if (!reverse_allowed(e, dir, p) && !f->opened)
-		return false;
-	f->epoch = e->epoch;`,
+		return false;`, `	if (!reverse_allowed(e, dir, p) && !opened)
+		return false;`,
 			[]string{flows}},
 		{"c-node-is-revoked", "rule 33: a policy cuts what the node has opened",
-			"bpf/c/flows.h", ` || (dir == INGRESS && f->opened & OPENED_BY_NODE))`, `)`,
+			"bpf/c/flows.h", ` || (dir == INGRESS && opened & OPENED_BY_NODE))`, `)`,
 			[]string{flows}},
 		{"c-node-speaks-for-the-pod", "what the pod has opened is not revoked once the node has called it between the same ports",
-			"bpf/c/flows.h", `(dir == INGRESS && f->opened & OPENED_BY_NODE)`, `f->opened & OPENED_BY_NODE`,
+			"bpf/c/flows.h", `(dir == INGRESS && opened & OPENED_BY_NODE)`, `opened & OPENED_BY_NODE`,
 			[]string{flows}},
 		{"c-flow-both-ways", "rule 72: a flow that was served lets the pod open one",
-			"bpf/c/flows.h", `	if (!(f->opened & (1 << dir)))
-		return false;
-	if (f->epoch == e->epoch ||`, `	if (f->epoch == e->epoch ||`,
+			"bpf/c/flows.h", `	if (!(opened & (1 << dir)))
+		return false;`, `	if (!opened)
+		return false;`,
 			[]string{flows, twins}},
 		{"c-syn-is-a-reply", "rule 72: a new connection passes as an answer",
 			"bpf/c/flows.h", `	if (!p->has_ports || p->opens)
-		return false;`, `	if (!p->has_ports)
-		return false;`,
+		return REASON_NONE;`, `	if (!p->has_ports)
+		return REASON_NONE;`,
 			[]string{flows}},
 		{"c-icmp-errors-dropped", "rule 76: path MTU discovery of an allowed flow fails",
 			"bpf/c/flows.h", `if (!p->is_error || p->fragment`, `if (p->is_error || p->fragment`,
 			[]string{flows}},
 		{"c-icmp-errors-pass", "rule 76: an ICMP error about a flow that is not allowed any more",
-			"bpf/c/flows.h", `return (f->opened & (1 << e->dir)) && reverse_allowed(`, `return (f->opened & (1 << e->dir)) || reverse_allowed(`,
+			"bpf/c/flows.h", `return (STATE_OPENED(state) & (1 << e->dir)) && reverse_allowed(`, `return (STATE_OPENED(state) & (1 << e->dir)) || reverse_allowed(`,
 			[]string{flows}},
 		{"c-node-policed", "rule 33: the kubelet's probes are dropped",
 			"bpf/c/palisade.bpf.c", `if (e->dir == INGRESS && from_node(skb)) {`, `if (e->dir == EGRESS && from_node(skb)) {`,
@@ -188,9 +184,9 @@ func inC() []Mutant {
 			"bpf/c/palisade.bpf.c", `return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC`, `return reason <= REASON_FIRST_DROP ? TC_ACT_UNSPEC`,
 			[]string{headers, flows}},
 		{"c-malformed-passes", "trap 22: what cannot be parsed passes an isolated pod",
-			"bpf/c/palisade.bpf.c", `		if (set == SET_OPEN || set == SET_UNKNOWN)
-			return REASON_NOT_ISOLATED;`, `		if (set)
-			return REASON_NOT_ISOLATED;`,
+			"bpf/c/palisade.bpf.c", `	if (set == SET_OPEN || set == SET_UNKNOWN)
+		return REASON_NOT_ISOLATED;`, `	if (set)
+		return REASON_NOT_ISOLATED;`,
 			[]string{headers}},
 	}
 }
