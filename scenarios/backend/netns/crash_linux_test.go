@@ -151,6 +151,9 @@ func (c *cemetery) number(pid int) error {
 // bury gives the namespace at a path a number.
 func (c *cemetery) bury(path string, number int) error {
 	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // closed since it was listed
+	}
 	if err != nil {
 		return err
 	}
@@ -189,7 +192,7 @@ type object struct {
 	id   uint32
 }
 
-// heldObjects are the BPF objects that a process holds.
+// heldObjects are the BPF objects that a process holds. It may close other files at the same time.
 func heldObjects(t *testing.T, pid int) []object {
 	t.Helper()
 	infos, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
@@ -197,6 +200,9 @@ func heldObjects(t *testing.T, pid int) []object {
 	var out []object
 	for _, path := range infos {
 		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		check(t, err)
 		for line := range strings.Lines(string(b)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), ":")

@@ -27,10 +27,10 @@ func enforcing(t *testing.T) *bench {
 }
 
 // isolate is a policy that denies a pod of namespace default everything in one direction.
-func isolate(name string, direction networkingv1.PolicyType) *networkingv1.NetworkPolicy {
+func isolate(name string, directions ...networkingv1.PolicyType) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "isolate-" + name}}
 	p.Spec.PodSelector.MatchLabels = map[string]string{"pod": name}
-	p.Spec.PolicyTypes = []networkingv1.PolicyType{direction}
+	p.Spec.PolicyTypes = directions
 	return p
 }
 
