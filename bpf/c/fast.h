@@ -141,18 +141,11 @@ static __always_inline enum reason quick_policy(const struct quick *q, __u32 epo
 	return page_allows(b, word >> q->shift, bpf_ntohs(q->ports >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
-/* Remembers what an allowed packet may have opened. It says no where the long way has to. */
-static __always_inline bool quick_track(const struct quick *q, __u32 epoch, enum direction dir, bool v6)
+/* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */
+static __always_inline void quick_track(const struct quick *q, __u32 epoch, enum direction dir, bool v6)
 {
-	__u64 state;
-
-	if (!quick_opens(q)) { /* UDP */
-		state = flow_get_quick(&q->key, v6);
-		if (state)
-			return STATE_OPENED(state) & (1 << dir);
-	}
-	flow_put_quick(&q->key, FLOW_STATE(epoch, 1 << dir), v6);
-	return true;
+	if (quick_opens(q) || !flow_get_quick(&q->key, v6))
+		flow_put_quick(&q->key, FLOW_STATE(epoch, 1 << dir), v6);
 }
 
 /* What the policy of the packet's own direction says, on what set and class. */
@@ -202,8 +195,8 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct las
 		if (!opens && quick_is_tcp(&q)) {
 			if (is_healing(pod))
 				return REASON_NONE;
-		} else if ((track_all || pod->bank[bank].set[!dir] != SET_OPEN) && !quick_track(&q, epoch, dir, v6)) {
-			return REASON_NONE;
+		} else if (track_all || pod->bank[bank].set[!dir] != SET_OPEN) {
+			quick_track(&q, epoch, dir, v6);
 		}
 		return opens ? reason : remember_last(last, &q, epoch, reason, class, v6);
 	}

@@ -66,26 +66,27 @@ static __always_inline void start_healing(struct pod *pod)
 	pod->heals = 1;
 }
 
-/* Remembers that a packet which the policy of its own direction allows may have opened a flow. A packet that answers a
- * flow which is still allowed opens nothing. */
+/* Remembers that a packet which the policy of its own direction allows may have opened a flow. Where packets do not say that they open
+ * one, none of a known flow does, be it revoked: the late answer to a question that is denied by now would let the next
+ * question pass as its reply. */
 static __always_inline void track(const struct packet *p, const struct env *e, bool by_node)
 {
 	__u32 opened = 1 << e->dir | (by_node ? OPENED_BY_NODE : 0);
-	bool connection = has_connections(p->protocol), v6 = p->family == 6;
+	bool v6 = p->family == 6;
 	struct flow_key key;
 	__u64 state;
 
-	if (!p->has_ports || (connection && !p->opens && !is_healing(e->pod)))
+	if (!p->has_ports || (has_connections(p->protocol) && !p->opens && !is_healing(e->pod)))
 		return;
 	if (!track_all && pod_set(e, !e->dir) == SET_OPEN)
 		return;
 	flow_of(&key, p, e, e->dir);
 	state = p->opens && !by_node ? 0 : flow_get(&key, true, v6);
-	if (state && p->opens) /* from the node: what the pod had opened between the same ports is not over because of that */
-		opened |= STATE_OPENED(state);
-	else if (state && (connection || STATE_OPENED(state) & (1 << e->dir) || flow_still_allowed(&key, state, p, e, !e->dir)))
+	if (state && !p->opens)
 		return;
-	flow_put(&key, FLOW_STATE(state && p->opens ? STATE_EPOCH(state) : e->epoch, opened), v6);
+	if (state) /* from the node: what the pod had opened between the same ports is not over because of that */
+		opened |= STATE_OPENED(state);
+	flow_put(&key, FLOW_STATE(state ? STATE_EPOCH(state) : e->epoch, opened), v6);
 }
 
 /* Why a packet passes that the policy of its own direction does not allow: it is a reply to a flow that was opened the other way and is

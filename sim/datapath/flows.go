@@ -69,17 +69,9 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 		d.flows[key] = f
 		return
 	}
-	if p.opens { // from the node
-		f.opened[dir], f.byNode, f.seen = true, true, d.seconds()
-		return
-	}
-	if hasConnections(p.protocol) {
-		return
-	}
 	f.seen = d.seconds()
-	if !f.opened[dir] && !d.stillAllowed(f, pod, dir.Opposite(), p) {
-		f.opened, f.byNode, f.epoch = [2]bool{}, byNode, d.epoch
-		f.opened[dir] = true
+	if p.opens { // from the node
+		f.opened[dir], f.byNode = true, true
 	}
 }
 

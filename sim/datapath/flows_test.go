@@ -194,6 +194,18 @@ var flowCases = []flowCase{
 		policy("open", "closed"),
 		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonClosed),
 	}},
+	{"nor does an answer that is late open it the other way", []step{
+		policy("open", "peer:80"),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		policy("open", "closed"),
+		out(flow.UDP, frame.First, 80, 5000, bpf.ReasonNotIsolated),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonClosed),
+		out(flow.UDP, frame.First, 80, 5001, bpf.ReasonNotIsolated), // where no question was known it opens one
+		in(flow.UDP, frame.First, 80, 5001, bpf.ReasonReply),
+		policy("open", "peer:80"),
+		policy("closed", "peer:80"),
+		out(flow.UDP, frame.First, 80, 5000, bpf.ReasonReply), // and allowed again, the flow is what it was
+	}},
 	{"the node reaches its pods, and gets its answers (case 33)", []step{
 		policy("closed", "closed"),
 		in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonClosed),
