@@ -14,10 +14,10 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/bpf/hook/hooktest"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/ns"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/pinfs"
@@ -115,40 +115,24 @@ func (p *place) foreign() *ebpf.Program {
 
 // filter is one of somebody else on the hook of the pod's egress.
 func (p *place) filter(prog *ebpf.Program, chain uint32, priority uint16) *netlink.BpfFilter {
-	return &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: p.ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: priority,
-			Protocol: unix.ETH_P_ALL, Chain: &chain,
-		},
-		Fd: prog.FD(), Name: "foreign", DirectAction: true,
-	}
+	return p.egress().Filter(prog, chain, priority)
+}
+
+func (p *place) egress() hooktest.Hook {
+	return hooktest.Hook{Ifindex: p.ifindex, Parent: netlink.HANDLE_MIN_INGRESS}
 }
 
 // filters are those on the hook of the pod's egress: "chain priority name".
-func (p *place) filters() []string {
+func (p *place) filters() (list []string) {
 	p.Helper()
-	var list []string
 	p.do(func() error {
-		all, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: p.ifindex}}, netlink.HANDLE_MIN_INGRESS)
-		for _, f := range all {
-			a, chain, name := f.Attrs(), uint32(0), f.Type()
-			if a.Chain != nil {
-				chain = *a.Chain
-			}
-			if b, ok := f.(*netlink.BpfFilter); ok {
-				name = b.Name
-			}
-			list = append(list, fmt.Sprint(chain, " ", a.Priority, " ", name))
+		installed, err := p.egress().Filters()
+		for _, f := range installed {
+			list = append(list, f.String())
 		}
 		return err
 	})
 	return list
-}
-
-func (p *place) clsact() *netlink.Clsact {
-	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: p.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
 }
 
 // ours is where package hook puts its filter.
@@ -163,7 +147,7 @@ func TestLookFindsWhatOthersDidToFilters(t *testing.T) {
 		what string
 		do   func() error
 	}{
-		{"the qdisc was deleted", func() error { return netlink.QdiscDel(p.clsact()) }},
+		{"the qdisc was deleted", func() error { return netlink.QdiscDel(hooktest.Clsact(p.ifindex)) }},
 		{"the filter was deleted", func() error { return netlink.FilterDel(p.filter(p.foreign(), 0, ours)) }},
 		{"the filter was replaced", func() error { return netlink.FilterReplace(p.filter(p.foreign(), 0, ours)) }},
 		{"our program was moved to a chain nobody goes to", func() error {
@@ -182,7 +166,7 @@ func TestFiltersOfOthersStay(t *testing.T) {
 	p := newPlace(t, hook.Clsact)
 	prog := p.foreign()
 	p.do(func() error {
-		return errors.Join(netlink.QdiscAdd(p.clsact()), netlink.FilterAdd(p.filter(prog, 0, 1)),
+		return errors.Join(netlink.QdiscAdd(hooktest.Clsact(p.ifindex)), netlink.FilterAdd(p.filter(prog, 0, 1)),
 			netlink.FilterAdd(p.filter(prog, 0, 40000)), netlink.FilterAdd(p.filter(prog, 7, ours)))
 	})
 	p.want(hook.Bare, "with filters of others only")
@@ -288,5 +272,16 @@ func TestLookTellsVersionsApart(t *testing.T) {
 			p.attach()
 			p.want(hook.Current, "after Attach")
 		})
+	}
+}
+
+// TestDetachLeavesTheFilterOfAnother that was put in the place of ours.
+func TestDetachLeavesTheFilterOfAnother(t *testing.T) {
+	p := newPlace(t, hook.Clsact)
+	p.attach()
+	p.do(func() error { return netlink.FilterReplace(p.filter(p.foreign(), 0, ours)) })
+	p.do(func() error { return p.Detach(p.ifindex) })
+	if got, want := p.filters(), []string{fmt.Sprint("0 ", ours, " foreign")}; !slices.Equal(got, want) {
+		t.Errorf("filters %q after Detach, want %q", got, want)
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/bpf/hook/hooktest"
 )
 
 // How long packets may pass an interface whose filter somebody took away. The kernel tells when that happens to a filter of
@@ -72,44 +73,27 @@ func (in *intruder) do(f func() error) {
 	in.must(in.node.NS().Do(f))
 }
 
-func (in *intruder) clsact() *netlink.Clsact {
-	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: in.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-}
-
-func (in *intruder) attrs(chain uint32, priority uint16) netlink.FilterAttrs {
-	return netlink.FilterAttrs{
-		LinkIndex: in.ifindex, Parent: netlink.HANDLE_MIN_EGRESS, Handle: 1, Priority: priority, Protocol: unix.ETH_P_ALL,
-		Chain: &chain,
-	}
+// hook is that of the pod's ingress.
+func (in *intruder) hook() hooktest.Hook {
+	return hooktest.Hook{Ifindex: in.ifindex, Parent: netlink.HANDLE_MIN_EGRESS}
 }
 
 func (in *intruder) filter(chain uint32, priority uint16) *netlink.BpfFilter {
-	return &netlink.BpfFilter{FilterAttrs: in.attrs(chain, priority), Fd: in.counter.FD(), Name: "counter", DirectAction: true}
+	return in.hook().Filter(in.counter, chain, priority)
 }
 
-// filters are those on the hook: chain, priority and name.
-func (in *intruder) filters() (list []string) {
+// filters are those on the hook; it learns the priority of the agent's.
+func (in *intruder) filters() (list []hooktest.Installed) {
 	in.Helper()
-	in.do(func() error {
-		all, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: in.ifindex}}, netlink.HANDLE_MIN_EGRESS)
-		for _, f := range all {
-			name, chain := f.Type(), uint32(0)
-			if b, ok := f.(*netlink.BpfFilter); ok {
-				name = b.Name
-			}
-			if c := f.Attrs().Chain; c != nil {
-				chain = *c
-			}
-			list = append(list, fmt.Sprintf("%d/%d/%s", chain, f.Attrs().Priority, name))
-			if name == "palisade" {
-				in.ours = f.Attrs().Priority
-			}
-		}
+	in.do(func() (err error) {
+		list, err = in.hook().Filters()
 		return err
 	})
-	slices.Sort(list)
+	for _, f := range list {
+		if f.Name == "palisade" {
+			in.ours = f.Priority
+		}
+	}
 	return list
 }
 
@@ -167,7 +151,7 @@ func TestFiltersThatOthersTakeAwayComeBack(t *testing.T) {
 	}{
 		{"filter deleted", func() error { return netlink.FilterDel(in.filter(0, in.ours)) }},
 		{"filter replaced", func() error { return netlink.FilterReplace(in.filter(0, in.ours)) }},
-		{"qdisc deleted", func() error { return netlink.QdiscDel(in.clsact()) }}, // last: it takes the others' filters along
+		{"qdisc deleted", func() error { return netlink.QdiscDel(hooktest.Clsact(in.ifindex)) }}, // last: it takes the others' filters along
 	} {
 		open := in.repaired(denied, d.what, d.disturb)
 		if got := open[len(open)/2]; got > toldBound {
@@ -241,7 +225,7 @@ func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 	in.filters()
 	bl := b.blast(allowedPort)
 	b.await("packets arrive that the policy allows", func() bool { return bl.arrived.Load() > 10 })
-	usurper := &netlink.U32{FilterAttrs: in.attrs(0, in.ours), ClassId: 1}
+	usurper := &netlink.U32{FilterAttrs: in.hook().Attrs(0, in.ours), ClassId: 1}
 	usurper.Handle = 0
 	b.await("the place is taken", func() bool {
 		err := b.node.NS().Do(func() error {
