@@ -54,6 +54,10 @@ kernels: ## run what depends on the kernel on Debian's 5.10, 6.1, 6.12 (amd64, a
 duel: ## send the same random packets to the kernel and to its twin in Go (as root); DURATION=10m SEED=1 PACKETS=100000000
 	@$(GO) run ./hack/soak -duel -duration $(DURATION) -seed $(SEED) -packets $(PACKETS)
 
+.PHONY: blast
+blast: ## blast packets from pod to pod while policies that deny them are swapped at 100 Hz (as root); PACKETS=10000000
+	@$(GO) run ./hack/soak -blast -duration $(DURATION) -packets $(PACKETS)
+
 .PHONY: scale
 scale: ## load policies with a million peers, 100,000 blocks, 500 pods into the kernel (as root); PART=10 makes all of it so much smaller
 	@$(GO) run ./hack/scale -part $(PART) -run '$(RUN)'

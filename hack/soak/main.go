@@ -1,7 +1,8 @@
 // Command soak draws random clusters, one per seed, and asks the model, the compiled tables and, as root, the kernel
 // about every connection in them, for as long as it is told. Where they are not of one opinion it cuts the cluster down
 // to what matters and writes it as manifests, so that it can be looked at with "palisade matrix" and "palisade why". With
-// -duel it sends random packets to the kernel and to its twin in Go instead, on all processors.
+// -duel it sends random packets to the kernel and to its twin in Go instead, on all processors, and with -blast it sends packets from pod
+// to pod while policies that deny them are swapped.
 package main
 
 import (
@@ -23,7 +24,8 @@ type options struct {
 	duration time.Duration
 	cells    int // 0: no limit
 	duel     bool
-	packets  int // likewise, with duel
+	blast    bool
+	packets  int // likewise, with duel and blast
 	seed     int // 0: one that the clock chooses
 	failures int // give up after so many
 	out      string
@@ -35,7 +37,8 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	flags.DurationVar(&o.duration, "duration", time.Minute, "how long to go on")
 	flags.IntVar(&o.cells, "cells", 0, "end after so many cells; 0: when the time is over")
 	flags.BoolVar(&o.duel, "duel", false, "compare the kernel with its twin in Go instead, packet by packet (as root)")
-	flags.IntVar(&o.packets, "packets", 0, "end after so many packets; 0: when the time is over")
+	flags.BoolVar(&o.blast, "blast", false, "send packets from pod to pod instead while policies that deny them are swapped at 100 Hz (as root)")
+	flags.IntVar(&o.packets, "packets", 0, "end after so many packets; 0: when the time is over, with -blast after 10,000,000")
 	flags.IntVar(&o.seed, "seed", 0, "the first cluster's seed, those after it count up; 0: by the clock")
 	flags.IntVar(&o.failures, "failures", 3, "give up after so many differences")
 	flags.StringVar(&o.out, "out", "out", "where reproductions are written")
@@ -44,6 +47,9 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	}
 	if o.seed == 0 {
 		o.seed = int(time.Now().Unix())
+	}
+	if o.blast {
+		return blast(ctx, stdout, o)
 	}
 	if o.duel {
 		return duel(ctx, stdout, o)

@@ -54,36 +54,45 @@ func palisade(b *bed, mode hook.Mode, how isolation) (*filter, error) {
 
 // sync makes the node enforce the policies of both pods.
 func (b *bed) sync(node *bpf.Node, how isolation) error {
-	in := enforce.Input{NodeAddrs: []netip.Addr{nodeAddr}}
-	for i, p := range b.pods {
-		in.Pods = append(in.Pods, enforce.Pod{
-			Namespace: "bench", Name: "pod-" + strconv.Itoa(i), UID: strconv.Itoa(i), Addrs: podAddrs[i : i+1],
-			Ifindex: uint32(p.Ifindex()),
-		})
-		in.Endpoints = append(in.Endpoints, policy(i, how))
+	image, err := b.image([2]*v1alpha1.PolicyEndpoint{policy(sender, how), policy(receiver, how)})
+	if err == nil {
+		_, err = node.Sync(image)
 	}
-	built, err := enforce.Build(in, bpf.Capacity{})
-	if err != nil {
-		return err
-	}
-	if len(built.Conditions) > 0 {
-		return fmt.Errorf("closed: %+v", built.Conditions)
-	}
-	_, err = node.Sync(built.Image)
 	return err
 }
 
+// image is what the node has to hold for a policy of each pod.
+func (b *bed) image(policies [2]*v1alpha1.PolicyEndpoint) (*bpf.Image, error) {
+	in := enforce.Input{NodeAddrs: []netip.Addr{nodeAddr}, Endpoints: policies[:]}
+	for i, p := range b.pods {
+		in.Pods = append(in.Pods, enforce.Pod{
+			Namespace: "bench", Name: podName(i), UID: strconv.Itoa(i), Addrs: podAddrs[i : i+1], Ifindex: uint32(p.Ifindex()),
+		})
+	}
+	built, err := enforce.Build(in, bpf.Capacity{})
+	if err != nil {
+		return nil, err
+	}
+	if len(built.Conditions) > 0 {
+		return nil, fmt.Errorf("closed: %+v", built.Conditions)
+	}
+	return built.Image, nil
+}
+
+func podName(pod int) string { return "pod-" + strconv.Itoa(pod) }
+
 // policy lets the sender reach the receiver and many others, or the receiver be reached by the sender and many others.
 func policy(pod int, how isolation) *v1alpha1.PolicyEndpoint {
-	name := "pod-" + strconv.Itoa(pod)
+	return isolated(pod, endpoints(append(others(peerCount), podAddrs[1-pod]), firstPort, portCount), how)
+}
+
+// isolated lets the sender reach some peers, or the receiver be reached by them, and nothing else.
+func isolated(pod int, peers []v1alpha1.EndpointInfo, how isolation) *v1alpha1.PolicyEndpoint {
+	name := podName(pod)
 	pe := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: name}}
 	pe.Spec.PolicyRef = v1alpha1.PolicyReference{Namespace: "bench", Name: name}
 	pe.Spec.PodSelectorEndpoints = []v1alpha1.PodEndpoint{
 		{Namespace: "bench", Name: name, PodIP: v1alpha1.NetworkAddress(podAddrs[pod].String())},
-	}
-	var peers []v1alpha1.EndpointInfo
-	for _, a := range append(others(peerCount), podAddrs[1-pod]) {
-		peers = append(peers, v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports()})
 	}
 	ownWay := networkingv1.PolicyTypeEgress
 	if pod == sender {
@@ -98,11 +107,15 @@ func policy(pod int, how isolation) *v1alpha1.PolicyEndpoint {
 	return pe
 }
 
-func ports() []v1alpha1.Port {
-	var list []v1alpha1.Port
+// endpoints are peers with the same range of ports, of TCP and UDP.
+func endpoints(peers []netip.Addr, firstPort, count int32) (list []v1alpha1.EndpointInfo) {
+	last := firstPort + count - 1
+	var ports []v1alpha1.Port
 	for _, p := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
-		first, last := int32(firstPort), int32(firstPort+portCount-1)
-		list = append(list, v1alpha1.Port{Protocol: &p, Port: &first, EndPort: &last})
+		ports = append(ports, v1alpha1.Port{Protocol: &p, Port: &firstPort, EndPort: &last})
+	}
+	for _, a := range peers {
+		list = append(list, v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports})
 	}
 	return list
 }

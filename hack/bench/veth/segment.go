@@ -49,7 +49,11 @@ func rightChecksum(packet []byte) uint16 {
 
 // address gives a segment the n-th of the flows that differ in their ports; it repeats after 2^16 × portCount.
 func address(packet []byte, n uint32) {
-	binary.BigEndian.PutUint16(packet[tcpSrcPort:], uint16(n))
-	binary.BigEndian.PutUint16(packet[tcpDstPort:], firstPort+uint16(n>>16)%portCount)
+	addressTo(packet, uint16(n), firstPort+uint16(n>>16)%portCount)
+}
+
+func addressTo(packet []byte, srcPort, dstPort uint16) {
+	binary.BigEndian.PutUint16(packet[tcpSrcPort:], srcPort)
+	binary.BigEndian.PutUint16(packet[tcpDstPort:], dstPort)
 	spoil(packet)
 }
