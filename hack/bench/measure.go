@@ -48,7 +48,7 @@ func measure(c benchCase, rounds, packets int) (_ figure.Result, err error) {
 		if err != nil {
 			return figure.Result{}, err
 		}
-		ok, packet = append(ok, float64(r.OK)), append(packet, float64(r.Verdict))
+		ok, packet = append(ok, r.OK), append(packet, r.Verdict)
 	}
 	ratio := figure.Median(figure.Ratios(packet, ok))
 	return figure.Result{Name: c.name, Base: figure.Median(ok), Time: figure.Median(packet), Ratio: ratio}, nil
@@ -61,7 +61,7 @@ func (c *benchCase) check(n *bpf.Node, b *bench.Bench, f []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := b.Run(f, sent); err != nil {
+	if err := b.Send(f, sent); err != nil {
 		return err
 	}
 	after, err := count(n, c.want)

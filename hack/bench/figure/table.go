@@ -123,6 +123,9 @@ func duration(ns float64) string {
 	if ns == 0 {
 		return ""
 	}
+	if ns < 100 {
+		return fmt.Sprintf("%.1fns", ns)
+	}
 	unit := math.Pow(10, math.Floor(math.Log10(ns))-2)
 	return time.Duration(math.Round(ns/unit) * unit).String()
 }

@@ -63,7 +63,7 @@ func TestTableShowsWhatAnEarlierRunSaid(t *testing.T) {
 		Before: map[string]figure.Result{"a": {Ratio: 2.25}, "b": {Time: 4e6}},
 	})
 	want := []string{
-		"case base measured ratio per second baseline must met", "a 20ns 50ns 2.50 2.25", "b 2ms 4ms", "c 3ms new",
+		"case base measured ratio per second baseline must met", "a 20.0ns 50.0ns 2.50 2.25", "b 2ms 4ms", "c 3ms new",
 	}
 	for i := range want {
 		if columns(lines[i]) != want[i] {
