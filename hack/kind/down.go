@@ -53,8 +53,16 @@ func (c *Cluster) removeContainers(ctx context.Context) error {
 	if err != nil || len(containers) == 0 {
 		return err
 	}
-	_, err = c.docker.Output(ctx, append([]string{"rm", "--force", "--volumes"}, containers...)...)
-	return err
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		_, err := c.docker.Output(ctx, append([]string{"rm", "--force", "--volumes"}, containers...)...)
+		if err == nil || attempt == attempts || ctx.Err() != nil {
+			return err
+		}
+		if thawErr := c.docker.Thaw(); thawErr != nil {
+			return errors.Join(err, thawErr)
+		}
+	}
 }
 
 // leave stops the daemon and restores the kernel's parameters, unless another cluster is there.

@@ -77,10 +77,20 @@ func end(ctx context.Context, p process) error {
 	if err := signal(p, unix.SIGKILL); err != nil {
 		return err
 	}
-	if err := awaitEnd(ctx, p); err != nil {
-		return fmt.Errorf("kill the Docker daemon, process %d: %w", p.PID, err)
+	for {
+		if err := thaw(); err != nil {
+			return err
+		}
+		second, cancel := context.WithTimeout(ctx, time.Second)
+		err := awaitEnd(second, p)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("kill the Docker daemon, process %d: %w", p.PID, err)
+		}
 	}
-	return nil
 }
 
 func signal(p process, s unix.Signal) error {
@@ -105,16 +115,22 @@ func awaitEnd(ctx context.Context, p process) error {
 
 // removeCgroups removes the control groups of containers that were killed. They are empty.
 func removeCgroups() error {
-	roots, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", "*", cgroupParent)) // version 1
+	roots, err := cgroupRoots()
 	if err != nil {
 		return err
 	}
-	for _, root := range append(roots, filepath.Join("/sys/fs/cgroup", cgroupParent)) {
+	for _, root := range roots {
 		if err := removeTree(root); err != nil {
 			return fmt.Errorf("remove control groups: %w", err)
 		}
 	}
 	return nil
+}
+
+// cgroupRoots are where the control groups of containers may be.
+func cgroupRoots() ([]string, error) {
+	roots, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", "*", cgroupParent)) // version 1
+	return append(roots, filepath.Join("/sys/fs/cgroup", cgroupParent)), err
 }
 
 // removeTree removes a control group and those below it, which is done by rmdir(2), from the leaves up.

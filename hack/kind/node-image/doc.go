@@ -1,5 +1,5 @@
 // Package nodeimage builds the image of kind's nodes from Debian packages and Go modules, for machines that reach no
-// image registry: Debian with systemd, containerd and runc; Kubernetes as the one binary of hack/k8s; CNI plugins; and
+// image registry: Debian with systemd, containerd and crun; Kubernetes as the one binary of hack/k8s; CNI plugins; and
 // the images of Kubernetes itself, made of the same binary.
 //
 // What kind expects of a node image is followed: an entrypoint that starts an init, /kind/version, kubeadm's units, the
