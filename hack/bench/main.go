@@ -13,6 +13,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"regexp"
 
@@ -96,9 +97,18 @@ func (o options) measure(pattern *regexp.Regexp) (t figure.Table, err error) {
 	return t, nil
 }
 
+// A machine that others share is slower for seconds at a time, and then not by the same factor for everything: a case is measured again,
+// a few times, whose OK program took that much longer than the quickest of all cases.
+const (
+	slower = 1.15
+	again  = 4
+)
+
 // verdicts measures the cases whose name matches.
 func verdicts(pattern *regexp.Regexp, rounds, packets int) ([]figure.Result, error) {
 	var results []figure.Result
+	var chosen []benchCase
+	quickest := math.Inf(1)
 	for _, c := range cases() {
 		if !pattern.MatchString(c.name) {
 			continue
@@ -107,8 +117,24 @@ func verdicts(pattern *regexp.Regexp, rounds, packets int) ([]figure.Result, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		results = append(results, r)
+		chosen, results, quickest = append(chosen, c), append(results, r), min(quickest, r.Base)
 		fmt.Fprintf(os.Stderr, "%s\n", c.name)
+	}
+	for attempt := 1; attempt <= again; attempt++ {
+		for i, c := range chosen {
+			if results[i].Base <= slower*quickest {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s again: the machine was slower\n", c.name)
+			r, err := measure(c, rounds, packets)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			if r.Base < results[i].Base {
+				results[i] = r
+			}
+			quickest = min(quickest, r.Base)
+		}
 	}
 	return results, nil
 }
