@@ -152,6 +152,9 @@ func inC() []Mutant {
 		return false;`, `	if (!reverse_allowed(e, dir, p) && !opened)
 		return false;`,
 			[]string{flows}},
+		{"c-late-answer-opens", "the answer to a question that is denied by now opens its flow the other way",
+			"bpf/c/fast.h", `!flow_get_quick(&q->key, v6))`, `!(STATE_OPENED(flow_get_quick(&q->key, v6)) & (1 << dir)))`,
+			[]string{flows}},
 		{"c-node-is-revoked", "rule 33: a policy cuts what the node has opened",
 			"bpf/c/flows.h", ` || (dir == INGRESS && opened & OPENED_BY_NODE))`, `)`,
 			[]string{flows}},
