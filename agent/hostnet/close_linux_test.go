@@ -12,6 +12,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/agent/core"
 	"github.com/palisade-netpol/palisade/agent/hostnet"
+	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
 // routes are those to single addresses over an interface: "address scope source".
@@ -103,11 +104,7 @@ func TestWatchTellsWhoseFiltersChange(t *testing.T) {
 	pod, other := h.addVeth("eni1"), h.addVeth("eni2")
 	h.watch()
 	until(h, func(in core.FiltersTouched) bool { return in.Ifindex == 0 })
-	clsact := func(l core.Link) *netlink.Clsact {
-		return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: int(l.Ifindex), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-		}}
-	}
+	clsact := func(l core.Link) *netlink.Clsact { return hook.ClsactQdisc(int(l.Ifindex)) }
 	filter := &netlink.U32{ClassId: 1, FilterAttrs: netlink.FilterAttrs{
 		LinkIndex: int(pod.Ifindex), Parent: netlink.HANDLE_MIN_EGRESS, Priority: 5, Protocol: unix.ETH_P_ALL,
 	}}

@@ -38,12 +38,16 @@ func clsactParent(dir flow.Direction) uint32 {
 	return netlink.HANDLE_MIN_INGRESS
 }
 
-// attachClsact replaces the filter in one netlink request, whether there was one or not.
-func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+// ClsactQdisc is the qdisc that holds the filters of an interface, ours and those of others.
+func ClsactQdisc(ifindex int) *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 	}}
-	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+}
+
+// attachClsact replaces the filter in one netlink request, whether there was one or not.
+func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
+	if err := netlink.QdiscAdd(ClsactQdisc(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("clsact: %w", err)
 	}
 	return netlink.FilterReplace(h.filter(ifindex, dir))

@@ -147,7 +147,7 @@ func TestLookFindsWhatOthersDidToFilters(t *testing.T) {
 		what string
 		do   func() error
 	}{
-		{"the qdisc was deleted", func() error { return netlink.QdiscDel(hooktest.Clsact(p.ifindex)) }},
+		{"the qdisc was deleted", func() error { return netlink.QdiscDel(hook.ClsactQdisc(p.ifindex)) }},
 		{"the filter was deleted", func() error { return netlink.FilterDel(p.filter(p.foreign(), 0, ours)) }},
 		{"the filter was replaced", func() error { return netlink.FilterReplace(p.filter(p.foreign(), 0, ours)) }},
 		{"our program was moved to a chain nobody goes to", func() error {
@@ -166,7 +166,7 @@ func TestFiltersOfOthersStay(t *testing.T) {
 	p := newPlace(t, hook.Clsact)
 	prog := p.foreign()
 	p.do(func() error {
-		return errors.Join(netlink.QdiscAdd(hooktest.Clsact(p.ifindex)), netlink.FilterAdd(p.filter(prog, 0, 1)),
+		return errors.Join(netlink.QdiscAdd(hook.ClsactQdisc(p.ifindex)), netlink.FilterAdd(p.filter(prog, 0, 1)),
 			netlink.FilterAdd(p.filter(prog, 0, 40000)), netlink.FilterAdd(p.filter(prog, 7, ours)))
 	})
 	p.want(hook.Bare, "with filters of others only")

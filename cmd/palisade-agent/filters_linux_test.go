@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
+	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/bpf/hook/hooktest"
 )
 
@@ -151,7 +152,7 @@ func TestFiltersThatOthersTakeAwayComeBack(t *testing.T) {
 	}{
 		{"filter deleted", func() error { return netlink.FilterDel(in.filter(0, in.ours)) }},
 		{"filter replaced", func() error { return netlink.FilterReplace(in.filter(0, in.ours)) }},
-		{"qdisc deleted", func() error { return netlink.QdiscDel(hooktest.Clsact(in.ifindex)) }}, // last: it takes the others' filters along
+		{"qdisc deleted", func() error { return netlink.QdiscDel(hook.ClsactQdisc(in.ifindex)) }}, // last: it takes the others' filters along
 	} {
 		open := in.repaired(denied, d.what, d.disturb)
 		if got := open[len(open)/2]; got > toldBound {

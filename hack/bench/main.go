@@ -16,6 +16,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 
 	"github.com/palisade-netpol/palisade/hack/bench/figure"
 	"github.com/palisade-netpol/palisade/hack/bench/update"
@@ -77,7 +78,7 @@ func run(o options) error {
 
 // measure runs everything that matches.
 func (o options) measure(pattern *regexp.Regexp) (t figure.Table, err error) {
-	if t.Results, err = verdicts(pattern, o.rounds, o.packets); err != nil {
+	if t.Results, err = o.verdicts(pattern); err != nil {
 		return t, err
 	}
 	t.Results = append(t.Results, grown(t.Results)...)
@@ -98,39 +99,27 @@ func (o options) measure(pattern *regexp.Regexp) (t figure.Table, err error) {
 }
 
 // A machine that others share is slower for seconds at a time, and then not by the same factor for everything: a case is measured again,
-// a few times, whose OK program took that much longer than the quickest of all cases.
+// up to so many times in all, whose OK program took that much longer than the quickest of all cases.
 const (
-	slower = 1.15
-	again  = 4
+	slower   = 1.15
+	attempts = 5
 )
 
 // verdicts measures the cases whose name matches.
-func verdicts(pattern *regexp.Regexp, rounds, packets int) ([]figure.Result, error) {
-	var results []figure.Result
-	var chosen []benchCase
-	quickest := math.Inf(1)
-	for _, c := range cases() {
-		if !pattern.MatchString(c.name) {
-			continue
-		}
-		r, err := measure(c, rounds, packets)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
-		}
-		chosen, results, quickest = append(chosen, c), append(results, r), min(quickest, r.Base)
-		fmt.Fprintf(os.Stderr, "%s\n", c.name)
-	}
-	for attempt := 1; attempt <= again; attempt++ {
+func (o options) verdicts(pattern *regexp.Regexp) ([]figure.Result, error) {
+	chosen := slices.DeleteFunc(cases(), func(c benchCase) bool { return !pattern.MatchString(c.name) })
+	results, quickest := make([]figure.Result, len(chosen)), math.Inf(1)
+	for attempt := range attempts {
 		for i, c := range chosen {
-			if results[i].Base <= slower*quickest {
+			if attempt > 0 && (o.quick || results[i].Base <= slower*quickest) {
 				continue
 			}
-			fmt.Fprintf(os.Stderr, "%s again: the machine was slower\n", c.name)
-			r, err := measure(c, rounds, packets)
+			fmt.Fprintln(os.Stderr, c.name)
+			r, err := measure(c, o.rounds, o.packets)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
-			if r.Base < results[i].Base {
+			if attempt == 0 || r.Base < results[i].Base {
 				results[i] = r
 			}
 			quickest = min(quickest, r.Base)

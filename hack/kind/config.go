@@ -33,8 +33,6 @@ type host struct {
 	cgroupV1 bool
 	// keepOOMScores says that no process can be given a lower OOM score, so the runtime must not try.
 	keepOOMScores bool
-	// builtNodes says that the nodes are of our own image, whose containerd makes control groups by itself.
-	builtNodes bool
 	// apiServer is the address at which the daemon publishes the API server.
 	apiServer netip.Addr
 }
@@ -42,8 +40,6 @@ type host struct {
 const (
 	// kubeletOnV1 lets the kubelet run with control groups of version 1, which it otherwise refuses.
 	kubeletOnV1 = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
-	// cgroupsOfBuiltNodes has to be what the node image tells containerd (SystemdCgroup): without systemd, a container costs less.
-	cgroupsOfBuiltNodes = "kind: KubeletConfiguration\ncgroupDriver: cgroupfs\n"
 	// patience is for machines that are busy: kubeadm would give up after a minute, or four.
 	patience = `
 timeouts:
@@ -71,9 +67,6 @@ func (o Options) config(h host) ([]byte, error) {
 	}
 	if h.cgroupV1 {
 		config.KubeadmPatches = append(config.KubeadmPatches, kubeletOnV1)
-	}
-	if h.builtNodes {
-		config.KubeadmPatches = append(config.KubeadmPatches, cgroupsOfBuiltNodes)
 	}
 	if h.keepOOMScores {
 		config.ContainerdPatches = append(config.ContainerdPatches, restrictOOMScores)

@@ -139,7 +139,7 @@ func (c *Cluster) create(ctx context.Context, o Options, image nodeImage) error 
 
 // host finds out about this machine.
 func (c *Cluster) host(image nodeImage) (host, error) {
-	h := host{apiServer: c.docker.Address(), builtNodes: image.built}
+	h := host{apiServer: c.docker.Address()}
 	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	h.cgroupV1 = errors.Is(err, os.ErrNotExist)
 	if image.built {

@@ -24,7 +24,7 @@ func blast(ctx context.Context, stdout io.Writer, o options) error {
 	seconds := r.Elapsed.Seconds()
 	if seconds > 0 {
 		fmt.Fprintf(stdout, "%6.1fs  %d denied and %d allowed packets, %.0f packets/s, over %d swaps, %.0f a second: %d have arrived\n",
-			seconds, r.Denied, r.Allowed, float64(r.Denied+r.Allowed)/seconds, r.Swaps, float64(r.Swaps)/seconds, r.Arrived)
+			seconds, r.Denied, r.Allowed, float64(r.Denied+r.Allowed)/seconds, r.Swaps, float64(r.Swaps)/seconds, r.Arrived.Packets)
 	}
 	return err
 }

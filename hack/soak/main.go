@@ -45,6 +45,9 @@ func run(ctx context.Context, stdout io.Writer, args []string) error {
 	if err := command.Parse(flags, args); err != nil {
 		return err
 	}
+	if o.duel && o.blast {
+		return errors.New("-duel and -blast are two runs: ask for one")
+	}
 	if o.seed == 0 {
 		o.seed = int(time.Now().Unix())
 	}

@@ -9,13 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clsact is the qdisc that holds the filters of an interface.
-func Clsact(ifindex int) *netlink.Clsact {
-	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-}
-
 // Hook is one of the two places where an interface has filters: Parent is netlink.HANDLE_MIN_INGRESS or HANDLE_MIN_EGRESS.
 type Hook struct {
 	Ifindex int

@@ -12,6 +12,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
 // loopback is the index of the interface that every new network namespace has.
@@ -50,9 +52,7 @@ func tryHooksHere() (tcx, clsact error) {
 }
 
 func tryClsact(program *ebpf.Program) error {
-	if err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: loopback, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}); err != nil {
+	if err := netlink.QdiscAdd(hook.ClsactQdisc(loopback)); err != nil {
 		return fmt.Errorf("qdisc: %w", err)
 	}
 	if err := netlink.FilterAdd(&netlink.BpfFilter{

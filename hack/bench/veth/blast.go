@@ -23,26 +23,31 @@ type BlastOptions struct {
 	Every   time.Duration
 }
 
-// BlastResult counts packets. Every packet to AllowedPort has to arrive, and no other one may.
+// BlastResult counts packets. Each that both policies allow has to arrive, and no other one may.
 type BlastResult struct {
 	Denied, Allowed uint64 // sent, by what both policies say
-	Arrived         uint64 // at the receiver, of IPv4
+	Arrived         Datagrams
 	Decided         map[bpf.Reason]uint64
 	Swaps           int
 	Elapsed         time.Duration
 }
 
-// Of a batch, one packet is allowed. Of the others half are denied where they leave the sender, half where they reach the receiver.
+// Datagrams are IPv4 packets and how many bytes they have, with their IP headers.
+type Datagrams struct{ Packets, Bytes uint64 }
+
+// Of a batch, the first packet is allowed. Of the others about half are denied where they leave the sender, and half where they reach the
+// receiver. The allowed one is longer, so that one of the others that arrives in its place is noticed.
 const (
 	allowedPort  = 80
 	egressDenied = portCount / 2 // ports from firstPort on that the sender may not reach
+	longer       = 8             // bytes
 )
 
 // variant is one of the two policies of a pod that are swapped.
 type variant func(pod int) []v1alpha1.EndpointInfo
 
 // denying are two policies that differ in peers and ports, and mean the same for what is sent: the sender may reach all denied ports but
-// the first ones, and the receiver may be reached by the sender at AllowedPort only.
+// the first ones, and the receiver may be reached by the sender at none of them.
 func denying() [2]variant {
 	return [2]variant{
 		func(pod int) []v1alpha1.EndpointInfo {
@@ -114,7 +119,7 @@ func blast(ctx context.Context, o BlastOptions, policies [2]variant) (r BlastRes
 	for _, c := range counters {
 		r.Decided[c.Reason] += c.Packets
 	}
-	return r, errors.Join(err, r.judge())
+	return r, errors.Join(err, r.counted())
 }
 
 // swap makes the node enforce one image after the other until ctx ends, and says how often.
@@ -149,19 +154,15 @@ func (b *bed) fire(ctx context.Context, packets int, r *BlastResult) error {
 		return err
 	}
 	defer free()
+	var kinds [2]*burst
+	for i, k := range []frame.Kind{frame.First, frame.Later} {
+		kinds[i] = volley(segment(between(flow.TCP, 0, firstPort), k))
+	}
 	start, err := b.datagrams()
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	kinds := [2]*burst{}
-	for i, k := range []frame.Kind{frame.First, frame.Later} {
-		s := segment(between(flow.TCP, 0, firstPort), k)
-		kinds[i] = newBurst(len(s))
-		for j := range kinds[i].data {
-			copy(kinds[i].data[j], s)
-		}
-	}
 	for n := uint32(0); int(r.Denied) < packets; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -171,42 +172,70 @@ func (b *bed) fire(ctx context.Context, packets int, r *BlastResult) error {
 			aim(packet, n, i == 0)
 			n++
 		}
-		if err := b.inside(sender, func() error { return shot.send(fd) }); err != nil {
+		if err := shot.send(fd); err != nil {
 			return err
 		}
 		r.Allowed++
 		r.Denied += batch - 1
 	}
 	r.Elapsed = time.Since(begin)
-	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
+	allowed := uint64(len(kinds[0].data[0])) // of both kinds alike
+	return eventually(func() error {
 		now, err := b.datagrams()
 		if err != nil {
 			return err
 		}
-		if r.Arrived = now - start; r.Arrived >= r.Allowed || time.Now().After(end) {
-			return nil
-		}
-	}
+		r.Arrived = Datagrams{now.Packets - start.Packets, now.Bytes - start.Bytes}
+		return r.arrived(allowed)
+	})
 }
 
-// datagrams is how many IPv4 packets the receiver has got: unlike the counters of its link, that leaves out ARP.
-func (b *bed) datagrams() (packets uint64, err error) {
+// volley is a burst of a segment, of which the first is longer.
+func volley(segment []byte) *burst {
+	b := newBurst(len(segment) + longer)
+	for i := range b.data {
+		copy(b.data[i], segment)
+		if i > 0 {
+			b.shorten(i, len(segment))
+		}
+	}
+	return b
+}
+
+// datagrams is what the receiver has got: unlike the counters of its link, that leaves out ARP.
+func (b *bed) datagrams() (d Datagrams, err error) {
 	err = b.inside(receiver, func() error {
-		file, err := os.ReadFile("/proc/thread-self/net/snmp")
+		packets, err := counter("/proc/thread-self/net/snmp", "Ip:", "InReceives")
 		if err != nil {
 			return err
 		}
-		// "Ip: Forwarding DefaultTTL InReceives …", then the numbers in this order (RFC 1213).
-		lines := strings.SplitN(string(file), "\n", 3)
-		names, numbers := strings.Fields(lines[0]), strings.Fields(lines[1])
-		at := slices.Index(names, "InReceives")
-		if at < 0 || at >= len(numbers) {
-			return fmt.Errorf("no InReceives in %q", lines)
-		}
-		packets, err = strconv.ParseUint(numbers[at], 10, 64)
+		bytes, err := counter("/proc/thread-self/net/netstat", "IpExt:", "InOctets")
+		d = Datagrams{packets, bytes}
 		return err
 	})
-	return packets, err
+	return d, err
+}
+
+// counter reads one of the kernel's: a line with the names of a group is followed by one with their numbers.
+func counter(path, group, name string) (uint64, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(file)) {
+		words := strings.Fields(line)
+		switch at := slices.Index(names, name); {
+		case len(words) == 0 || words[0] != group:
+		case names == nil:
+			names = words
+		case at < 0 || at >= len(words):
+			return 0, fmt.Errorf("no %s among %q of %s", name, names, path)
+		default:
+			return strconv.ParseUint(words[at], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("no %s in %s", group, path)
 }
 
 // aim gives a segment the n-th flow, to the port that is allowed or to one that is denied.
@@ -218,12 +247,19 @@ func aim(packet []byte, n uint32, allowed bool) {
 	addressTo(packet, uint16(n), port)
 }
 
-func (r *BlastResult) judge() error {
-	if r.Arrived != r.Allowed {
-		return fmt.Errorf("of %d packets that both policies allow and %d that both deny, %d arrived", r.Allowed, r.Denied, r.Arrived)
+// arrived compares what arrived with what both policies allow, packets of so many bytes.
+func (r *BlastResult) arrived(size uint64) error {
+	if r.Arrived != (Datagrams{r.Allowed, r.Allowed * size}) {
+		return fmt.Errorf("of %d packets of %d bytes that both policies allow, and %d of %d that both deny, %d with %d bytes arrived",
+			r.Allowed, size, r.Denied, size-longer, r.Arrived.Packets, r.Arrived.Bytes)
 	}
-	if judged := r.Decided[bpf.ReasonNoRule]; judged < r.Denied {
-		return fmt.Errorf("the counters know %d denied packets, %d were sent: they say %v", judged, r.Denied, r.Decided)
+	return nil
+}
+
+// counted compares what the programs counted with what was sent.
+func (r *BlastResult) counted() error {
+	if counted := r.Decided[bpf.ReasonNoRule]; counted != r.Denied {
+		return fmt.Errorf("the counters know %d denied packets, %d were sent: they say %v", counted, r.Denied, r.Decided)
 	}
 	return nil
 }

@@ -28,8 +28,27 @@ func TestNothingLeaksWhilePoliciesAreSwapped(t *testing.T) {
 	closed[1] = func(pod int) []v1alpha1.EndpointInfo { return endpoints(others(peerCount), firstPort, portCount) }
 	for name, policies := range map[string][2]variant{"open": open, "closed": closed} {
 		r, err := blast(t.Context(), BlastOptions{Packets: 100_000, Every: time.Millisecond}, policies)
-		if err == nil || !strings.Contains(err.Error(), "arrived") || (r.Arrived > r.Allowed) != (name == "open") {
+		if err == nil || !strings.Contains(err.Error(), "arrived") || (r.Arrived.Packets > r.Allowed) != (name == "open") {
 			t.Errorf("%s now and then: %+v, %v", name, r, err)
+		}
+	}
+}
+
+// TestOneInThePlaceOfAnotherIsNoticed: as many arrive as are allowed, but not those.
+func TestOneInThePlaceOfAnotherIsNoticed(t *testing.T) {
+	const size = 48
+	for _, c := range []struct {
+		arrived Datagrams
+		fine    bool
+	}{
+		{Datagrams{10, 10 * size}, true},
+		{Datagrams{10, 10*size - longer}, false},
+		{Datagrams{9, 9 * size}, false},
+		{Datagrams{11, 10*size + size - longer}, false},
+	} {
+		r := BlastResult{Denied: 150, Allowed: 10, Arrived: c.arrived}
+		if err := r.arrived(size); (err == nil) != c.fine {
+			t.Errorf("%+v: %v", c.arrived, err)
 		}
 	}
 }

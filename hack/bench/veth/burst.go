@@ -38,6 +38,12 @@ func newBurst(size int) *burst {
 	return b
 }
 
+// shorten makes a packet of the burst end after so many bytes.
+func (b *burst) shorten(i, size int) {
+	b.data[i] = b.data[i][:size]
+	b.pieces[i].SetLen(size)
+}
+
 // send sends the whole burst. It neither blocks nor takes less.
 func (b *burst) send(fd int) error {
 	n, err := b.call(unix.SYS_SENDMMSG, fd, b.messages[:])

@@ -16,4 +16,6 @@
 // Filters have beds of their own where they would leave something behind in a namespace: what was tracked by conntrack,
 // and the tables of iptables, which stay hooked in once they were used. "No program" is measured where neither ever
 // was. The namespaces, pins and programs have no names, so that they are gone with the process, however it ends.
+//
+// Blast uses the same bed for something else: it shows that no packet gets through while policies are swapped.
 package veth

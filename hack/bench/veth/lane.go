@@ -86,13 +86,19 @@ func (l *lane) look() (s seen, err error) {
 // proven waits until the packets have arrived, which they usually have, and checks that the filter has judged each of
 // them in both directions, and that nothing came back that should not have.
 func (l *lane) proven(t *traffic, before seen, sent uint64) error {
-	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
+	return eventually(func() error {
 		now, err := l.look()
 		if err != nil {
 			return err
 		}
-		err = t.judge(before, now, sent, l.filter.decided != nil)
-		if err == nil || time.Now().After(end) {
+		return t.judge(before, now, sent, l.filter.decided != nil)
+	})
+}
+
+// eventually asks until there is no error, for as long as an answer may take.
+func eventually(judge func() error) error {
+	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
+		if err := judge(); err == nil || time.Now().After(end) {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
 // tcActOK is TC_ACT_OK of <linux/pkt_cls.h>.
@@ -84,13 +86,7 @@ func okClsact(b *bed) (*filter, error) {
 	return &filter{install: install, remove: b.bare}, nil
 }
 
-func clsact(ifindex int) *netlink.Clsact {
-	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-}
-
-func addClsact(ifindex int) error { return netlink.QdiscAdd(clsact(ifindex)) }
+func addClsact(ifindex int) error { return netlink.QdiscAdd(hook.ClsactQdisc(ifindex)) }
 
 func (b *bed) eachPod(do func(ifindex int) error) error {
 	var errs []error
@@ -110,7 +106,7 @@ func (b *bed) eachHook(do func(ifindex int, point ebpf.AttachType) error) error 
 // its own time.
 func (b *bed) bare() error {
 	return b.eachPod(func(ifindex int) error {
-		err := netlink.QdiscDel(clsact(ifindex))
+		err := netlink.QdiscDel(hook.ClsactQdisc(ifindex))
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // there is none
 			err = nil
 		}

@@ -143,17 +143,15 @@ func (w *wire) shortCircuit(t *testing.T) {
 	})
 	check(t, err)
 	t.Cleanup(func() { check(t, program.Close()) })
-	at := netlink.QdiscAttrs{LinkIndex: w.client.Ifindex(),
-		Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}
 	filter := &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: at.LinkIndex, Parent: netlink.HANDLE_MIN_INGRESS,
+			LinkIndex: w.client.Ifindex(), Parent: netlink.HANDLE_MIN_INGRESS,
 			Handle: 1, Priority: 0xfff0, Protocol: unix.ETH_P_ALL,
 		},
 		Fd: program.FD(), Name: "short-circuit", DirectAction: true,
 	}
 	check(t, w.node.NS().Do(func() error {
-		if err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: at}); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := netlink.QdiscAdd(hook.ClsactQdisc(w.client.Ifindex())); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
 		return netlink.FilterAdd(filter)

@@ -115,22 +115,19 @@ func awaitEnd(ctx context.Context, p process) error {
 
 // removeCgroups removes the control groups of containers that were killed. They are empty.
 func removeCgroups() error {
-	roots, err := cgroupRoots()
-	if err != nil {
-		return err
-	}
-	for _, root := range roots {
-		if err := removeTree(root); err != nil {
-			return fmt.Errorf("remove control groups: %w", err)
-		}
+	if err := eachCgroupTree(removeTree); err != nil {
+		return fmt.Errorf("remove control groups: %w", err)
 	}
 	return nil
 }
 
-// cgroupRoots are where the control groups of containers may be.
-func cgroupRoots() ([]string, error) {
+// eachCgroupTree does something for the control group of all containers in each hierarchy; it may not be there.
+func eachCgroupTree(do func(root string) error) error {
 	roots, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", "*", cgroupParent)) // version 1
-	return append(roots, filepath.Join("/sys/fs/cgroup", cgroupParent)), err
+	for _, root := range append(roots, filepath.Join("/sys/fs/cgroup", cgroupParent)) {
+		err = errors.Join(err, do(root))
+	}
+	return err
 }
 
 // removeTree removes a control group and those below it, which is done by rmdir(2), from the leaves up.

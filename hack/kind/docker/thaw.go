@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frozen are the files that say whether the processes of a control group are stopped, what they say then, and how that ends.
-var frozen = map[string][2]string{
-	"freezer.state": {"FROZEN", "THAWED"}, // version 1
-	"cgroup.freeze": {"1", "0"},
+// thawed is what a control group's file says whose processes are not stopped, and what lets them go on, by the file's name.
+var thawed = map[string]string{
+	"freezer.state": "THAWED", // version 1
+	"cgroup.freeze": "0",
 }
 
 // Thaw lets processes of containers go on that runc has stopped, as it does for a moment to change what devices they may use, and has
@@ -28,14 +28,8 @@ func (d *Docker) Thaw() error {
 }
 
 func thaw() error {
-	roots, err := cgroupRoots()
-	if err != nil {
-		return err
-	}
-	for _, root := range roots {
-		if err := thawTree(root); err != nil {
-			return fmt.Errorf("let stopped processes go on: %w", err)
-		}
+	if err := eachCgroupTree(thawTree); err != nil {
+		return fmt.Errorf("let stopped processes go on: %w", err)
 	}
 	return nil
 }
@@ -49,13 +43,13 @@ func thawTree(root string) error {
 		if err != nil {
 			return err
 		}
-		words, known := frozen[e.Name()]
+		word, known := thawed[e.Name()]
 		if !known || e.IsDir() {
 			return nil
 		}
 		state, err := os.ReadFile(path)
-		if err == nil && strings.TrimSpace(string(state)) == words[0] {
-			err = os.WriteFile(path, []byte(words[1]), 0)
+		if err == nil && strings.TrimSpace(string(state)) != word {
+			err = os.WriteFile(path, []byte(word), 0)
 		}
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 			return nil

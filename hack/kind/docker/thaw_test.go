@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +16,9 @@ func TestThaw(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make control groups")
 	}
-	parent, file := "/sys/fs/cgroup/freezer", "freezer.state"
+	parent, file, stop := "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN"
 	if _, err := os.Stat(parent); err != nil {
-		parent, file = "/sys/fs/cgroup", "cgroup.freeze"
+		parent, file, stop = "/sys/fs/cgroup", "cgroup.freeze", "1"
 	}
 	root, err := os.MkdirTemp(parent, "palisade-test-")
 	if err != nil {
@@ -39,7 +40,7 @@ func TestThaw(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- process.Wait() }()
 	defer process.Process.Kill()
-	for _, write := range [][2]string{{"cgroup.procs", strconv.Itoa(process.Process.Pid)}, {file, frozen[file][0]}} {
+	for _, write := range [][2]string{{"cgroup.procs", strconv.Itoa(process.Process.Pid)}, {file, stop}} {
 		if err := os.WriteFile(filepath.Join(inner, write[0]), []byte(write[1]), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -50,8 +51,17 @@ func TestThaw(t *testing.T) {
 	if err := process.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err == nil || err.Error() != "signal: terminated" {
-		t.Errorf("the process ended with %v", err)
+	select {
+	case err := <-ended:
+		if err == nil || err.Error() != "signal: terminated" {
+			t.Errorf("the process ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the process is still stopped")
+		if err := os.WriteFile(filepath.Join(inner, file), []byte(thawed[file]), 0); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
 	}
 	if err := thawTree(filepath.Join(root, "none")); err != nil {
 		t.Errorf("no control group: %v", err)

@@ -104,6 +104,10 @@ func TestFilesOfNodes(t *testing.T) {
 	if config := entries["etc/containerd/config.toml"].Content; !strings.Contains(config, `"example.org/pause:1"`) {
 		t.Errorf("containerd does not know the pause image:\n%s", config)
 	}
+	if !strings.Contains(entries["etc/containerd/config.toml"].Content, "SystemdCgroup = false") ||
+		!strings.Contains(entries["etc/default/kubelet"].Content, "--cgroup-driver=cgroupfs") {
+		t.Error("containerd and the kubelet do not agree about the driver of control groups")
+	}
 	for name, mode := range map[string]int64{
 		"usr/local/bin/entrypoint": 0o755, "usr/local/bin/crictl": 0o755, "kind/kubelet-cgroup": 0o755,
 		"etc/systemd/system/kubelet.service": 0o644, "kind/manifests/default-storage.yaml": 0o644,
