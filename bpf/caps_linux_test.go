@@ -124,8 +124,11 @@ func loadCounted(t *testing.T) error {
 		return withLog(err)
 	}
 	defer n.Close()
-	spec, err := n.spec()
+	spec, err := loadKernel()
 	if err != nil {
+		return err
+	}
+	if err := n.Configure(spec); err != nil {
 		return err
 	}
 	var progs kernelPrograms

@@ -18,29 +18,43 @@ type kernelAddrPage struct {
 	Slot [256]uint16
 }
 
+type kernelConstant uint32
+
+const (
+	kernelConstantCONSTANT_HZ               kernelConstant = 0
+	kernelConstantCONSTANT_TRACK_ALL        kernelConstant = 1
+	kernelConstantCONSTANT_KEEP_ESTABLISHED kernelConstant = 2
+	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 3
+	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 4
+	kernelConstantCONSTANT_HARNESS          kernelConstant = 5
+	kernelConstantCONSTANT_COUNT            kernelConstant = 6
+	kernelConstantCONSTANT_MARK             kernelConstant = 1348562025
+)
+
 type kernelControl struct {
-	_      structs.HostLayout
-	Epoch  uint32
-	Mode   uint32
-	Events uint32
-	Unused uint32
-	Seed   uint64
+	_       structs.HostLayout
+	Epoch   uint32
+	Changes uint32
+	Mode    uint32
+	Events  uint32
+	Seed    uint64
 }
 
 type kernelCpu struct {
 	_    structs.HostLayout
 	Last [2][2]struct {
-		_      structs.HostLayout
-		Pod    uint64
-		Ends   uint64
-		Peer   [2]uint64
-		Epoch  uint32
-		Reason uint32
-		Seen   uint32
-		Class  uint32
+		_       structs.HostLayout
+		Version uint64
+		Words   [5]uint64
+		Ifindex uint32
+		Seen    uint32
+		Reason  uint16
+		Class   uint16
+		Set     uint32
 	}
 	Packets [2][32]uint64
 	Reason  uint64
+	Unused  [7]uint64
 }
 
 type kernelDirection uint32
@@ -401,12 +415,7 @@ const (
 	kernelMapScratch             = "scratch"
 	kernelProgPodEgress          = "pod_egress"
 	kernelProgPodIngress         = "pod_ingress"
-	kernelVarFlows4Mask          = "flows4_mask"
-	kernelVarFlows6Mask          = "flows6_mask"
-	kernelVarHarness             = "harness"
-	kernelVarHz                  = "hz"
-	kernelVarKeepEstablished     = "keep_established"
-	kernelVarTrackAll            = "track_all"
+	kernelVarUnusedConstant      = "unused_constant"
 	kernelVarUnusedDirection     = "unused_direction"
 	kernelVarUnusedEvent         = "unused_event"
 	kernelVarUnusedFlowBits      = "unused_flow_bits"
@@ -491,12 +500,7 @@ type kernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
-	Flows4Mask          *ebpf.VariableSpec `ebpf:"flows4_mask"`
-	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
-	Harness             *ebpf.VariableSpec `ebpf:"harness"`
-	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
-	KeepEstablished     *ebpf.VariableSpec `ebpf:"keep_established"`
-	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedConstant      *ebpf.VariableSpec `ebpf:"unused_constant"`
 	UnusedDirection     *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
@@ -568,12 +572,7 @@ func (m *kernelMaps) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
-	Flows4Mask          *ebpf.Variable `ebpf:"flows4_mask"`
-	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
-	Harness             *ebpf.Variable `ebpf:"harness"`
-	Hz                  *ebpf.Variable `ebpf:"hz"`
-	KeepEstablished     *ebpf.Variable `ebpf:"keep_established"`
-	TrackAll            *ebpf.Variable `ebpf:"track_all"`
+	UnusedConstant      *ebpf.Variable `ebpf:"unused_constant"`
 	UnusedDirection     *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`

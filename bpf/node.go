@@ -72,10 +72,11 @@ func Open(opts Options) (*Node, error) {
 }
 
 func (n *Node) open() error {
-	spec, err := n.spec()
+	spec, err := loadKernel()
 	if err != nil {
 		return err
 	}
+	n.size(spec)
 	if n.opts.Dir != "" {
 		if err := os.MkdirAll(n.opts.Dir, 0o700); err != nil {
 			return err
@@ -90,7 +91,7 @@ func (n *Node) open() error {
 		}
 		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
-	if err := n.maskFlows(spec); err != nil {
+	if err := n.fit(spec); err != nil {
 		return err
 	}
 	if err := n.openPrograms(spec); err != nil {
@@ -128,66 +129,49 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-// spec returns the object file with the sizes of this node.
-func (n *Node) spec() (*ebpf.CollectionSpec, error) {
-	spec, err := loadKernel()
-	if err != nil {
-		return nil, err
-	}
-	return spec, n.Configure(spec)
+// Configure gives the programs and tables of an object file made of the node's C the sizes and constants of this node, which is open.
+func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
+	n.size(spec)
+	return n.fit(spec)
 }
 
-// Configure gives the programs, tables and constants of an object file made of the node's C the values of this node.
-func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
+// size says how large the tables are.
+func (n *Node) size(spec *ebpf.CollectionSpec) {
 	c := n.opts.Capacity
-	locate(spec.Programs)
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
-	for name := range flowMasks {
+	for _, name := range flowMaps {
 		spec.Maps[name].MaxEntries = c.flowPlaces()
 	}
-	if n.maps != nil {
-		if err := n.maskFlows(spec); err != nil {
-			return err
-		}
-	}
+}
+
+// fit makes the programs those of the node's tables and options.
+func (n *Node) fit(spec *ebpf.CollectionSpec) error {
 	ticks, err := hz()
 	if err != nil {
 		return err
 	}
-	if err := spec.Variables[kernelVarHz].Set(ticks); err != nil {
-		return err
-	}
-	if n.opts.TrackIsolatedOnly {
-		if err := spec.Variables[kernelVarTrackAll].Set(uint8(0)); err != nil {
-			return err
-		}
-	}
-	if n.opts.KeepEstablished {
-		if err := spec.Variables[kernelVarKeepEstablished].Set(uint8(1)); err != nil {
-			return err
-		}
-	}
-	if n.opts.harness {
-		return spec.Variables[kernelVarHarness].Set(uint8(1))
-	}
-	return nil
+	locate(spec.Programs)
+	return plant(spec.Programs, [kernelConstantCONSTANT_COUNT]uint32{
+		kernelConstantCONSTANT_HZ:               ticks,
+		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
+		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
+		kernelConstantCONSTANT_FLOWS4MASK:       n.maps[kernelMapFlows4].MaxEntries() - 1,
+		kernelConstantCONSTANT_FLOWS6MASK:       n.maps[kernelMapFlows6].MaxEntries() - 1,
+		kernelConstantCONSTANT_HARNESS:          number(n.opts.harness),
+	})
 }
 
-// flowMasks are the constants that cut a hash to the tables of flows.
-var flowMasks = map[string]string{kernelMapFlows4: kernelVarFlows4Mask, kernelMapFlows6: kernelVarFlows6Mask}
-
-// maskFlows tells the programs how large the tables of flows are that they will use.
-func (n *Node) maskFlows(spec *ebpf.CollectionSpec) error {
-	for name, mask := range flowMasks {
-		if m := n.maps[name]; m != nil {
-			if err := spec.Variables[mask].Set(m.MaxEntries() - 1); err != nil {
-				return err
-			}
-		}
+// number is 1 for true.
+func number(b bool) uint32 {
+	if b {
+		return 1
 	}
-	return nil
+	return 0
 }
+
+// flowMaps are the tables of flows.
+var flowMaps = [...]string{kernelMapFlows4, kernelMapFlows6}
 
 // Maps returns the tables by the names they have in the object file. They belong to the node.
 func (n *Node) Maps() map[string]*ebpf.Map { return n.maps }
@@ -207,7 +191,7 @@ func mapNames(spec *ebpf.CollectionSpec) []string {
 // keepsSize says which maps stay as large as they were made. What they hold comes from packets and cannot be written
 // again, and while programs are replaced one by one, a flow that one direction's program notes in one map would be missing
 // from the map of the other's.
-func keepsSize(name string) bool { return flowMasks[name] != "" }
+func keepsSize(name string) bool { return slices.Contains(flowMaps[:], name) }
 
 // openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
 // another layout finds no pin and starts with a table of its own, while the old program goes on with the old one.

@@ -86,6 +86,24 @@ func locate(programs map[string]*ebpf.ProgramSpec) {
 	}
 }
 
+// plant writes the constants into the programs, where the C has their marks. It is an error if a mark is of no constant.
+func plant(programs map[string]*ebpf.ProgramSpec, values [kernelConstantCONSTANT_COUNT]uint32) error {
+	for name, p := range programs {
+		for i := range p.Instructions {
+			ins := &p.Instructions[i]
+			if !ins.IsConstantLoad(asm.DWord) || ins.Reference() != "" || ins.Constant>>32 != int64(kernelConstantCONSTANT_MARK) {
+				continue
+			}
+			which := uint32(ins.Constant)
+			if int(which) >= len(values) {
+				return fmt.Errorf("program %s: no constant has the number %d", name, which)
+			}
+			ins.Constant = int64(values[which])
+		}
+	}
+	return nil
+}
+
 // store makes a table hold want, and zeros beyond it, so that an index that should not exist opens nothing. It returns how
 // many entries changed.
 func store[T comparable](have, want []T) (changed int) {
@@ -145,4 +163,5 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 	p.Instance = 0
 	*e = p
 	atomic.StoreUint32(&e.Instance, instance)
+	atomic.AddUint32(&t.Control.Changes, 1)
 }

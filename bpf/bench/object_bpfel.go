@@ -34,14 +34,9 @@ const (
 	objectProgPodEgress          = "pod_egress"
 	objectProgPodIngress         = "pod_ingress"
 	objectVarFlowMask            = "flow_mask"
-	objectVarFlows4Mask          = "flows4_mask"
-	objectVarFlows6Mask          = "flows6_mask"
-	objectVarHarness             = "harness"
-	objectVarHz                  = "hz"
-	objectVarKeepEstablished     = "keep_established"
 	objectVarPeerMask            = "peer_mask"
 	objectVarRuns                = "runs"
-	objectVarTrackAll            = "track_all"
+	objectVarUnusedConstant      = "unused_constant"
 	objectVarUnusedDirection     = "unused_direction"
 	objectVarUnusedEvent         = "unused_event"
 	objectVarUnusedFlowBits      = "unused_flow_bits"
@@ -130,14 +125,9 @@ type objectMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
 	FlowMask            *ebpf.VariableSpec `ebpf:"flow_mask"`
-	Flows4Mask          *ebpf.VariableSpec `ebpf:"flows4_mask"`
-	Flows6Mask          *ebpf.VariableSpec `ebpf:"flows6_mask"`
-	Harness             *ebpf.VariableSpec `ebpf:"harness"`
-	Hz                  *ebpf.VariableSpec `ebpf:"hz"`
-	KeepEstablished     *ebpf.VariableSpec `ebpf:"keep_established"`
 	PeerMask            *ebpf.VariableSpec `ebpf:"peer_mask"`
 	Runs                *ebpf.VariableSpec `ebpf:"runs"`
-	TrackAll            *ebpf.VariableSpec `ebpf:"track_all"`
+	UnusedConstant      *ebpf.VariableSpec `ebpf:"unused_constant"`
 	UnusedDirection     *ebpf.VariableSpec `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
@@ -210,14 +200,9 @@ func (m *objectMaps) Close() error {
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
 	FlowMask            *ebpf.Variable `ebpf:"flow_mask"`
-	Flows4Mask          *ebpf.Variable `ebpf:"flows4_mask"`
-	Flows6Mask          *ebpf.Variable `ebpf:"flows6_mask"`
-	Harness             *ebpf.Variable `ebpf:"harness"`
-	Hz                  *ebpf.Variable `ebpf:"hz"`
-	KeepEstablished     *ebpf.Variable `ebpf:"keep_established"`
 	PeerMask            *ebpf.Variable `ebpf:"peer_mask"`
 	Runs                *ebpf.Variable `ebpf:"runs"`
-	TrackAll            *ebpf.Variable `ebpf:"track_all"`
+	UnusedConstant      *ebpf.Variable `ebpf:"unused_constant"`
 	UnusedDirection     *ebpf.Variable `ebpf:"unused_direction"`
 	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`

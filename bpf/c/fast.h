@@ -9,24 +9,47 @@
 #define IP4_PLAIN_MASK 0xff3f0000000000ffULL
 #define IP4_PLAIN 0x45ULL
 
+/* Of the second 8 bytes, the protocol and the source. */
+#define IP4_FLOW_MASK 0xffffffff0000ff00ULL
+
 enum {
-	FLOW_S = 1, /* how long a flow is believed without looking it up */
+	REASON_COUNTED = REASON_COUNT, /* the packet passes, and was counted */
+	FLOW_S = 1, /* how long a decision is believed without looking again */
 	UDP_BYTES = 8,
 };
 
 /* What the short way reads of a packet. */
 struct quick {
-	struct flow_key key; /* its flow, once quick_key has completed it */
-	__be32 ports;	     /* as they lie in the packet */
-	__u32 shift;	     /* of the protocol's page in a word of a row */
-	__u32 flags;	     /* of TCP; never TCP_SYN in UDP */
+	__u64 words[LAST_WORDS6]; /* what all packets of its flow have in common; see struct last */
+	__u32 flags;		  /* of TCP; never TCP_SYN in UDP */
+	__u32 shift;		  /* of the protocol's page in a word of a row */
 };
 
-/* The protocols of the short way, at l4; left is how many bytes the packet says there are. */
-static __always_inline bool quick_read_l4(struct quick *q, const __u8 *l4, const void *end, __u32 protocol, __u32 left)
+static __always_inline __u32 quick_protocol(const struct quick *q, bool v6)
 {
-	q->ports = *(__be32 *)l4;
-	if (protocol == IPPROTO_TCP) {
+	return v6 ? q->words[4] >> 32 : q->words[0] >> 8 & 0xff;
+}
+
+/* The ports as they lie in the packet. */
+static __always_inline __be32 quick_ports(const struct quick *q, bool v6)
+{
+	return v6 ? q->words[4] : q->words[2];
+}
+
+static __always_inline bool quick_is_tcp(const struct quick *q, bool v6)
+{
+	return quick_protocol(q, v6) == IPPROTO_TCP;
+}
+
+static __always_inline bool quick_opens(const struct quick *q)
+{
+	return q->flags == TCP_SYN;
+}
+
+/* The protocols of the short way, at l4; left is how many bytes the packet says there are. */
+static __always_inline bool quick_read_l4(struct quick *q, const __u8 *l4, const void *end, __u32 left, bool v6)
+{
+	if (quick_is_tcp(q, v6)) {
 		if ((void *)(l4 + TCP_BYTES) > end || left < TCP_BYTES)
 			return false;
 		q->flags = l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK);
@@ -35,31 +58,31 @@ static __always_inline bool quick_read_l4(struct quick *q, const __u8 *l4, const
 	}
 	q->flags = 0;
 	q->shift = PORTS_UDP_SHIFT;
-	return protocol == IPPROTO_UDP && left >= UDP_BYTES;
+	return quick_protocol(q, v6) == IPPROTO_UDP && left >= UDP_BYTES;
 }
 
-static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir)
+static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
 
 	if ((void *)(l4 + UDP_BYTES) > end)
 		return false;
-	__u64 head = *(__u64 *)ip, next = *(__u64 *)(ip + 8);
+	__u64 head = *(__u64 *)ip;
 	__u32 total = bpf_ntohs(head >> 16);
 	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < sizeof(struct iphdr) || ETH_HLEN + total > skb->len)
 		return false;
-	if (dir == EGRESS && (next >> 32 != pod->ip4 || !pod->has_ip4))
-		return false;
-	q->key.ends = dir == EGRESS ? *(__u32 *)(ip + 16) : next >> 32;
-	return quick_read_l4(q, l4, end, next >> 8 & 0xff, total - sizeof(struct iphdr));
+	q->words[0] = *(__u64 *)(ip + 8);
+	q->words[1] = *(__be32 *)(ip + 16);
+	q->words[2] = *(__be32 *)l4;
+	return quick_read_l4(q, l4, end, total - sizeof(struct iphdr), false);
 }
 
-static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, const struct pod *pod, enum direction dir)
+static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
-	const __u64 *own = (const __u64 *)pod->ip6;
+	const __u64 *addrs = (const __u64 *)(ip + 8);
 
 	if ((void *)(l4 + UDP_BYTES) > end)
 		return false;
@@ -67,159 +90,174 @@ static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q, 
 	__u32 left = bpf_ntohs(head >> 32);
 	if ((head & 0xf0) != 0x60 || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
 		return false;
-	const __u64 *src = (const __u64 *)(ip + 8), *peer = dir == EGRESS ? src + 2 : src;
-	if (dir == EGRESS && (src[0] != own[0] || src[1] != own[1] || !pod->has_ip6))
-		return false;
-	q->key.ends = 0;
-	q->key.peer[0] = peer[0];
-	q->key.peer[1] = peer[1];
-	return quick_read_l4(q, l4, end, head >> 48 & 0xff, left);
+	q->words[0] = addrs[0];
+	q->words[1] = addrs[1];
+	q->words[2] = addrs[2];
+	q->words[3] = addrs[3];
+	q->words[4] = (head >> 48 & 0xff) << 32 | *(__be32 *)l4;
+	return quick_read_l4(q, l4, end, left, true);
 }
 
-static __always_inline bool quick_is_tcp(const struct quick *q)
+/* May the pod send from the packet's source? REASON_NONE leaves to the long way what it says of others. */
+static __always_inline bool quick_source_is_own(const struct quick *q, const struct pod *pod, bool v6)
 {
-	return q->shift == PORTS_TCP_SHIFT;
+	const __u64 *own = (const __u64 *)pod->ip6;
+
+	if (v6)
+		return q->words[0] == own[0] && q->words[1] == own[1] && pod->has_ip6;
+	return q->words[0] >> 32 == pod->ip4 && pod->has_ip4;
 }
 
-static __always_inline bool quick_opens(const struct quick *q)
+/* The flow of a packet. */
+static __always_inline void quick_key(struct flow_key *k, const struct quick *q, const struct pod *pod, __u32 ifindex, enum direction dir,
+				      bool v6)
 {
-	return q->flags == TCP_SYN;
-}
+	__u32 ports = quick_ports(q, v6);
 
-static __always_inline void quick_key(struct quick *q, const struct pod *pod, __u32 ifindex, enum direction dir, bool v6)
-{
-	__u32 ports = dir == EGRESS ? q->ports : q->ports >> 16 | q->ports << 16;
-
-	q->key.ends |= v6 ? ports : (__u64)ports << 32;
-	q->key.pod = FLOW_POD(pod->instance, quick_is_tcp(q) ? IPPROTO_TCP : IPPROTO_UDP, ifindex);
-}
-
-/* Was the last packet on this CPU of the same flow, and did it pass under the same tables? Where a flow stands behind that, it was
- * looked up lately. */
-static __always_inline enum reason same_as_last(const struct last *last, const struct quick *q, const struct pod *pod, __u32 epoch,
-						bool v6)
-{
-	if (last->ends != q->key.ends || last->pod != q->key.pod || last->epoch != epoch || pod->heals)
-		return REASON_NONE;
-	if (v6 && (last->peer[0] != q->key.peer[0] || last->peer[1] != q->key.peer[1]))
-		return REASON_NONE;
-	if ((last->reason == REASON_REPLY || !quick_is_tcp(q)) && !within_s(last->seen, FLOW_S))
-		return REASON_NONE;
-	return last->reason;
-}
-
-static __always_inline enum reason remember_last(struct last *last, const struct quick *q, __u32 epoch, enum reason reason, __u32 class,
-						 bool v6)
-{
-	*(volatile __u32 *)&last->epoch = epoch - 1; /* void while it is written: others may run on this CPU meanwhile */
-	last->pod = q->key.pod;
-	last->ends = q->key.ends;
+	if (dir == INGRESS)
+		ports = ports >> 16 | ports << 16;
 	if (v6) {
-		last->peer[0] = q->key.peer[0];
-		last->peer[1] = q->key.peer[1];
+		k->ends = ports;
+		k->peer[0] = q->words[dir == EGRESS ? 2 : 0];
+		k->peer[1] = q->words[dir == EGRESS ? 3 : 1];
+	} else {
+		k->ends = FLOW_ENDS4(dir == EGRESS ? (__u32)q->words[1] : q->words[0] >> 32, ports);
 	}
-	last->reason = reason;
+	k->pod = FLOW_POD(pod->instance, quick_protocol(q, v6), ifindex);
+}
+
+/* Was the last packet on this CPU of the same flow, and did it pass a moment ago, under the same tables? */
+static __always_inline bool same_as_last(const struct last *last, const struct quick *q, __u32 ifindex, __u64 version, bool v6)
+{
+	if ((v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK) != last->words[0] || q->words[1] != last->words[1] || q->words[2] != last->words[2])
+		return false;
+	if (v6 && (q->words[3] != last->words[3] || q->words[4] != last->words[4]))
+		return false;
+	return last->ifindex == ifindex && within_s(last->seen, FLOW_S) && *(volatile __u64 *)&last->version == version;
+}
+
+static __always_inline enum reason remember_last(struct last *last, const struct quick *q, __u32 ifindex, __u64 version, enum reason reason,
+						 __u32 set, __u32 class, bool v6)
+{
+	*(volatile __u64 *)&last->version = version - 1; /* void while it is written: others may run on this CPU meanwhile */
+	last->words[0] = v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK;
+	last->words[1] = q->words[1];
+	last->words[2] = q->words[2];
+	if (v6) {
+		last->words[3] = q->words[3];
+		last->words[4] = q->words[4];
+	}
+	last->ifindex = ifindex;
 	last->seen = now();
-	if (harness)
+	last->reason = reason;
+	if (HARNESS) {
 		last->class = class;
-	*(volatile __u32 *)&last->epoch = epoch;
+		last->set = set;
+	}
+	*(volatile __u64 *)&last->version = version;
 	return reason;
 }
 
 /* What a set of rules says of the packet; REASON_NONE where the tables of arrays do not know the peer. */
-static __always_inline enum reason quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, bool v6)
+static __always_inline enum reason quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
 {
 	struct rule_bank *b = rules_of(epoch);
-	__u32 word, slot = v6 ? slot_of_ip6(epoch, q->key.peer[0], q->key.peer[1]) : slot_of_ip4(epoch, bpf_ntohl(q->key.ends));
+	__u32 word, slot;
 
+	if (v6)
+		slot = slot_of_ip6(epoch, q->words[dir == EGRESS ? 2 : 0], q->words[dir == EGRESS ? 3 : 1]);
+	else
+		slot = slot_of_ip4(epoch, bpf_ntohl(dir == EGRESS ? (__u32)q->words[1] : q->words[0] >> 32));
 	if (slot & PEER_SPARSE)
 		return REASON_NONE;
 	*class = slot & PEER_CLASS_MASK;
 	word = ports_of(b, set, slot);
 	if (!word)
 		return REASON_NO_RULE;
-	return page_allows(b, word >> q->shift, bpf_ntohs(q->ports >> 16)) ? REASON_POLICY : REASON_NO_RULE;
+	return page_allows(b, word >> q->shift, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
 /* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */
-static __always_inline void quick_track(const struct quick *q, __u32 epoch, enum direction dir, bool v6)
+static __always_inline void quick_track(const struct flow_key *k, bool opens, __u32 epoch, enum direction dir, bool v6)
 {
-	if (quick_opens(q) || !flow_get_quick(&q->key, v6))
-		flow_put_quick(&q->key, FLOW_STATE(epoch, 1 << dir), v6);
+	if (opens || !flow_get_quick(k, v6))
+		flow_put_quick(k, FLOW_STATE(epoch, 1 << dir), v6);
 }
 
 /* What the policy of the packet's own direction says, on what set and class. */
-static __always_inline enum reason quick_forward(const struct quick *q, __u32 set, __u32 epoch, __u32 *class, bool v6)
+static __always_inline enum reason quick_forward(const struct quick *q, __u32 set, __u32 epoch, __u32 *class, enum direction dir, bool v6)
 {
 	if (set >= SET_FIRST)
-		return quick_policy(q, epoch, set, class, v6);
+		return quick_policy(q, epoch, set, class, dir, v6);
 	if (set == SET_OPEN)
 		return REASON_NOT_ISOLATED;
 	return set == SET_CLOSED ? REASON_CLOSED : REASON_NONE;
 }
 
-static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct last *last, struct pod *pod, __u32 ifindex, __u32 epoch,
-					       enum direction dir, bool v6)
+static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
+					       bool v6)
 {
 	struct quick q = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
+	struct flow_key key = {};
+	struct last *last = &cpu->last[dir][v6];
+	struct pod *pod;
 	enum reason reason;
-	__u64 bank = epoch & (BANKS - 1), state;
-	__u32 set, class = 0;
+	__u64 bank = version & (BANKS - 1), state;
+	__u32 set, class = 0, epoch = version;
 	bool opens;
 
-	EARLY(last);
-	if (!pod->instance || (v6 ? !quick_read6(skb, &q, pod, dir) : !quick_read4(skb, &q, pod, dir)))
+	if (v6 ? !quick_read6(skb, &q) : !quick_read4(skb, &q))
 		return REASON_NONE;
 	if (dir == INGRESS && from_node(skb))
 		return REASON_NONE;
 	opens = quick_opens(&q);
-	OPAQUE(bank);
-	set = pod->bank[bank].set[dir];
-	if (!opens) {
-		quick_key(&q, pod, ifindex, dir, v6);
-		reason = same_as_last(last, &q, pod, epoch, v6);
-		if (reason != REASON_NONE) {
-			if (harness)
-				note(skb, set, last->class);
-			return reason;
-		}
+	if (!opens && same_as_last(last, &q, ifindex, version, v6)) {
+		if (HARNESS)
+			note(skb, last->set, last->class);
+		count(skb, cpu, dir, last->reason);
+		return REASON_COUNTED;
 	}
 
-	reason = quick_forward(&q, set, epoch, &class, v6);
+	if (ifindex >= PODS_SIZE)
+		return REASON_NONE;
+	pod = pod_at(ifindex);
+	EARLY(pod);
+	if (!pod->instance || (dir == EGRESS && !quick_source_is_own(&q, pod, v6)))
+		return REASON_NONE;
+	OPAQUE(bank);
+	set = pod->bank[bank].set[dir];
+	reason = quick_forward(&q, set, epoch, &class, dir, v6);
 	if (reason == REASON_NONE)
 		return REASON_NONE;
 	note(skb, set, class);
 	if (reason < REASON_FIRST_DROP) {
-		if (opens)
-			quick_key(&q, pod, ifindex, dir, v6);
-		if (!opens && quick_is_tcp(&q)) {
+		if (!opens && quick_is_tcp(&q, v6)) {
 			if (is_healing(pod))
 				return REASON_NONE;
-		} else if (track_all || pod->bank[bank].set[!dir] != SET_OPEN) {
-			quick_track(&q, epoch, dir, v6);
+		} else if (TRACK_ALL || pod->bank[bank].set[!dir] != SET_OPEN) {
+			quick_key(&key, &q, pod, ifindex, dir, v6);
+			quick_track(&key, opens, epoch, dir, v6);
 		}
-		return opens ? reason : remember_last(last, &q, epoch, reason, class, v6);
+		return opens ? reason : remember_last(last, &q, ifindex, version, reason, set, class, v6);
 	}
 	if (!opens) {
-		state = flow_get_quick(&q.key, v6);
+		quick_key(&key, &q, pod, ifindex, dir, v6);
+		state = flow_get_quick(&key, v6);
 		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
-			return remember_last(last, &q, epoch, REASON_REPLY, class, v6);
-		if (state || quick_is_tcp(&q)) /* the long way asks the policy again, or lets the pod heal */
+			return remember_last(last, &q, ifindex, version, REASON_REPLY, set, class, v6);
+		if (state || quick_is_tcp(&q, v6)) /* the long way asks the policy again, or lets the pod heal */
 			return REASON_NONE;
 	}
 	return tables_of_node()->control.events ? REASON_NONE : reason;
 }
 
-static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u32 epoch, enum direction dir)
+static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)
 {
-	struct pod *pod = pod_at(ifindex);
-
-	EARLY(pod);
 	if (skb->vlan_present)
 		return REASON_NONE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return quick_judge(skb, &cpu->last[dir][0], pod, ifindex, epoch, dir, false);
+		return quick_judge(skb, cpu, ifindex, version, dir, false);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return quick_judge(skb, &cpu->last[dir][1], pod, ifindex, epoch, dir, true);
+		return quick_judge(skb, cpu, ifindex, version, dir, true);
 	return REASON_NONE;
 }

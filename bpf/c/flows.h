@@ -20,7 +20,7 @@ static __always_inline __u32 now(void)
 
 static __always_inline bool within_s(__u32 since, __u32 seconds)
 {
-	return now() - since <= seconds * hz;
+	return now() - since <= seconds * HZ;
 }
 
 /* The flow that a packet belongs to when it goes in direction dir. */
@@ -62,8 +62,12 @@ static __always_inline bool is_healing(const struct pod *pod)
 
 static __always_inline void start_healing(struct pod *pod)
 {
-	pod->heal_until = now() + HEAL_S * hz;
+	bool healing = is_healing(pod);
+
+	pod->heal_until = now() + HEAL_S * HZ;
 	pod->heals = 1;
+	if (!healing)
+		__sync_fetch_and_add(&tables_of_node()->control.changes, 1);
 }
 
 /* Remembers that a packet which the policy of its own direction allows may have opened a flow. Where packets do not say that they open
@@ -78,7 +82,7 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 
 	if (!p->has_ports || (has_connections(p->protocol) && !p->opens && !is_healing(e->pod)))
 		return;
-	if (!track_all && pod_set(e, !e->dir) == SET_OPEN)
+	if (!TRACK_ALL && pod_set(e, !e->dir) == SET_OPEN)
 		return;
 	flow_of(&key, p, e, e->dir);
 	state = p->opens && !by_node ? 0 : flow_get(&key, true, v6);
@@ -103,7 +107,7 @@ static __always_inline enum reason judge_flow(const struct packet *p, const stru
 	if (state) {
 		if (flow_still_allowed(&key, state, p, e, !e->dir))
 			return REASON_REPLY;
-		return keep_established ? REASON_ESTABLISHED : REASON_NONE;
+		return KEEP_ESTABLISHED ? REASON_ESTABLISHED : REASON_NONE;
 	}
 	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
 		start_healing(e->pod);
@@ -126,7 +130,7 @@ static __always_inline bool is_related(struct __sk_buff *skb, struct scratch *s,
 	state = flow_get(&key, false, inner->family == 6);
 	if (!state)
 		return false;
-	if (STATE_EPOCH(state) == e->epoch || STATE_OPENED(state) & OPENED_BY_NODE || keep_established)
+	if (STATE_EPOCH(state) == e->epoch || STATE_OPENED(state) & OPENED_BY_NODE || KEEP_ESTABLISHED)
 		return true;
 	if ((STATE_OPENED(state) & (1 << !e->dir)) && forward_allowed(e, !e->dir, inner, &ignored))
 		return true;

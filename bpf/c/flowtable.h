@@ -51,7 +51,7 @@ static __always_inline __u64 flow_hash(const struct flow_key *k, bool v6)
 
 static __always_inline void *flow_place(__u64 hash, bool v6)
 {
-	__u32 at = hash >> 32 & (v6 ? flows6_mask : flows4_mask);
+	__u32 at = hash >> 32 & (v6 ? FLOWS6_MASK : FLOWS4_MASK);
 
 	if (v6) {
 		KEEP_APART(1);
@@ -84,9 +84,9 @@ static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k
 
 	if (state >> FLOW_STATE_BITS)
 		return 0; /* torn */
-	if (!has_connections(k->pod >> 32) && (__s64)age > (__s64)UDP_TIMEOUT_S * hz)
+	if (!has_connections(k->pod >> 32) && (__s64)age > (__s64)(UDP_TIMEOUT_S * HZ))
 		return 0;
-	if (touch && (__s64)age >= hz)
+	if (touch && (__s64)age >= (__s64)HZ)
 		w->seen = now;
 	return state;
 }
@@ -135,7 +135,7 @@ static __always_inline bool flow_is_over(const struct flow6 *w, __u64 age)
 
 	if (ifindex < PODS_SIZE && pod_at(ifindex)->instance != (__u32)w->pod)
 		return true;
-	return (__s64)age > (__s64)(has_connections(w->pod >> 32) ? IDLE_S : UDP_TIMEOUT_S) * hz;
+	return (__s64)age > (__s64)((has_connections(w->pod >> 32) ? IDLE_S : UDP_TIMEOUT_S) * HZ);
 }
 
 /* How much a way deserves to give way: first whether its flow is over, then its pod's flows in the place, then the time since it

@@ -25,6 +25,21 @@ enum table_size {
 	CPUS_SIZE = 1024, /* beyond, CPUs share an entry, and now and then lose a count */
 };
 
+/* Numbers that do not change while a program is loaded: see CONSTANT in tables.h. */
+enum constant {
+	CONSTANT_HZ,		   /* jiffies per second */
+	CONSTANT_TRACK_ALL,	   /* remember flows of pods that are not isolated in the other direction too, so that a first policy
+				    * does not cut them */
+	CONSTANT_KEEP_ESTABLISHED, /* let flows go on that a policy does not allow any more; new ones it keeps out all the same */
+	CONSTANT_FLOWS4_MASK,	   /* entries of flows4 less one, which is a power of two less one; likewise below */
+	CONSTANT_FLOWS6_MASK,
+	CONSTANT_HARNESS,	   /* for BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the
+				    * socket of a process of the node: both then come with the packet's metadata, and the reason goes
+				    * back the same way. 0 in a program that is attached, so that the verifier removes that code. */
+	CONSTANT_COUNT,
+	CONSTANT_MARK = 0x50616c69, /* the upper half of a mark */
+};
+
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
 enum direction {
 	EGRESS = 0,
@@ -157,10 +172,10 @@ struct pod {
 };
 
 struct control {
-	__u32 epoch; /* low bit: the live bank */
+	__u32 epoch;   /* low bit: the live bank */
+	__u32 changes; /* of entries of pods, by user space and when a pod begins to heal: with the epoch in one word, a version */
 	__u32 mode;
 	__u32 events; /* user space is listening for denials */
-	__u32 unused;
 	__u64 seed; /* of the hash of flows, so that nobody outside knows which ones share a place; never changes */
 };
 
@@ -233,16 +248,21 @@ struct event {
 	__u8 dst[16];
 };
 
+enum last_words {
+	LAST_WORDS4 = 2, /* protocol and source; destination and ports */
+	LAST_WORDS6 = 5, /* source; destination; protocol and ports */
+};
+
 /* The last packet of a family that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of
- * the same flow, and then is decided the same way. */
+ * the same flow, and then is decided the same way. One cache line. */
 struct last {
-	__u64 pod; /* as in flow4, here and below */
-	__u64 ends;
-	__u64 peer[2]; /* IPv6 */
-	__u32 epoch;
-	__u32 reason;
-	__u32 seen;  /* jiffies; when the flow was looked up */
-	__u32 class; /* for the harness */
+	__u64 version; /* of control */
+	__u64 words[LAST_WORDS6]; /* what the headers of all packets of the flow have in common */
+	__u32 ifindex;
+	__u32 seen; /* jiffies; when that was decided */
+	__u16 reason;
+	__u16 class; /* for the harness */
+	__u32 set;   /* likewise */
 };
 
 /* What a CPU writes; no other CPU does. */
@@ -250,6 +270,7 @@ struct cpu {
 	struct last last[2][2]; /* by direction and family */
 	__u64 packets[2][REASONS_SIZE];
 	__u64 reason; /* of the packet at hand */
+	__u64 unused[7]; /* the rest of the cache line */
 };
 
 /* The arrays lie in the single values of a few maps, since 4 MiB is all that kernel 5.10 takes for one. */

@@ -38,6 +38,7 @@ const enum ports *unused_ports UNUSED;
 const enum peer_slot *unused_peer_slot UNUSED;
 const enum table_size *unused_table_size UNUSED;
 const enum mode *unused_mode UNUSED;
+const enum constant *unused_constant UNUSED;
 const enum direction *unused_direction UNUSED;
 const struct node_tables *unused_node_tables UNUSED;
 const struct peer_tables *unused_peer_tables UNUSED;
@@ -64,7 +65,7 @@ static __always_inline bool from_node(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk;
 
-	if (harness)
+	if (HARNESS)
 		return skb->cb[0];
 	if (skb->ingress_ifindex) /* came in somewhere: by a bridge or a redirect it may keep the socket of the pod that sent it */
 		return false;
@@ -75,10 +76,17 @@ static __always_inline bool from_node(struct __sk_buff *skb)
 /* Tells the harness what a decision was made on. */
 static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
 {
-	if (harness) {
+	if (HARNESS) {
 		skb->cb[2] = set;
 		skb->cb[3] = class;
 	}
+}
+
+static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, __u64 reason)
+{
+	cpu->packets[dir][reason & (REASONS_SIZE - 1)] += skb->gso_segs ?: 1;
+	if (HARNESS)
+		skb->cb[1] = reason;
 }
 
 #include "fast.h"
@@ -214,23 +222,25 @@ __noinline int judge_ingress(struct __sk_buff *skb, __u32 ifindex, __u32 epoch)
 static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 {
 	struct cpu *cpu = this_cpu();
-	__u32 ifindex = skb->ifindex, epoch = *(volatile __u32 *)&tables_of_node()->control.epoch;
-	__u64 reason = REASON_NONE;
+	__u32 ifindex = skb->ifindex;
+	__u64 version = *(volatile __u64 *)&tables_of_node()->control.epoch, reason;
 
-	if (harness)
+	EARLY(cpu);
+	if (HARNESS)
 		ifindex = *(volatile __u32 *)&skb->mark;
-	if (ifindex < PODS_SIZE)
-		reason = fast(skb, cpu, ifindex, epoch, dir);
+	reason = fast(skb, cpu, ifindex, version, dir);
+	if (reason == REASON_COUNTED) {
+		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_UNSPEC) : "r0");
+		__builtin_unreachable();
+	}
 	if (reason == REASON_NONE) {
-		int judged = dir == EGRESS ? judge_egress(skb, ifindex, epoch) : judge_ingress(skb, ifindex, epoch);
+		int judged = dir == EGRESS ? judge_egress(skb, ifindex, version) : judge_ingress(skb, ifindex, version);
 		reason = judged > 0 && judged < REASON_COUNT ? judged : REASON_TABLE;
 	}
 
 	/* By way of memory: without CAP_PERFMON the verifier refuses an index that is known on one path and not on another. */
 	*(volatile __u64 *)&cpu->reason = reason;
-	cpu->packets[dir][*(volatile __u64 *)&cpu->reason & (REASONS_SIZE - 1)] += skb->gso_segs ?: 1;
-	if (harness)
-		skb->cb[1] = reason;
+	count(skb, cpu, dir, *(volatile __u64 *)&cpu->reason);
 	/* TC_ACT_UNSPEC: others on this interface may still have a say. */
 	return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }

@@ -81,23 +81,20 @@ static __always_inline struct cpu *this_cpu(void)
 	return &tables_of_node()->cpus[number & (CPUS_SIZE - 1)];
 }
 
-/* Jiffies per second, which user space reads off the resolution of CLOCK_MONOTONIC_COARSE. */
-const volatile __u32 hz = 250;
-
-/* Remember flows of pods that are not isolated in the other direction too, so that a first policy does not cut them. */
-const volatile __u8 track_all = 1;
-
-/* Let flows go on that a policy does not allow any more. New ones it keeps out all the same. */
-const volatile __u8 keep_established = 0;
-
-/* Entries of flows4 and flows6 less one; their numbers are powers of two. */
-const volatile __u32 flows4_mask = 8192 - 1;
-const volatile __u32 flows6_mask = 8192 - 1;
-
-/* For BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the socket of a process of
- * the node: both then come with the packet's metadata, and the reason goes back the same way. Constant false in a program
- * that is attached, so that the verifier removes that code. */
-const volatile __u8 harness = 0;
+/* A number that the loader writes into the program (Node.Configure), where C has it as a mark. A constant variable would be loaded from
+ * a map by every packet, also where the verifier knows its value. */
+#define CONSTANT(which)                                                                                                \
+	({                                                                                                             \
+		__u64 value;                                                                                           \
+		asm("%0 = %1 ll" : "=r"(value) : "i"((__u64)CONSTANT_MARK << 32 | (which)));                                  \
+		value;                                                                                                 \
+	})
+#define HZ CONSTANT(CONSTANT_HZ)
+#define TRACK_ALL CONSTANT(CONSTANT_TRACK_ALL)
+#define KEEP_ESTABLISHED CONSTANT(CONSTANT_KEEP_ESTABLISHED)
+#define FLOWS4_MASK CONSTANT(CONSTANT_FLOWS4_MASK)
+#define FLOWS6_MASK CONSTANT(CONSTANT_FLOWS6_MASK)
+#define HARNESS CONSTANT(CONSTANT_HARNESS)
 
 /* Calls of a helper for two maps in two branches must stay two calls: merged into one, with the map in a register, the
  * kernel could not call the map's own function directly. */

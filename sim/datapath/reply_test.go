@@ -1,6 +1,7 @@
 package datapath_test
 
 import (
+	"net/netip"
 	"os"
 	"testing"
 
@@ -59,6 +60,12 @@ func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: only the kernel remembers a packet")
 	}
+	for _, addrs := range [][2]netip.Addr{{peerIP, podIP}, {peerIP6, podIP6}} {
+		t.Run(flow.FamilyOf(addrs[0]).String(), func(t *testing.T) { lastPacket(t, addrs[0], addrs[1]) })
+	}
+}
+
+func lastPacket(t *testing.T, peer, pod netip.Addr) {
 	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
 	if err != nil {
 		t.Fatal(err)
@@ -68,33 +75,68 @@ func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 	both := img("open", "peer:80")
 	both.Pods = append(both.Pods, both.Pods[0])
 	both.Pods[1].Ifindex, both.Pods[1].Sets[flow.Ingress] = iface+1, bpf.SetClosed
-	if _, err := h.Sync(both); err != nil {
+	// The peer's IPv6 address has a page, since the kernel remembers no packet of others.
+	var page bpf.AddrPage
+	last := peerIP6.As16()[15]
+	page.Slot[last] = 1
+	both.Hosts, both.Peers4 = nil, append(both.Peers4, page)
+	if err := both.PutPrefix6(netip.PrefixFrom(peerIP6, 120), len(both.Peers4)-1); err != nil {
 		t.Fatal(err)
 	}
-	allowed := flow.Tuple{Src: peerIP, Dst: podIP, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}
-	ask := func(ifindex uint32, tuple flow.Tuple, want bpf.Reason) {
+	sync := func(img *bpf.Image) {
 		t.Helper()
-		got, err := h.Run(flow.Ingress, ifindex, false, frame.New(tuple, frame.Later))
-		if err != nil || got.Reason != want {
-			t.Errorf("interface %d, %+v: got %s (%v), want %s", ifindex, tuple, got.Reason, err, want)
+		if _, err := h.Sync(img); err != nil {
+			t.Fatal(err)
 		}
 	}
-	for range 2 {
+	sync(both)
+	for _, p := range []flow.Protocol{flow.TCP, flow.UDP} {
+		allowed := flow.Tuple{Src: peer, Dst: pod, Protocol: p, SrcPort: 4000, DstPort: 80}
+		ask := func(ifindex uint32, tuple flow.Tuple, want bpf.Reason) {
+			t.Helper()
+			got, err := h.Run(flow.Ingress, ifindex, false, frame.New(tuple, frame.Later))
+			if err != nil || got.Reason != want {
+				t.Errorf("interface %d, %+v: got %s (%v), want %s", ifindex, tuple, got.Reason, err, want)
+			}
+		}
+		// Each is sent right after the one that is allowed.
+		other := func(ifindex uint32, change func(*flow.Tuple), want bpf.Reason) {
+			t.Helper()
+			ask(iface, allowed, bpf.ReasonPolicy)
+			ask(iface, allowed, bpf.ReasonPolicy)
+			tuple := allowed
+			change(&tuple)
+			ask(ifindex, tuple, want)
+		}
+		other(iface+1, func(*flow.Tuple) {}, bpf.ReasonClosed)
+		for at := range 2 {
+			other(iface, func(t *flow.Tuple) { t.Src = otherByte(t.Src, at) }, bpf.ReasonNoRule)
+		}
+		other(iface, func(t *flow.Tuple) { t.DstPort = 81 }, bpf.ReasonNoRule)
+		// The pod is replaced by one that is not known yet: in the same epoch, its sets are void.
 		ask(iface, allowed, bpf.ReasonPolicy)
-		ask(iface+1, allowed, bpf.ReasonClosed)
+		if err := h.Introduce(bpf.Pod{Ifindex: iface, Instance: 7, IP4: podIP, IP6: podIP6}); err != nil {
+			t.Fatal(err)
+		}
+		ask(iface, allowed, bpf.ReasonNotIsolated)
+		sync(both)
+		// The pod goes, also in the same epoch.
 		ask(iface, allowed, bpf.ReasonPolicy)
-		stranger := allowed
-		stranger.Src = podIP.Prev().Prev() // 10.0.255.255
-		ask(iface, stranger, bpf.ReasonNoRule)
-		ask(iface, allowed, bpf.ReasonPolicy)
-		other := allowed
-		other.DstPort = 81
-		ask(iface, other, bpf.ReasonNoRule)
-		ask(iface, allowed, bpf.ReasonPolicy)
+		epoch, alone := h.Epoch(), *both
+		alone.Pods = both.Pods[1:]
+		sync(&alone)
+		if h.Epoch() != epoch {
+			t.Fatal("the tables were written although no rule has changed")
+		}
+		ask(iface, allowed, bpf.ReasonUnknownPodOpen)
+		sync(both)
 	}
-	// The pod is replaced by one that is not known yet: in the same epoch, its sets are void.
-	if err := h.Introduce(bpf.Pod{Ifindex: iface, Instance: 7, IP4: podIP}); err != nil {
-		t.Fatal(err)
-	}
-	ask(iface, allowed, bpf.ReasonNotIsolated)
+}
+
+// otherByte returns an address that differs in one byte only.
+func otherByte(a netip.Addr, at int) netip.Addr {
+	bytes := a.AsSlice()
+	bytes[at] ^= 1
+	other, _ := netip.AddrFromSlice(bytes)
+	return other
 }
