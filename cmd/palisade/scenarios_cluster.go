@@ -21,6 +21,7 @@ type clusterFlags struct {
 	kubeconfig, context string
 	prefix              string
 	image               string
+	fresh               bool
 	settle              time.Duration
 	looks               int
 	kind                kind.Options
@@ -46,6 +47,7 @@ func (f *clusterFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.context, "context", "", "`NAME` of a context of the kubeconfig")
 	flags.StringVar(&f.prefix, "namespace-prefix", "palisade-run", "`PREFIX` of the namespaces made in the cluster")
 	flags.StringVar(&f.image, "probe-image", probeImage(info), "`IMAGE` that pods of scenarios run in the cluster")
+	flags.BoolVar(&f.fresh, "fresh-pods", false, "make pods anew for every scenario, also where those of an earlier one would do")
 	flags.DurationVar(&f.settle, "settle", 30*time.Second, "how long the cluster may take to enforce a change")
 	flags.IntVar(&f.looks, "looks", 3, "how many times in a row every connection in the cluster must be as expected")
 }
@@ -57,7 +59,7 @@ func meanings() []meaning {
 	return []meaning{
 		{[]string{"kubeconfig", "context"}, []string{"cluster"}},
 		{[]string{"ip-family", "workers", "cluster-name", "keep-cluster"}, []string{"kind"}},
-		{[]string{"namespace-prefix", "probe-image", "settle", "looks"}, []string{"cluster", "kind"}},
+		{[]string{"namespace-prefix", "probe-image", "fresh-pods", "settle", "looks"}, []string{"cluster", "kind"}},
 	}
 }
 
@@ -78,7 +80,7 @@ func (f *clusterFlags) check(c *cobra.Command, backend string) error {
 
 // add adds the backend that the flags describe to those that are always there, if it is asked for.
 func (f *clusterFlags) add(name string, w *world) ([]backend.Backend, error) {
-	options := cluster.Options{Image: f.image, Prefix: f.prefix}
+	options := cluster.Options{Image: f.image, Prefix: f.prefix, Fresh: f.fresh}
 	switch name {
 	case "kind":
 		f.kind.Cluster, f.kind.Log = options, w.err

@@ -30,6 +30,9 @@ type Options struct {
 	Prefix string
 	// Outside makes hosts outside the cluster; nil leaves out the scenarios that need any.
 	Outside Outside
+	// Fresh gives every scenario namespaces and pods of its own. Otherwise it goes on with those that others have left,
+	// which takes a fraction of the time.
+	Fresh bool
 }
 
 // requests bounds how many requests a second the API server gets from a run, and burst how many at once.
@@ -50,6 +53,7 @@ type Backend struct {
 	sessions int
 	facts    *facts
 	leftover []string // namespaces that are on their way out
+	spares   []*spare // namespaces that sessions can go on with
 }
 
 // facts are what does not change while scenarios run.
@@ -210,7 +214,7 @@ const goodbye = 10 * time.Minute
 func (b *Backend) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	err := b.hosts.close(ctx)
+	err := errors.Join(b.hosts.close(ctx), b.endSpares(ctx))
 	b.mu.Lock()
 	leftover := b.leftover
 	b.leftover = nil

@@ -38,7 +38,7 @@ func (s *session) Keep(ctx context.Context, name string, p backend.Probe) (backe
 		return backend.Observation{}, fmt.Errorf("the probe of %s says nothing of connection %s", f.owner, name)
 	}
 	if kept.Outcome == wire.Connected {
-		s.lines[name] = &line{owner: f.owner, called: kept.Answered, opening: kept.Opening}
+		s.lines[name] = &line{owner: f.owner, called: s.owner(kept.Answered), opening: kept.Opening}
 	}
 	return s.observation(kept.Result, false), nil
 }

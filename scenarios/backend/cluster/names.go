@@ -47,6 +47,12 @@ func (n *names) namespace(name string) string {
 	return real
 }
 
+// adopt makes a namespace that is there the real one of the scenario's.
+func (n *names) adopt(name, real string) {
+	delete(n.scenario, n.real[name])
+	n.real[name], n.scenario[real] = real, name
+}
+
 // namespaceOf returns what the scenario calls a real namespace. One that is not the scenario's gets a name that no
 // namespace of a scenario can have.
 func (n *names) namespaceOf(real string) string {

@@ -147,5 +147,13 @@ func (s *session) answeredBy(real string) string {
 	if o, ok := s.outsiderOf(real); ok {
 		return o.Name
 	}
+	return s.owner(real)
+}
+
+// owner is who answers under a name: that of a pod has the real namespace in it.
+func (s *session) owner(real string) string {
+	if namespace, pod, ok := strings.Cut(real, "/"); ok && s.names.scenario[namespace] != "" {
+		return s.names.scenario[namespace] + "/" + pod
+	}
 	return real
 }

@@ -84,9 +84,9 @@ func (s *session) container(p *corev1.Pod, c corev1.Container) corev1.Container 
 	return one
 }
 
-// probe is a container that serves under the scenario's name of a pod.
+// probe is a container that serves under the real name of a pod, which may be another one's in a later scenario.
 func (s *session) probe(name string, p *corev1.Pod) corev1.Container {
-	return probeContainer(name, s.backend.opts.Image, p.Namespace+"/"+p.Name)
+	return probeContainer(name, s.backend.opts.Image, s.names.namespace(p.Namespace)+"/"+p.Name)
 }
 
 // probeContainer serves under a name. Raw sockets show what arrives, and speak SCTP.

@@ -45,7 +45,7 @@ func TestAPodRunsProbesInAllItsContainers(t *testing.T) {
 	if p.Namespace != "run-shop" || p.Name != "web" || p.Labels["app"] != "web" || p.UID != "" {
 		t.Errorf("metadata %+v", p.ObjectMeta)
 	}
-	serve := []string{"serve", "--stay", "--name", "shop/web"}
+	serve := []string{"serve", "--stay", "--name", "run-shop/web"}
 	for _, c := range []struct {
 		container corev1.Container
 		name      string

@@ -35,12 +35,14 @@ type session struct {
 	external addresses          // theirs
 	hostPort bool               // it is this session that uses ports of nodes
 	open     map[listening]bool // where somebody listens by now
+	spares   map[key]*sparePod  // pods of former scenarios in the session's namespaces
+	intact   bool               // what the session has is as it should be
 }
 
 func newSession(b *Backend, f *facts, prefix string) *session {
 	return &session{
 		backend: b, facts: f, prefix: prefix, have: map[key]*record{}, links: map[string]*link{},
-		lines: map[string]*line{}, open: map[listening]bool{}, external: addresses{},
+		lines: map[string]*line{}, open: map[listening]bool{}, external: addresses{}, spares: map[key]*sparePod{},
 	}
 }
 
@@ -58,8 +60,11 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 	if err := s.begin(ctx, c); err != nil {
 		return err
 	}
-	s.view = nil
+	s.view, s.intact = nil, false
 	wanted := s.records(c)
+	if err := s.meet(ctx, wanted); err != nil {
+		return err
+	}
 	if err := s.remove(ctx, wanted); err != nil {
 		return err
 	}
@@ -82,7 +87,9 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 		}
 	}
 	s.now = c
-	return s.look(ctx)
+	err = s.look(ctx)
+	s.intact = err == nil
+	return err
 }
 
 // begin gives the scenario's nodes real ones, and waits for a turn where it needs ports of nodes for itself.
@@ -96,6 +103,9 @@ func (s *session) begin(ctx context.Context, c *model.Cluster) error {
 			nodes[n.Name] = s.facts.nodes[i].Name
 		}
 		s.names = newNames(s.prefix, nodes)
+		if err := s.adopt(ctx, c); err != nil {
+			return err
+		}
 	}
 	if s.hostPort || !usesHostPorts(c) {
 		return nil
@@ -133,15 +143,21 @@ func (s *session) Actual(context.Context) (*model.Cluster, time.Time, error) {
 	return s.view, s.changed, nil
 }
 
-// Close deletes the namespaces of the session, which are gone a little later.
+// Close deletes the namespaces of the session, which are gone a little later, but for those that later sessions can go on
+// with.
 func (s *session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	errs := []error{each(kindPod, s.have, func(r *record) error { return s.release(ctx, r) })}
+	errs := []error{s.leaveSpares(ctx), each(kindPod, s.have, func(r *record) error { return s.release(ctx, r) })}
 	for _, l := range s.links {
 		l.close()
+	}
+	for _, one := range s.spares {
+		if one.link != nil {
+			one.link.close()
+		}
 	}
 	s.leaveOutside()
 	var left []string

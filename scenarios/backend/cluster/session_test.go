@@ -142,8 +142,13 @@ func TestWritesAreTranslated(t *testing.T) {
 // probeOne probes from default/client to an address at TCP/80.
 func probeOne(t *testing.T, s *session, to netip.Addr) backend.Observation {
 	t.Helper()
+	return probeFrom(t, s, "default/client", to)
+}
+
+func probeFrom(t *testing.T, s *session, from string, to netip.Addr) backend.Observation {
+	t.Helper()
 	seen, err := s.Probe(t.Context(), []backend.Probe{{
-		From: "default/client", To: netip.AddrPortFrom(to, 80), Protocol: flow.TCP, Timeout: time.Second,
+		From: from, To: netip.AddrPortFrom(to, 80), Protocol: flow.TCP, Timeout: time.Second,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +169,7 @@ func TestOutcomesOfProbes(t *testing.T) {
 	if got := probeOne(t, s, netip.MustParseAddr("10.9.9.9")); got.Outcome != backend.Refused {
 		t.Errorf("nobody: %+v", got)
 	}
-	c.denied["default/client "+web.String()] = true
+	c.denied[s.names.namespace("default")+"/client "+web.String()] = true
 	if got := probeOne(t, s, web); got.Outcome != backend.Blocked {
 		t.Errorf("a lost packet: %+v", got)
 	}

@@ -83,7 +83,9 @@ func (s *session) readNamespace(ctx context.Context, c *model.Cluster, name stri
 	}
 	c.Namespaces = append(c.Namespaces, s.namespace(ns))
 	for i := range pods.Items {
-		c.Pods = append(c.Pods, s.pod(&pods.Items[i]))
+		if s.spares[key{kindPod, name, pods.Items[i].Name}] == nil {
+			c.Pods = append(c.Pods, s.pod(&pods.Items[i]))
+		}
 	}
 	for i := range services.Items {
 		services.Items[i].Namespace = s.names.namespaceOf(name)

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+
+	"github.com/palisade-netpol/palisade/model"
+)
+
+// before is a scenario whose pods others can go on with.
+const before = `
+apiVersion: palisade.dev/v1alpha1
+kind: Scenario
+metadata: {name: before}
+description: Two pods, a Service and a policy.
+objects:
+- {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: blue}}}
+- {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}}}
+- {apiVersion: v1, kind: Pod, metadata: {name: client, namespace: shop, labels: {app: client}}}
+- {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {selector: {app: web}, ports: [{port: 80}]}}
+- apiVersion: networking.k8s.io/v1
+  kind: NetworkPolicy
+  metadata: {name: web, namespace: shop}
+  spec: {podSelector: {}}
+steps:
+- name: closed
+  expect: [{from: shop/client, to: shop/web, port: TCP/80, verdict: deny}]
+`
+
+// after has one pod of before, another one, and gets a third one later.
+const after = `
+apiVersion: palisade.dev/v1alpha1
+kind: Scenario
+metadata: {name: after}
+description: Other labels, and another namespace.
+objects:
+- {apiVersion: v1, kind: Namespace, metadata: {name: other, labels: {team: red}}}
+- {apiVersion: v1, kind: Pod, metadata: {name: client, namespace: other, labels: {role: caller}}, spec: {nodeName: node-b}}
+- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: other}}
+steps:
+- name: open
+  expect: [{from: other/client, to: other/db, port: TCP/80, verdict: allow}]
+- name: one more pod
+  apply:
+  - {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: other, labels: {role: late}}, spec: {nodeName: WHERE}}
+  expect: [{from: other/client, to: other/web, port: TCP/80, verdict: allow}]
+`
+
+// play replays stages of a scenario in a new session.
+func play(t *testing.T, b *Backend, text string, stagesToPlay int) *session {
+	t.Helper()
+	opened, err := b.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := stages(t, text)
+	for _, stage := range all[:stagesToPlay] {
+		if err := opened.Apply(t.Context(), stage.Cluster); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return opened.(*session)
+}
+
+func shut(t *testing.T, s *session) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alive lists the pods that the cluster has, each with when it was made as the fake cluster counts: by its address.
+func alive(t *testing.T, c *fakeCluster) map[string]string {
+	t.Helper()
+	pods, err := c.client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, p := range pods.Items {
+		if !strings.HasPrefix(p.Name, "palisade-host") {
+			found[p.Name] = p.Status.PodIP
+		}
+	}
+	return found
+}
+
+func TestAScenarioGoesOnWithThePodsOfAnother(t *testing.T) {
+	c := newFakeCluster(t)
+	b := c.backend()
+	first := play(t, b, before, 1)
+	real, made := first.names.namespace("shop"), alive(t, c)
+	web, client := podAddrs(first.podCalled("shop/web"))[0], made["client"]
+	if got := probeFrom(t, first, "shop/client", web); got.Answered != "shop/web" {
+		t.Fatalf("before: %+v", got)
+	}
+	shut(t, first)
+
+	second := play(t, b, strings.ReplaceAll(after, "WHERE", "node-a"), 1)
+	if got := second.names.namespace("other"); got != real {
+		t.Fatalf("in namespace %s, not in %s", got, real)
+	}
+	now := alive(t, c)
+	if now["client"] != client || now["web"] != web.String() || now["db"] == "" {
+		t.Errorf("pods %v, before %v", now, made)
+	}
+	view, _, err := second.Actual(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := podNames(view); !slices.Equal(got, []string{"client", "db"}) {
+		t.Errorf("the scenario sees pods %v", got)
+	}
+	if len(view.Policies)+len(view.Services) > 0 || view.Namespaces[0].Labels["team"] != "red" {
+		t.Errorf("something is left: %v %v %v", view.Policies, view.Services, view.Namespaces[0].Labels)
+	}
+	if got := view.Pods[0].Labels; len(got) != 1 || got["role"] != "caller" {
+		t.Errorf("labels %v of the pod that stayed", got)
+	}
+	if got := labels(t, c, real, "web"); len(got) > 0 {
+		t.Errorf("a pod that the scenario does not know has labels %v", got)
+	}
+	db := podAddrs(second.podCalled("other/db"))[0]
+	if got := probeFrom(t, second, "other/client", db); got.Answered != "other/db" {
+		t.Errorf("after: %+v", got)
+	}
+	if n := c.started[target{real, "client", "main"}]; n != 1 {
+		t.Errorf("the program in the pod that stayed was started %d times", n)
+	}
+	shut(t, second)
+
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := c.client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(left.Items) > 0 {
+		t.Errorf("left behind: %v, error %v", left.Items, err)
+	}
+}
+
+func TestALaterPodMeetsTheSpareOne(t *testing.T) {
+	for where, stays := range map[string]bool{"node-a": true, "node-b": false} {
+		c := newFakeCluster(t)
+		b := c.backend()
+		first := play(t, b, before, 1)
+		web := alive(t, c)["web"]
+		shut(t, first)
+		second := play(t, b, strings.ReplaceAll(after, "WHERE", where), 2)
+		if got := alive(t, c)["web"]; (got == web) != stays {
+			t.Errorf("on %s: web is %s, was %s", where, got, web)
+		}
+		if got := labels(t, c, second.names.namespace("other"), "web"); got["role"] != "late" || len(got) != 1 {
+			t.Errorf("on %s: labels %v", where, got)
+		}
+		if p := second.podCalled("other/web"); p == nil || p.Spec.NodeName != where {
+			t.Errorf("on %s: the scenario sees %+v", where, p)
+		}
+		shut(t, second)
+	}
+}
+
+// TestOnlyOrdinaryPodsAreKept: whatever may have left something behind goes with its namespace.
+func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
+	for name, spoil := range map[string]func(*session, *Backend){
+		"asked for pods of its own": func(_ *session, b *Backend) { b.opts.Fresh = true },
+		"a connection is kept":      func(s *session, _ *Backend) { s.lines["line"] = &line{} },
+		"a change has failed": func(s *session, b *Backend) {
+			b.client.(*fake.Clientset).PrependReactor("create", "services", func(ktesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewBadRequest("refused")
+			})
+			all, _ := stages(t, shop)
+			if err := s.Apply(t.Context(), all[0].Cluster); err == nil {
+				t.Error("a change that was refused succeeded")
+			}
+		},
+		"a pod has ended": func(s *session, _ *Backend) {
+			for k, r := range s.have {
+				if k.name == "web" && k.kind == kindPod {
+					r.pod = r.pod.DeepCopy()
+					r.pod.Status.Phase = corev1.PodSucceeded
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newFakeCluster(t)
+			b := c.backend()
+			s := play(t, b, before, 1)
+			spoil(s, b)
+			shut(t, s)
+			if left := alive(t, c); len(left) > 0 || len(b.spares) > 0 {
+				t.Errorf("kept: %v", left)
+			}
+		})
+	}
+}
+
+func podNames(c *model.Cluster) (names []string) {
+	for _, p := range c.Pods {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func labels(t *testing.T, c *fakeCluster, namespace, pod string) map[string]string {
+	t.Helper()
+	p, err := c.client.CoreV1().Pods(namespace).Get(t.Context(), pod, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Labels
+}
