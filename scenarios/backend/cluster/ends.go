@@ -67,7 +67,7 @@ func (s *session) linkTo(ctx context.Context, owner string) (*link, error) {
 		return s.links[owner], nil
 	}
 	namespace, name, _ := strings.Cut(owner, "/")
-	r := s.have[key{kindPod, s.names.namespace(namespace), name}]
+	r := s.have[key{kindPod, s.names.namespace(namespace), s.names.pod(namespace, name)}]
 	if r == nil {
 		return nil, fmt.Errorf("there is no pod %s", owner)
 	}

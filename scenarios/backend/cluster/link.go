@@ -128,7 +128,11 @@ func (l *link) hangUp() {
 	c.stop()
 }
 
+// close ends the program; there may be no link.
 func (l *link) close() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hangUp()

@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -14,18 +15,19 @@ import (
 // maxName is how long the name of a namespace, and the value of a label, may be.
 const maxName = 63
 
-// names translates the names of namespaces and nodes between a scenario and the cluster, each to exactly one.
+// names translates the names of namespaces, pods and nodes between a scenario and the cluster, each to exactly one.
 type names struct {
 	prefix         string
 	real, scenario map[string]string // namespaces
 	node, nodeName map[string]string // nodes: real by scenario's, scenario's by real
+	pods, podNames map[string]string // pods: real by the scenario's "namespace/name", the scenario's by the real one's
 }
 
 // newNames gives namespaces names that begin with prefix; nodes are real names by the scenario's.
 func newNames(prefix string, nodes map[string]string) *names {
 	n := &names{
 		prefix: prefix, real: map[string]string{}, scenario: map[string]string{},
-		node: nodes, nodeName: map[string]string{},
+		node: nodes, nodeName: map[string]string{}, pods: map[string]string{}, podNames: map[string]string{},
 	}
 	for name, real := range nodes {
 		n.nodeName[real] = name
@@ -51,6 +53,42 @@ func (n *names) namespace(name string) string {
 func (n *names) adopt(name, real string) {
 	delete(n.scenario, n.real[name])
 	n.real[name], n.scenario[real] = real, name
+}
+
+// pod returns the real name of a pod, which is the scenario's where no other pod has that.
+func (n *names) pod(namespace, name string) string {
+	if real, ok := n.pods[namespace+"/"+name]; ok {
+		return real
+	}
+	real := name
+	for i := 2; n.has(n.namespace(namespace), real); i++ {
+		real = fmt.Sprintf("%s-%d", name, i)
+	}
+	n.namePod(namespace, name, real)
+	return real
+}
+
+// namePod makes a real pod the scenario's.
+func (n *names) namePod(namespace, name, real string) {
+	n.pods[namespace+"/"+name] = real
+	n.podNames[n.namespace(namespace)+"/"+real] = name
+}
+
+// reserve keeps the name of a pod that is not the scenario's.
+func (n *names) reserve(namespace, name string) { n.podNames[namespace+"/"+name] = "" }
+
+// has says whether a real name of a pod is taken.
+func (n *names) has(namespace, name string) bool {
+	_, ok := n.podNames[namespace+"/"+name]
+	return ok
+}
+
+// podOf returns what the scenario calls a real pod.
+func (n *names) podOf(namespace, real string) string {
+	if name := n.podNames[namespace+"/"+real]; name != "" {
+		return name
+	}
+	return real
 }
 
 // namespaceOf returns what the scenario calls a real namespace. One that is not the scenario's gets a name that no

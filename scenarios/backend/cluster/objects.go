@@ -92,6 +92,7 @@ func (s *session) sliceOf(e *discoveryv1.EndpointSlice, known addresses) *discov
 		}
 		if endpoint.TargetRef != nil {
 			endpoint.TargetRef.UID = ""
+			endpoint.TargetRef.Name = s.names.pod(endpoint.TargetRef.Namespace, endpoint.TargetRef.Name)
 			endpoint.TargetRef.Namespace = s.names.namespace(endpoint.TargetRef.Namespace)
 		}
 	}

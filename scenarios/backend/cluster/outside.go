@@ -153,7 +153,7 @@ func (s *session) answeredBy(real string) string {
 // owner is who answers under a name: that of a pod has the real namespace in it.
 func (s *session) owner(real string) string {
 	if namespace, pod, ok := strings.Cut(real, "/"); ok && s.names.scenario[namespace] != "" {
-		return s.names.scenario[namespace] + "/" + pod
+		return s.names.scenario[namespace] + "/" + s.names.podOf(namespace, pod)
 	}
 	return real
 }

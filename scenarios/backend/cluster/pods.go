@@ -24,32 +24,36 @@ const (
 
 // podOf returns the pod that stands for one of the scenario: its labels, ports and place, and probes in all containers.
 func (s *session) podOf(p *corev1.Pod) *corev1.Pod {
-	real := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: p.Name, Namespace: s.names.namespace(p.Namespace), Labels: p.Labels, Annotations: p.Annotations,
-		},
-		Spec: corev1.PodSpec{
-			HostNetwork: p.Spec.HostNetwork, Hostname: p.Spec.Hostname, Subdomain: p.Spec.Subdomain,
-			Affinity:                      onNode(s.names.node[p.Spec.NodeName]),
-			Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
-			RestartPolicy:                 corev1.RestartPolicyNever,
-			TerminationGracePeriodSeconds: ptr.To[int64](grace),
-			AutomountServiceAccountToken:  ptr.To(false),
-			EnableServiceLinks:            ptr.To(false),
-		},
+	namespace, name := s.names.namespace(p.Namespace), s.names.pod(p.Namespace, p.Name)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: p.Labels, Annotations: p.Annotations},
+		Spec:       s.specOf(p, namespace+"/"+name),
 	}
-	s.containers(p, &real.Spec)
+}
+
+// specOf is the specification of a pod whose probes serve under a name: the real one, since the pod may be another one's in
+// a later scenario.
+func (s *session) specOf(p *corev1.Pod, name string) corev1.PodSpec {
+	spec := corev1.PodSpec{
+		HostNetwork: p.Spec.HostNetwork, Hostname: p.Spec.Hostname, Subdomain: p.Spec.Subdomain,
+		Affinity:                      onNode(s.names.node[p.Spec.NodeName]),
+		Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+		RestartPolicy:                 corev1.RestartPolicyNever,
+		TerminationGracePeriodSeconds: ptr.To[int64](grace),
+		AutomountServiceAccountToken:  ptr.To(false),
+		EnableServiceLinks:            ptr.To(false),
+	}
+	s.containers(p, &spec, name)
 	switch {
 	case isPending(p) && len(p.Status.PodIPs) == 0:
-		real.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gate}}
+		spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gate}}
 	case isPending(p):
-		c := s.probe(starting, p)
-		real.Spec.InitContainers = append(real.Spec.InitContainers, c)
+		spec.InitContainers = append(spec.InitContainers, probeContainer(starting, s.backend.opts.Image, name))
 	}
 	if p.Status.Phase == corev1.PodRunning && !isReady(p) {
-		real.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: unready}}
+		spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: unready}}
 	}
-	return real
+	return spec
 }
 
 // onNode makes the scheduler choose a node.
@@ -65,12 +69,12 @@ func onNode(name string) *corev1.Affinity {
 }
 
 // containers gives every container of a pod a probe under its own name and with its own ports.
-func (s *session) containers(p *corev1.Pod, spec *corev1.PodSpec) {
+func (s *session) containers(p *corev1.Pod, spec *corev1.PodSpec, name string) {
 	for _, c := range p.Spec.Containers {
-		spec.Containers = append(spec.Containers, s.container(p, c))
+		spec.Containers = append(spec.Containers, s.container(c, name))
 	}
 	for _, c := range p.Spec.InitContainers {
-		one := s.container(p, c)
+		one := s.container(c, name)
 		if one.RestartPolicy = c.RestartPolicy; one.RestartPolicy == nil {
 			one.Args = []string{"exit"}
 		}
@@ -78,15 +82,10 @@ func (s *session) containers(p *corev1.Pod, spec *corev1.PodSpec) {
 	}
 }
 
-func (s *session) container(p *corev1.Pod, c corev1.Container) corev1.Container {
-	one := s.probe(c.Name, p)
+func (s *session) container(c corev1.Container, name string) corev1.Container {
+	one := probeContainer(c.Name, s.backend.opts.Image, name)
 	one.Ports = slices.Clone(c.Ports)
 	return one
-}
-
-// probe is a container that serves under the real name of a pod, which may be another one's in a later scenario.
-func (s *session) probe(name string, p *corev1.Pod) corev1.Container {
-	return probeContainer(name, s.backend.opts.Image, s.names.namespace(p.Namespace)+"/"+p.Name)
 }
 
 // probeContainer serves under a name. Raw sockets show what arrives, and speak SCTP.

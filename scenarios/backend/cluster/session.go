@@ -61,10 +61,10 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 		return err
 	}
 	s.view, s.intact = nil, false
-	wanted := s.records(c)
-	if err := s.meet(ctx, wanted); err != nil {
+	if err := s.meet(ctx, c); err != nil {
 		return err
 	}
+	wanted := s.records(c)
 	if err := s.remove(ctx, wanted); err != nil {
 		return err
 	}
@@ -155,9 +155,7 @@ func (s *session) Close() error {
 		l.close()
 	}
 	for _, one := range s.spares {
-		if one.link != nil {
-			one.link.close()
-		}
+		one.link.close()
 	}
 	s.leaveOutside()
 	var left []string
@@ -183,7 +181,7 @@ func (s *session) addresses(ctx context.Context, c *model.Cluster) (addresses, e
 	}
 	core := s.backend.client.CoreV1()
 	for _, p := range c.Pods {
-		real, err := core.Pods(s.names.namespace(p.Namespace)).Get(ctx, p.Name, metav1.GetOptions{})
+		real, err := core.Pods(s.names.namespace(p.Namespace)).Get(ctx, s.names.pod(p.Namespace, p.Name), metav1.GetOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read pod %s/%s: %w", p.Namespace, p.Name, err)
 		}

@@ -50,49 +50,84 @@ func madeLike(p *corev1.Pod) string {
 	return string(text)
 }
 
-// adopt takes over what is there already for the first namespaces of a scenario.
+// adopt takes over what is there already for the first namespaces of a scenario, as spare pods.
 func (s *session) adopt(ctx context.Context, c *model.Cluster) error {
 	for _, ns := range c.Namespaces {
-		wanted := map[string]*corev1.Pod{}
+		var made []string
 		for _, p := range c.Pods {
 			if p.Namespace == ns.Name {
-				wanted[p.Name] = p
+				made = append(made, s.madeOf(p))
 			}
 		}
-		made := map[string]string{}
-		for name, p := range wanted {
-			made[name] = madeLike(s.podOf(p))
+		kept, err := s.backend.takeSpare(ctx, made)
+		if err != nil {
+			return err
 		}
-		if kept := s.backend.takeSpare(made); kept != nil {
-			if err := s.moveIn(ctx, ns, wanted, kept); err != nil {
-				return fmt.Errorf("go on in namespace %s: %w", kept.namespace.name, err)
-			}
+		if kept == nil {
+			continue
+		}
+		s.names.adopt(ns.Name, kept.namespace.name)
+		kept.namespace.uid = ns.UID
+		s.have[kept.namespace.key] = kept.namespace
+		for _, one := range kept.pods {
+			s.spares[one.key] = one
+			s.names.reserve(one.namespace, one.name)
 		}
 	}
 	return nil
 }
 
-// moveIn makes a namespace that is there the scenario's.
-func (s *session) moveIn(ctx context.Context, ns *corev1.Namespace, wanted map[string]*corev1.Pod, kept *spare) error {
-	s.names.adopt(ns.Name, kept.namespace.name)
-	kept.namespace.uid = ns.UID
-	s.have[kept.namespace.key] = kept.namespace
-	var rest []*sparePod
-	for name, one := range kept.pods {
-		p := wanted[name]
-		if p == nil {
-			rest = append(rest, one)
+// madeOf is the digest of what cannot be changed of the pod that stands for one of the scenario.
+func (s *session) madeOf(p *corev1.Pod) string {
+	return madeLike(&corev1.Pod{Spec: s.specOf(p, "")})
+}
+
+// meet lets new pods of the scenario be spare ones that are made like them, and takes from the other ones what they
+// could be selected by.
+func (s *session) meet(ctx context.Context, c *model.Cluster) error {
+	for _, p := range c.Pods {
+		if _, known := s.names.pods[p.Namespace+"/"+p.Name]; known {
 			continue
 		}
-		s.take(one, p)
-	}
-	for _, one := range rest {
-		if err := s.unlabel(ctx, one); err != nil {
-			return err
+		if one := s.spareFor(p); one != nil {
+			s.take(one, p)
 		}
-		s.spares[one.key] = one
+	}
+	for _, one := range s.spares {
+		if err := s.unlabel(ctx, one); err != nil {
+			return fmt.Errorf("pod %s of a former scenario: %w", one.key, err)
+		}
 	}
 	return nil
+}
+
+// spareFor returns the spare pod that a pod of the scenario can be, that of its name if possible.
+func (s *session) spareFor(p *corev1.Pod) (found *sparePod) {
+	namespace, made := s.names.namespace(p.Namespace), s.madeOf(p)
+	for k, one := range s.spares {
+		if k.namespace != namespace || one.made != made {
+			continue
+		}
+		if found == nil || one.name == p.Name || found.name != p.Name && one.name < found.name {
+			found = one
+		}
+	}
+	return found
+}
+
+// take makes a spare pod one of the scenario.
+func (s *session) take(one *sparePod, p *corev1.Pod) {
+	delete(s.spares, one.key)
+	s.names.namePod(p.Namespace, p.Name, one.name)
+	one.uid, one.pod = p.UID, p
+	s.have[one.key] = one.record
+	owner := p.Namespace + "/" + p.Name
+	if one.link != nil {
+		s.links[owner] = one.link
+	}
+	for _, at := range one.open {
+		s.open[listening{owner, at.protocol, at.at}] = true
+	}
 }
 
 // unlabel keeps a pod that the scenario does not know from being selected by what it has.
@@ -103,44 +138,19 @@ func (s *session) unlabel(ctx context.Context, one *sparePod) error {
 	}
 	bare.Labels, bare.Annotations = nil, nil
 	if err := s.writePod(ctx, bare, one.record); err != nil {
-		return fmt.Errorf("pod %s: %w", one.name, err)
+		return err
 	}
 	one.record = add(map[key]*record{}, kindPod, one.uid, bare, one.pod)
 	return nil
 }
 
-// meet lets a new pod of the scenario be the spare one of its name, or removes that.
-func (s *session) meet(ctx context.Context, wanted map[key]*record) error {
+// dropSpares forgets the spare pods of a namespace that goes.
+func (s *session) dropSpares(namespace string) {
 	for k, one := range s.spares {
-		r := wanted[k]
-		if r == nil {
-			continue
-		}
-		delete(s.spares, k)
-		if one.made == madeLike(r.object.(*corev1.Pod)) {
-			s.take(one, r.pod)
-			continue
-		}
-		if one.link != nil {
+		if k.namespace == namespace {
 			one.link.close()
+			delete(s.spares, k)
 		}
-		if err := s.deletePod(ctx, one.record); err != nil {
-			return fmt.Errorf("remove %s of a former scenario: %w", k, err)
-		}
-	}
-	return nil
-}
-
-// take makes a spare pod one of the scenario.
-func (s *session) take(one *sparePod, p *corev1.Pod) {
-	one.uid, one.pod = p.UID, p
-	s.have[one.key] = one.record
-	owner := p.Namespace + "/" + p.Name
-	if one.link != nil {
-		s.links[owner] = one.link
-	}
-	for _, at := range one.open {
-		s.open[listening{owner, at.protocol, at.at}] = true
 	}
 }
 
@@ -230,15 +240,34 @@ func (s *session) retire(r *record) *sparePod {
 	return one
 }
 
-// takeSpare returns the spare namespace in which most of the wanted pods are, by name, and no other one has such a name;
-// nil if there is none.
-func (b *Backend) takeSpare(made map[string]string) *spare {
+// takeSpare returns the spare namespace that has most of the wanted pods, and fewest others; nil if there is none.
+func (b *Backend) takeSpare(ctx context.Context, made []string) (*spare, error) {
+	for {
+		kept := b.bestSpare(made)
+		if kept == nil {
+			return nil, nil
+		}
+		whole, err := b.isWhole(ctx, kept)
+		if err != nil {
+			return nil, fmt.Errorf("look at namespace %s: %w", kept.namespace.name, err)
+		}
+		if whole {
+			return kept, nil
+		}
+		if err := b.endSpare(ctx, kept); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// bestSpare takes a spare namespace away.
+func (b *Backend) bestSpare(made []string) *spare {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	best, most := -1, 0
 	for i, kept := range b.spares {
-		if n, ok := kept.suits(made); ok && (best < 0 || n > most) {
-			best, most = i, n
+		if worth := (maxSpares+1)*kept.suits(made) - len(kept.pods); best < 0 || worth > most {
+			best, most = i, worth
 		}
 	}
 	if best < 0 {
@@ -250,17 +279,34 @@ func (b *Backend) takeSpare(made map[string]string) *spare {
 }
 
 // suits counts the wanted pods that are there.
-func (s *spare) suits(made map[string]string) (n int, ok bool) {
-	for name, want := range made {
-		switch one := s.pods[name]; {
-		case one == nil:
-		case one.made != want:
-			return 0, false
-		default:
+func (s *spare) suits(made []string) (n int) {
+	there := map[string]int{}
+	for _, one := range s.pods {
+		there[one.made]++
+	}
+	for _, want := range made {
+		if there[want] > 0 {
+			there[want]--
 			n++
 		}
 	}
-	return n, true
+	return n
+}
+
+// isWhole says whether all pods of a namespace are still there and run.
+func (b *Backend) isWhole(ctx context.Context, kept *spare) (bool, error) {
+	list, err := b.client.CoreV1().Pods(kept.namespace.name).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, err
+	}
+	running := 0
+	for i := range list.Items {
+		p := &list.Items[i]
+		if kept.pods[p.Name] != nil && p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning && isReady(p) {
+			running++
+		}
+	}
+	return running == len(kept.pods) && running == len(list.Items), nil
 }
 
 func (b *Backend) keepSpare(kept *spare) {
@@ -269,7 +315,7 @@ func (b *Backend) keepSpare(kept *spare) {
 	b.spares = append(b.spares, kept)
 }
 
-// endSpares deletes all that nobody will go on with, and notes that it is on its way out.
+// endSpares deletes all that nobody will go on with.
 func (b *Backend) endSpares(ctx context.Context) error {
 	b.mu.Lock()
 	spares := b.spares
@@ -277,14 +323,17 @@ func (b *Backend) endSpares(ctx context.Context) error {
 	b.mu.Unlock()
 	var errs []error
 	for _, kept := range spares {
-		for _, one := range kept.pods {
-			if one.link != nil {
-				one.link.close()
-			}
-		}
-		name := kept.namespace.name
-		errs = append(errs, ignoreGone(b.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})))
-		b.leave([]string{name})
+		errs = append(errs, b.endSpare(ctx, kept))
 	}
 	return errors.Join(errs...)
+}
+
+// endSpare deletes a namespace, and notes that it is on its way out.
+func (b *Backend) endSpare(ctx context.Context, kept *spare) error {
+	for _, one := range kept.pods {
+		one.link.close()
+	}
+	name := kept.namespace.name
+	b.leave([]string{name})
+	return ignoreGone(b.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 }

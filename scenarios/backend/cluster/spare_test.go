@@ -1,8 +1,8 @@
 package cluster
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,23 +35,29 @@ steps:
   expect: [{from: shop/client, to: shop/web, port: TCP/80, verdict: deny}]
 `
 
-// after has one pod of before, another one, and gets a third one later.
+// after needs the pods of before under other names, and once more than those.
 const after = `
 apiVersion: palisade.dev/v1alpha1
 kind: Scenario
 metadata: {name: after}
-description: Other labels, and another namespace.
+description: Other names and labels, and another namespace.
 objects:
 - {apiVersion: v1, kind: Namespace, metadata: {name: other, labels: {team: red}}}
-- {apiVersion: v1, kind: Pod, metadata: {name: client, namespace: other, labels: {role: caller}}, spec: {nodeName: node-b}}
-- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: other}}
+- {apiVersion: v1, kind: Pod, metadata: {name: caller, namespace: other, labels: {role: caller}}, spec: {nodeName: node-b}}
 steps:
-- name: open
-  expect: [{from: other/client, to: other/db, port: TCP/80, verdict: allow}]
-- name: one more pod
+- name: alone
+  expect: [{from: other/caller, to: node/node-a, port: TCP/80, verdict: allow}]
+- name: two more pods
   apply:
-  - {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: other, labels: {role: late}}, spec: {nodeName: WHERE}}
-  expect: [{from: other/client, to: other/web, port: TCP/80, verdict: allow}]
+  - {apiVersion: v1, kind: Pod, metadata: {name: client, namespace: other, labels: {role: late}}, spec: {nodeName: node-a}}
+  - {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: other}, spec: {nodeName: node-b}}
+  expect: [{from: other/caller, to: other/db, port: TCP/80, verdict: allow}]
+- name: the namespace goes
+  delete: [{kind: Namespace, name: other}]
+- name: it comes again
+  apply:
+  - {apiVersion: v1, kind: Namespace, metadata: {name: other}}
+  - {apiVersion: v1, kind: Pod, metadata: {name: caller, namespace: other}, spec: {nodeName: node-b}}
 `
 
 // play replays stages of a scenario in a new session.
@@ -77,7 +83,7 @@ func shut(t *testing.T, s *session) {
 	}
 }
 
-// alive lists the pods that the cluster has, each with when it was made as the fake cluster counts: by its address.
+// alive lists the addresses of the pods that the cluster has, by their real names.
 func alive(t *testing.T, c *fakeCluster) map[string]string {
 	t.Helper()
 	pods, err := c.client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
@@ -86,37 +92,37 @@ func alive(t *testing.T, c *fakeCluster) map[string]string {
 	}
 	found := map[string]string{}
 	for _, p := range pods.Items {
-		if !strings.HasPrefix(p.Name, "palisade-host") {
+		if !p.Spec.HostNetwork {
 			found[p.Name] = p.Status.PodIP
 		}
 	}
 	return found
 }
 
+// TestAScenarioGoesOnWithThePodsOfAnother: under the names, labels and policies of its own.
 func TestAScenarioGoesOnWithThePodsOfAnother(t *testing.T) {
 	c := newFakeCluster(t)
 	b := c.backend()
 	first := play(t, b, before, 1)
 	real, made := first.names.namespace("shop"), alive(t, c)
-	web, client := podAddrs(first.podCalled("shop/web"))[0], made["client"]
+	web := podAddrs(first.podCalled("shop/web"))[0]
 	if got := probeFrom(t, first, "shop/client", web); got.Answered != "shop/web" {
 		t.Fatalf("before: %+v", got)
 	}
 	shut(t, first)
 
-	second := play(t, b, strings.ReplaceAll(after, "WHERE", "node-a"), 1)
+	second := play(t, b, after, 1)
 	if got := second.names.namespace("other"); got != real {
 		t.Fatalf("in namespace %s, not in %s", got, real)
 	}
-	now := alive(t, c)
-	if now["client"] != client || now["web"] != web.String() || now["db"] == "" {
+	if now := alive(t, c); !maps.Equal(now, made) {
 		t.Errorf("pods %v, before %v", now, made)
 	}
 	view, _, err := second.Actual(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := podNames(view); !slices.Equal(got, []string{"client", "db"}) {
+	if got := podNames(view); !slices.Equal(got, []string{"caller"}) {
 		t.Errorf("the scenario sees pods %v", got)
 	}
 	if len(view.Policies)+len(view.Services) > 0 || view.Namespaces[0].Labels["team"] != "red" {
@@ -128,9 +134,23 @@ func TestAScenarioGoesOnWithThePodsOfAnother(t *testing.T) {
 	if got := labels(t, c, real, "web"); len(got) > 0 {
 		t.Errorf("a pod that the scenario does not know has labels %v", got)
 	}
+
+	if err := second.Apply(t.Context(), nth(t, after, 1)); err != nil {
+		t.Fatal(err)
+	}
+	// client is the former web, since there is a client already, and db is new.
+	if now := alive(t, c); len(now) != 3 || now["web"] != web.String() || now["db"] == "" {
+		t.Errorf("pods %v, before %v", now, made)
+	}
+	if got := labels(t, c, real, "web"); got["role"] != "late" || len(got) != 1 {
+		t.Errorf("labels %v of the pod that came later", got)
+	}
 	db := podAddrs(second.podCalled("other/db"))[0]
-	if got := probeFrom(t, second, "other/client", db); got.Answered != "other/db" {
+	if got := probeFrom(t, second, "other/caller", db); got.Answered != "other/db" {
 		t.Errorf("after: %+v", got)
+	}
+	if got := probeFrom(t, second, "other/db", web); got.Answered != "other/client" {
+		t.Errorf("after, under the other name: %+v", got)
 	}
 	if n := c.started[target{real, "client", "main"}]; n != 1 {
 		t.Errorf("the program in the pod that stayed was started %d times", n)
@@ -146,25 +166,42 @@ func TestAScenarioGoesOnWithThePodsOfAnother(t *testing.T) {
 	}
 }
 
-func TestALaterPodMeetsTheSpareOne(t *testing.T) {
-	for where, stays := range map[string]bool{"node-a": true, "node-b": false} {
-		c := newFakeCluster(t)
-		b := c.backend()
-		first := play(t, b, before, 1)
-		web := alive(t, c)["web"]
-		shut(t, first)
-		second := play(t, b, strings.ReplaceAll(after, "WHERE", where), 2)
-		if got := alive(t, c)["web"]; (got == web) != stays {
-			t.Errorf("on %s: web is %s, was %s", where, got, web)
-		}
-		if got := labels(t, c, second.names.namespace("other"), "web"); got["role"] != "late" || len(got) != 1 {
-			t.Errorf("on %s: labels %v", where, got)
-		}
-		if p := second.podCalled("other/web"); p == nil || p.Spec.NodeName != where {
-			t.Errorf("on %s: the scenario sees %+v", where, p)
-		}
-		shut(t, second)
+// TestSparePodsGoWithTheirNamespace: what a scenario deletes is not offered to later ones.
+func TestSparePodsGoWithTheirNamespace(t *testing.T) {
+	c := newFakeCluster(t)
+	b := c.backend()
+	shut(t, play(t, b, before, 1))
+	second := play(t, b, after, 4)
+	real := second.names.namespace("other")
+	if now := alive(t, c); len(now) != 1 {
+		t.Fatalf("pods %v", now)
 	}
+	shut(t, second)
+	third := play(t, b, before, 1)
+	if got := third.names.namespace("shop"); got != real {
+		t.Errorf("in namespace %s, not in %s", got, real)
+	}
+	if now := alive(t, c); len(now) != 2 {
+		t.Errorf("pods %v", now)
+	}
+	shut(t, third)
+}
+
+// TestSparePodsAreLookedAt: a pod that has gone meanwhile is not relied on.
+func TestSparePodsAreLookedAt(t *testing.T) {
+	c := newFakeCluster(t)
+	b := c.backend()
+	first := play(t, b, before, 1)
+	real := first.names.namespace("shop")
+	shut(t, first)
+	if err := c.client.CoreV1().Pods(real).Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	second := play(t, b, before, 1)
+	if got := second.names.namespace("shop"); got == real {
+		t.Errorf("goes on in %s", got)
+	}
+	shut(t, second)
 }
 
 // TestOnlyOrdinaryPodsAreKept: whatever may have left something behind goes with its namespace.
@@ -201,6 +238,13 @@ func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nth is the cluster of a stage.
+func nth(t *testing.T, text string, n int) *model.Cluster {
+	t.Helper()
+	all, _ := stages(t, text)
+	return all[n].Cluster
 }
 
 func podNames(c *model.Cluster) (names []string) {

@@ -115,6 +115,7 @@ func (s *session) namespace(ns *corev1.Namespace) *corev1.Namespace {
 }
 
 func (s *session) pod(p *corev1.Pod) *corev1.Pod {
+	p.Name = s.names.podOf(p.Namespace, p.Name)
 	p.Namespace = s.names.namespaceOf(p.Namespace)
 	p.Spec.NodeName = s.names.nodeOf(p.Spec.NodeName)
 	return p
@@ -128,6 +129,7 @@ func (s *session) slice(e *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice
 			endpoint.NodeName = ptr.To(s.names.nodeOf(*endpoint.NodeName))
 		}
 		if endpoint.TargetRef != nil {
+			endpoint.TargetRef.Name = s.names.podOf(endpoint.TargetRef.Namespace, endpoint.TargetRef.Name)
 			endpoint.TargetRef.Namespace = s.names.namespaceOf(endpoint.TargetRef.Namespace)
 		}
 	}

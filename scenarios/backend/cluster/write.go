@@ -39,6 +39,9 @@ func (s *session) remove(ctx context.Context, wanted map[key]*record) error {
 	for k, r := range gone {
 		delete(s.have, k)
 		s.forget(r)
+		if k.kind == kindNamespace {
+			s.dropSpares(k.name)
+		}
 	}
 	return nil
 }
