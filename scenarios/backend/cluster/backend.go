@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -54,6 +55,7 @@ type Backend struct {
 	facts    *facts
 	leftover []string // namespaces that are on their way out
 	spares   []*spare // namespaces that sessions can go on with
+	cleaning errgroup.Group
 }
 
 // facts are what does not change while scenarios run.
@@ -214,7 +216,7 @@ const goodbye = 10 * time.Minute
 func (b *Backend) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	err := errors.Join(b.hosts.close(ctx), b.endSpares(ctx))
+	err := errors.Join(b.cleaning.Wait(), b.hosts.close(ctx), b.endSpares(ctx))
 	b.mu.Lock()
 	leftover := b.leftover
 	b.leftover = nil

@@ -93,6 +93,11 @@ func (s *session) forget(r *record) {
 			delete(s.open, at)
 		}
 	}
+	for name, l := range s.lines {
+		if l.owner == owner {
+			delete(s.lines, name) // it went with its opener
+		}
+	}
 }
 
 // arrivals returns where a connection to an address may arrive: there, or behind a Service, a node port or a host port.

@@ -43,6 +43,20 @@ func (s *session) Keep(ctx context.Context, name string, p backend.Probe) (backe
 	return s.observation(kept.Result, false), nil
 }
 
+// hangUp closes all kept connections.
+func (s *session) hangUp(ctx context.Context) error {
+	requests := map[string]*wire.Request{}
+	for name, l := range s.lines {
+		r := requestTo(requests, l.owner)
+		r.HangUp = append(r.HangUp, s.lineName(name))
+	}
+	if _, err := s.askAll(ctx, requests); err != nil {
+		return fmt.Errorf("close kept connections: %w", err)
+	}
+	clear(s.lines)
+	return nil
+}
+
 // lineName is unique also where sessions share a probe, that of a node.
 func (s *session) lineName(name string) string { return s.prefix + name }
 

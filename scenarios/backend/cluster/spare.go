@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -154,60 +153,67 @@ func (s *session) dropSpares(namespace string) {
 	}
 }
 
-// leaveSpares empties the namespaces that others may go on with, but for their pods, and takes them off the session's
-// books.
+// leaveSpares empties the namespaces that others may go on with, but for their ordinary pods, and takes them off the
+// session's books.
 func (s *session) leaveSpares(ctx context.Context) error {
-	var errs []error
-	for k, ns := range s.have {
-		if k.kind != kindNamespace || !s.isSpare(k.name) {
-			continue
+	if s.backend.opts.Fresh || !s.intact || s.hostPort {
+		return nil
+	}
+	errs := []error{s.hangUp(ctx)}
+	for k := range s.have {
+		if k.kind == kindNamespace && errs[0] == nil {
+			errs = append(errs, s.leaveSpare(ctx, k))
 		}
-		kept := &spare{namespace: ns, pods: map[string]*sparePod{}}
-		within := maps.Clone(s.have)
-		maps.DeleteFunc(within, func(other key, _ *record) bool { return other.namespace != k.name })
-		err := s.empty(ctx, within)
-		errs = append(errs, err)
-		if err != nil {
-			continue
-		}
-		for _, r := range within {
-			if r.kind == kindPod {
-				kept.pods[r.name] = s.retire(r)
-			}
-			delete(s.have, r.key)
-		}
-		for other, one := range s.spares {
-			if other.namespace == k.name {
-				kept.pods[one.name] = one
-				delete(s.spares, other)
-			}
-		}
-		delete(s.have, k)
-		s.backend.keepSpare(kept)
 	}
 	return errors.Join(errs...)
 }
 
-// isSpare says whether a namespace has nothing in it that others could not go on with.
-func (s *session) isSpare(namespace string) bool {
-	if s.backend.opts.Fresh || !s.intact || s.hostPort || len(s.lines) > 0 {
-		return false
-	}
-	pods := 0
+// leaveSpare does so with one namespace. It stays the session's if nothing in it is worth being kept.
+func (s *session) leaveSpare(ctx context.Context, namespace key) error {
+	kept, odd := &spare{namespace: s.have[namespace], pods: map[string]*sparePod{}}, []*record{}
+	within := map[key]*record{}
 	for k, r := range s.have {
-		if k.kind != kindPod || k.namespace != namespace {
+		switch {
+		case k.namespace != namespace.name:
 			continue
+		case k.kind == kindPod && isOrdinary(r):
+			kept.pods[r.name] = s.retire(r)
+		case k.kind == kindPod:
+			odd = append(odd, r)
 		}
-		if pods++; !isOrdinary(r) {
-			return false
+		within[k] = r
+	}
+	for k, one := range s.spares {
+		if k.namespace == namespace.name {
+			kept.pods[one.name] = one
 		}
 	}
-	for k := range s.spares {
-		if k.namespace == namespace {
-			pods++
-		}
+	if len(kept.pods) == 0 || len(kept.pods) > maxSpares {
+		return nil
 	}
-	return pods <= maxSpares
+	if err := s.empty(ctx, within); err != nil {
+		return err
+	}
+	delete(s.have, namespace)
+	for k := range within {
+		delete(s.have, k)
+	}
+	for _, one := range kept.pods {
+		delete(s.links, one.pod.Namespace+"/"+one.pod.Name)
+		delete(s.spares, one.key)
+	}
+	for _, r := range odd {
+		s.forget(r)
+	}
+	s.backend.keepSpare(kept, func(ctx context.Context) error {
+		return each(kindPod, within, func(r *record) error {
+			if isOrdinary(r) {
+				return nil
+			}
+			return s.deletePod(ctx, r)
+		})
+	}, len(odd) > 0)
+	return nil
 }
 
 // isOrdinary says whether a pod runs as one does that was just made.
@@ -227,11 +233,10 @@ func (s *session) empty(ctx context.Context, all map[key]*record) error {
 	return nil
 }
 
-// retire makes a pod of the scenario a spare one.
+// retire is a pod of the scenario as a spare one.
 func (s *session) retire(r *record) *sparePod {
 	owner := r.pod.Namespace + "/" + r.pod.Name
 	one := &sparePod{record: r, made: madeLike(r.object.(*corev1.Pod)), link: s.links[owner]}
-	delete(s.links, owner)
 	for at := range s.open {
 		if at.owner == owner {
 			one.open = append(one.open, at)
@@ -309,10 +314,26 @@ func (b *Backend) isWhole(ctx context.Context, kept *spare) (bool, error) {
 	return running == len(kept.pods) && running == len(list.Items), nil
 }
 
-func (b *Backend) keepSpare(kept *spare) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spares = append(b.spares, kept)
+// keepSpare offers a namespace to others, once its odd pods are gone where it has any.
+func (b *Backend) keepSpare(kept *spare, clean func(context.Context) error, odd bool) {
+	offer := func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.spares = append(b.spares, kept)
+	}
+	if !odd {
+		offer()
+		return
+	}
+	b.cleaning.Go(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := clean(ctx); err != nil {
+			return errors.Join(fmt.Errorf("clean namespace %s: %w", kept.namespace.name, err), b.endSpare(ctx, kept))
+		}
+		offer()
+		return nil
+	})
 }
 
 // endSpares deletes all that nobody will go on with.

@@ -208,7 +208,6 @@ func TestSparePodsAreLookedAt(t *testing.T) {
 func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
 	for name, spoil := range map[string]func(*session, *Backend){
 		"asked for pods of its own": func(_ *session, b *Backend) { b.opts.Fresh = true },
-		"a connection is kept":      func(s *session, _ *Backend) { s.lines["line"] = &line{} },
 		"a change has failed": func(s *session, b *Backend) {
 			b.client.(*fake.Clientset).PrependReactor("create", "services", func(ktesting.Action) (bool, runtime.Object, error) {
 				return true, nil, apierrors.NewBadRequest("refused")
@@ -218,13 +217,8 @@ func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
 				t.Error("a change that was refused succeeded")
 			}
 		},
-		"a pod has ended": func(s *session, _ *Backend) {
-			for k, r := range s.have {
-				if k.name == "web" && k.kind == kindPod {
-					r.pod = r.pod.DeepCopy()
-					r.pod.Status.Phase = corev1.PodSucceeded
-				}
-			}
+		"all pods have ended": func(s *session, _ *Backend) {
+			end(s, "web", "client")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,6 +232,42 @@ func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// end makes pods of a session some that have ended.
+func end(s *session, names ...string) {
+	for k, r := range s.have {
+		if k.kind == kindPod && slices.Contains(names, k.name) {
+			r.pod = r.pod.DeepCopy()
+			r.pod.Status.Phase = corev1.PodSucceeded
+		}
+	}
+}
+
+// TestOddPodsGoAndTheOthersStay: with what else they leave behind, kept connections.
+func TestOddPodsGoAndTheOthersStay(t *testing.T) {
+	c := newFakeCluster(t)
+	b := c.backend()
+	first := play(t, b, before, 1)
+	real, made := first.names.namespace("shop"), alive(t, c)
+	first.lines["talk"] = &line{owner: "shop/client"}
+	end(first, "web")
+	shut(t, first)
+	if err := b.cleaning.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if now := alive(t, c); len(now) != 1 || now["client"] != made["client"] {
+		t.Errorf("pods %v, before %v", now, made)
+	}
+	asked := c.requests[target{real, "client", "main"}]
+	if last := asked[len(asked)-1]; !slices.Equal(last.HangUp, []string{first.lineName("talk")}) {
+		t.Errorf("last asked for %+v", last)
+	}
+	second := play(t, b, before, 1)
+	if now := alive(t, c); second.names.namespace("shop") != real || len(now) != 2 || now["client"] != made["client"] {
+		t.Errorf("in namespace %s with pods %v", second.names.namespace("shop"), now)
+	}
+	shut(t, second)
 }
 
 // nth is the cluster of a stage.

@@ -19,7 +19,7 @@ const defaultTimeout = time.Second
 // do carries out a request.
 func (s *server) do(ctx context.Context, r wire.Request) (reply wire.Reply, err error) {
 	for _, part := range []func(context.Context, wire.Request, *wire.Reply) error{
-		s.listen, s.probe, s.keep, s.ask, s.await, s.arrived, s.heard, s.speak,
+		s.listen, s.probe, s.keep, s.ask, s.await, s.arrived, s.heard, s.speak, s.hangUp,
 	} {
 		if err := part(ctx, r, &reply); err != nil {
 			return wire.Reply{}, err
@@ -101,6 +101,10 @@ func (s *server) keep(ctx context.Context, r wire.Request, reply *wire.Reply) er
 		reply.Kept.Opening, err = s.prober.Opening(r.Keep.Name)
 	}
 	return err
+}
+
+func (s *server) hangUp(_ context.Context, r wire.Request, _ *wire.Reply) error {
+	return s.prober.HangUp(r.HangUp)
 }
 
 func (s *server) ask(ctx context.Context, r wire.Request, reply *wire.Reply) (err error) {

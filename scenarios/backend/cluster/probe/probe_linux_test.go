@@ -210,6 +210,16 @@ func TestAKeptConnectionBetweenTwoProbes(t *testing.T) {
 		if there, back := w.exchange(t, kept.Opening, short); there || back {
 			t.Errorf("all packets are lost: there %v, back %v", there, back)
 		}
+		w.lose(t, a, false)
+		w.lose(t, b, false)
+		w.ask(t, "n/a", wire.Request{HangUp: []string{"talk"}})
+		again := w.ask(t, "n/a", wire.Request{Keep: &wire.Keep{Name: "talk", Probe: open}}).Kept
+		if again.Outcome != wire.Connected || again.Opening == kept.Opening {
+			t.Fatalf("opened again under the same name: %+v, first %+v", again, kept)
+		}
+		if there, back := w.exchange(t, again.Opening, long); !there || !back {
+			t.Errorf("opened again: there %v, back %v", there, back)
+		}
 	})
 }
 

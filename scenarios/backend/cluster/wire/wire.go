@@ -28,6 +28,8 @@ type Request struct {
 	Heard []uint64 `json:"heard,omitempty"`
 	// Speak says numbers over connections that others opened.
 	Speak []Speech `json:"speak,omitempty"`
+	// HangUp closes kept connections, by name.
+	HangUp []string `json:"hangUp,omitempty"`
 	// Exit ends the probe, once it has replied, with this exit code.
 	Exit *int `json:"exit,omitempty"`
 }

@@ -78,6 +78,22 @@ func (p *Prober) forget(from string) {
 	}
 }
 
+// HangUp closes kept connections. Whether their listeners learn of it is not looked at.
+func (p *Prober) HangUp(names []string) error {
+	for _, name := range names {
+		k := p.kept[name]
+		if k == nil {
+			return fmt.Errorf("there is no connection %s", name)
+		}
+		p.sky.end(k.journey.flight)
+		delete(p.kept, name)
+		if _, shared := k.line.(*association); !shared {
+			p.hosts[k.from].drop(k.line.closer())
+		}
+	}
+	return nil
+}
+
 // Exchange asks a question over kept connections and returns which way packets pass, in the same order.
 func (p *Prober) Exchange(ctx context.Context, names []string, timeout time.Duration) ([]backend.Passage, error) {
 	out := make([]backend.Passage, len(names))
