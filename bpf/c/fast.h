@@ -20,7 +20,7 @@ enum {
 
 /* What the short way reads of a packet. */
 struct quick {
-	__u64 words[LAST_WORDS6]; /* what all packets of its flow have in common; see struct last */
+	__u64 words[LAST_WORDS]; /* what all packets of its flow have in common; see struct last */
 	__u32 flags;		  /* of TCP; never TCP_SYN in UDP */
 	__u32 shift;		  /* of the protocol's page in a word of a row */
 };
@@ -126,7 +126,8 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 	k->pod = FLOW_POD(pod->instance, quick_protocol(q, v6), ifindex);
 }
 
-/* Was the last packet on this CPU of the same flow, and did it pass a moment ago, under the same tables? */
+/* Was the last packet on this CPU of the same flow, and did it pass a moment ago, under the same tables? Then the packet is from
+ * one of the pod's addresses, too: the interface still has the pod that the last one was from. */
 static __always_inline bool same_as_last(const struct last *last, const struct quick *q, __u32 ifindex, __u64 version, bool v6)
 {
 	if ((v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK) != last->words[0] || q->words[1] != last->words[1] || q->words[2] != last->words[2])

@@ -248,16 +248,15 @@ struct event {
 	__u8 dst[16];
 };
 
-enum last_words {
-	LAST_WORDS4 = 2, /* protocol and source; destination and ports */
-	LAST_WORDS6 = 5, /* source; destination; protocol and ports */
-};
+/* The words of struct last. IPv4: protocol and source; destination; ports. IPv6: source and destination, in two halves each; protocol and
+ * ports. */
+enum { LAST_WORDS = 5 };
 
 /* The last packet of a family that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of
  * the same flow, and then is decided the same way. One cache line. */
 struct last {
 	__u64 version; /* of control */
-	__u64 words[LAST_WORDS6]; /* what the headers of all packets of the flow have in common */
+	__u64 words[LAST_WORDS]; /* what the headers of all packets of the flow have in common */
 	__u32 ifindex;
 	__u32 seen; /* jiffies; when that was decided */
 	__u16 reason;

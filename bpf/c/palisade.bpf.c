@@ -82,6 +82,7 @@ static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
 	}
 }
 
+/* A packet of several segments counts as so many. */
 static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, __u64 reason)
 {
 	cpu->packets[dir][reason & (REASONS_SIZE - 1)] += skb->gso_segs ?: 1;
@@ -229,7 +230,7 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	if (HARNESS)
 		ifindex = *(volatile __u32 *)&skb->mark;
 	reason = fast(skb, cpu, ifindex, version, dir);
-	if (reason == REASON_COUNTED) {
+	if (reason == REASON_COUNTED) { /* ends here: the one end that the compiler makes lies far away, and has to be fetched */
 		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_UNSPEC) : "r0");
 		__builtin_unreachable();
 	}

@@ -15,7 +15,7 @@ import (
 
 // spare is a namespace whose scenario is over, with its pods. A node needs seconds to make a pod and to remove it, so a
 // later scenario goes on with those that it would make just so: what is in a namespace besides, policies first, is
-// removed, and labels are changed. Only a pod whose whole life the scenario has seen as an ordinary one is kept.
+// removed, and names and labels are changed. Only pods that run as those do that were just made are kept.
 type spare struct {
 	namespace *record
 	pods      map[string]*sparePod // by name
