@@ -170,8 +170,8 @@ func (s *session) leaveSpares(ctx context.Context) error {
 
 // leaveSpare does so with one namespace. It stays the session's if nothing in it is worth being kept.
 func (s *session) leaveSpare(ctx context.Context, namespace key) error {
-	kept, odd := &spare{namespace: s.have[namespace], pods: map[string]*sparePod{}}, []*record{}
-	within := map[key]*record{}
+	kept := &spare{namespace: s.have[namespace], pods: map[string]*sparePod{}}
+	within, odd := map[key]*record{}, map[key]*record{}
 	for k, r := range s.have {
 		switch {
 		case k.namespace != namespace.name:
@@ -179,7 +179,7 @@ func (s *session) leaveSpare(ctx context.Context, namespace key) error {
 		case k.kind == kindPod && isOrdinary(r):
 			kept.pods[r.name] = s.retire(r)
 		case k.kind == kindPod:
-			odd = append(odd, r)
+			odd[k] = r
 		}
 		within[k] = r
 	}
@@ -205,14 +205,22 @@ func (s *session) leaveSpare(ctx context.Context, namespace key) error {
 	for _, r := range odd {
 		s.forget(r)
 	}
-	s.backend.keepSpare(kept, func(ctx context.Context) error {
-		return each(kindPod, within, func(r *record) error {
-			if isOrdinary(r) {
-				return nil
-			}
-			return s.deletePod(ctx, r)
-		})
-	}, len(odd) > 0)
+	if len(odd) == 0 {
+		s.backend.keepSpare(kept)
+		return nil
+	}
+	s.backend.cleaning.Go(func() error { return s.clean(kept, odd) })
+	return nil
+}
+
+// clean offers a namespace to others once its odd pods are gone.
+func (s *session) clean(kept *spare, odd map[key]*record) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := each(kindPod, odd, func(r *record) error { return s.deletePod(ctx, r) }); err != nil {
+		return errors.Join(fmt.Errorf("clean namespace %s: %w", kept.namespace.name, err), s.backend.endSpare(ctx, kept))
+	}
+	s.backend.keepSpare(kept)
 	return nil
 }
 
@@ -314,26 +322,10 @@ func (b *Backend) isWhole(ctx context.Context, kept *spare) (bool, error) {
 	return running == len(kept.pods) && running == len(list.Items), nil
 }
 
-// keepSpare offers a namespace to others, once its odd pods are gone where it has any.
-func (b *Backend) keepSpare(kept *spare, clean func(context.Context) error, odd bool) {
-	offer := func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.spares = append(b.spares, kept)
-	}
-	if !odd {
-		offer()
-		return
-	}
-	b.cleaning.Go(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := clean(ctx); err != nil {
-			return errors.Join(fmt.Errorf("clean namespace %s: %w", kept.namespace.name, err), b.endSpare(ctx, kept))
-		}
-		offer()
-		return nil
-	})
+func (b *Backend) keepSpare(kept *spare) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spares = append(b.spares, kept)
 }
 
 // endSpares deletes all that nobody will go on with.
