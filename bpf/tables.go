@@ -86,8 +86,10 @@ func locate(programs map[string]*ebpf.ProgramSpec) {
 	}
 }
 
-// plant writes the constants into the programs, where the C has their marks. It is an error if a mark is of no constant.
+// plant writes the constants into the programs, where the C has their marks. Each has to be found: what was compiled to something else
+// than a mark would stay whatever that is, and a program that takes itself for one of the harness is none that filters.
 func plant(programs map[string]*ebpf.ProgramSpec, values [kernelConstantCONSTANT_COUNT]uint32) error {
+	var found [kernelConstantCONSTANT_COUNT]bool
 	for name, p := range programs {
 		for i := range p.Instructions {
 			ins := &p.Instructions[i]
@@ -98,8 +100,11 @@ func plant(programs map[string]*ebpf.ProgramSpec, values [kernelConstantCONSTANT
 			if int(which) >= len(values) {
 				return fmt.Errorf("program %s: no constant has the number %d", name, which)
 			}
-			ins.Constant = int64(values[which])
+			ins.Constant, found[which] = int64(values[which]), true
 		}
+	}
+	if missing := slices.Index(found[:], false); missing >= 0 {
+		return fmt.Errorf("no program has a mark of constant %d", missing)
 	}
 	return nil
 }

@@ -14,15 +14,15 @@
 
 enum {
 	REASON_COUNTED = REASON_COUNT, /* the packet passes, and was counted */
-	FLOW_S = 1, /* how long a decision is believed without looking again */
+	FLOW_S = 1,		       /* how long a decision is believed without looking again */
 	UDP_BYTES = 8,
 };
 
 /* What the short way reads of a packet. */
 struct quick {
 	__u64 words[LAST_WORDS]; /* what all packets of its flow have in common; see struct last */
-	__u32 flags;		  /* of TCP; never TCP_SYN in UDP */
-	__u32 shift;		  /* of the protocol's page in a word of a row */
+	__u32 flags;		 /* of TCP; never TCP_SYN in UDP */
+	__u32 shift;		 /* of the protocol's page in a word of a row */
 };
 
 static __always_inline __u32 quick_protocol(const struct quick *q, bool v6)
@@ -98,7 +98,7 @@ static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q)
 	return quick_read_l4(q, l4, end, left, true);
 }
 
-/* May the pod send from the packet's source? REASON_NONE leaves to the long way what it says of others. */
+/* Is the packet's source the pod's? A pod may send from others, too, if the long way says so. */
 static __always_inline bool quick_source_is_own(const struct quick *q, const struct pod *pod, bool v6)
 {
 	const __u64 *own = (const __u64 *)pod->ip6;

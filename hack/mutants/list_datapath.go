@@ -193,6 +193,9 @@ func inC() []Mutant {
 		{"c-spoofing-allowed", "a pod sends from an address that is not its own",
 			"bpf/c/palisade.bpf.c", `if (e->dir == EGRESS && !source_is_own(`, `if (e->dir == INGRESS && !source_is_own(`,
 			[]string{flows, twins}},
+		{"c-fast-spoofing-allowed", "a pod sends plain packets from an address that is not its own",
+			"bpf/c/fast.h", `(dir == EGRESS && !quick_source_is_own(`, `(dir == INGRESS && !quick_source_is_own(`,
+			[]string{flows, twins, headers}},
 		{"c-denied-passes", "the reason says dropped, the program does not drop",
 			"bpf/c/palisade.bpf.c", `return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC`, `return reason <= REASON_FIRST_DROP ? TC_ACT_UNSPEC`,
 			[]string{headers, flows}},
@@ -231,7 +234,7 @@ func inAgent() []Mutant {
 // allMutants lists every bug that is planted.
 func allMutants() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC()} {
+	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC(), inTestbed()} {
 		all = append(all, list...)
 	}
 	return all

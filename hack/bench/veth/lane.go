@@ -1,6 +1,7 @@
 package veth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/palisade-netpol/palisade/hack/bench/figure"
+	"github.com/palisade-netpol/palisade/scenarios/backend/retry"
 )
 
 // lane is a filter, the bed that it stands in, and what was measured so far: nanoseconds per operation of each round,
@@ -97,11 +99,9 @@ func (l *lane) proven(t *traffic, before seen, sent uint64) error {
 
 // eventually asks until there is no error, for as long as an answer may take.
 func eventually(judge func() error) error {
-	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
-		if err := judge(); err == nil || time.Now().After(end) {
-			return err
-		}
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience*time.Millisecond)
+	defer cancel()
+	return retry.Until(ctx, time.Millisecond, func(error) bool { return true }, judge)
 }
 
 // judge compares what was seen before and after so many packets.

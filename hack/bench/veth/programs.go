@@ -3,7 +3,6 @@ package veth
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -115,16 +114,16 @@ func (b *bed) bare() error {
 }
 
 func noTCX(ifindex int, point ebpf.AttachType) error {
-	for end := time.Now().Add(patience * time.Millisecond); ; time.Sleep(time.Millisecond) {
+	return eventually(func() error {
 		found, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: point})
-		if errors.Is(err, ebpf.ErrNotSupported) || err == nil && len(found.Programs) == 0 {
+		switch {
+		case errors.Is(err, ebpf.ErrNotSupported):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("look for programs: %w", err)
-		}
-		if time.Now().After(end) {
+		case len(found.Programs) > 0:
 			return fmt.Errorf("%d programs are still at interface %d", len(found.Programs), ifindex)
 		}
-	}
+		return nil
+	})
 }

@@ -202,11 +202,12 @@ func (b *Backend) Open(ctx context.Context) (backend.Session, error) {
 	return newSession(b, f, fmt.Sprintf("%s-%s-%d-", b.opts.Prefix, b.id, b.sessions)), nil
 }
 
-// leave notes namespaces that have been deleted and are still there.
-func (b *Backend) leave(namespaces []string) {
+// endNamespace deletes a namespace, and notes that it is on its way out.
+func (b *Backend) endNamespace(ctx context.Context, name string) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.leftover = append(b.leftover, namespaces...)
+	b.leftover = append(b.leftover, name)
+	b.mu.Unlock()
+	return ignoreGone(b.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
 }
 
 // goodbye bounds how long Close waits until nothing of a run is left.

@@ -43,9 +43,12 @@ func (s *session) place(name string) (owner string, err error) {
 	return name, nil
 }
 
+// ownerOf is the scenario's name of a pod as one who listens and calls.
+func ownerOf(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
+
 func (s *session) podCalled(name string) *corev1.Pod {
 	for _, p := range s.view.Pods {
-		if p.Namespace+"/"+p.Name == name {
+		if ownerOf(p) == name {
 			return p
 		}
 	}
@@ -83,7 +86,7 @@ func (s *session) forget(r *record) {
 	}
 	s.linkMu.Lock()
 	defer s.linkMu.Unlock()
-	owner := r.pod.Namespace + "/" + r.pod.Name
+	owner := ownerOf(r.pod)
 	if l := s.links[owner]; l != nil {
 		l.close()
 		delete(s.links, owner)
@@ -119,7 +122,7 @@ func (s *session) arrivals(proto flow.Protocol, to netip.AddrPort) []listening {
 	}
 	for _, p := range s.view.Pods {
 		if slices.Contains(podAddrs(p), to.Addr()) && !hasEnded(p) {
-			return []listening{{p.Namespace + "/" + p.Name, proto, to}}
+			return []listening{{ownerOf(p), proto, to}}
 		}
 	}
 	if o, ok := s.outsider(func(o outsider) bool { return slices.Contains(o.Addrs, to.Addr()) }); ok {
@@ -136,7 +139,7 @@ func (s *session) atNode(node string, proto flow.Protocol, to netip.AddrPort) li
 		}
 		port, a := behindHostPort(p, proto, to.Port()), addrLike(podAddrs(p), to.Addr())
 		if port != 0 && a.IsValid() {
-			return listening{p.Namespace + "/" + p.Name, proto, netip.AddrPortFrom(a, port)}
+			return listening{ownerOf(p), proto, netip.AddrPortFrom(a, port)}
 		}
 	}
 	return listening{nodePrefix + s.names.node[node], proto, to}

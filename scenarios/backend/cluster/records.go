@@ -73,19 +73,29 @@ func (s *session) addressed(c *model.Cluster, known addresses, all map[key]*reco
 }
 
 func add(all map[key]*record, kind string, uid types.UID, o metav1.Object, pod *corev1.Pod) *record {
+	r := newRecord(kind, uid, o, pod)
+	all[r.key] = r
+	return r
+}
+
+func newRecord(kind string, uid types.UID, o metav1.Object, pod *corev1.Pod) *record {
 	clean(o)
 	r := &record{key: key{kind, o.GetNamespace(), o.GetName()}, object: o, uid: uid, pod: pod}
 	state := []any{o}
 	if pod != nil {
 		state = append(state, pod.Status.Phase, pod.DeletionTimestamp != nil)
 	}
-	text, err := json.Marshal(state)
-	if err != nil {
-		panic(err) // what came from an object of the API is JSON
-	}
-	r.sum = fmt.Sprintf("%x", sha256.Sum256(text))
-	all[r.key] = r
+	r.sum = digest(state)
 	return r
+}
+
+// digest is of something that came from an object of the API.
+func digest(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 // clean leaves out what only the API server writes.

@@ -27,7 +27,7 @@ type session struct {
 	now      *model.Cluster     // the scenario's, as last applied
 	settled  map[key]string     // pods as they were when they last had been waited for
 	changed  time.Time          // when the last change was about to be written
-	view     *model.Cluster     // the same as the API server returns it, under the scenario's names
+	view     *model.Cluster     // the same as the API server returns it, under the scenario's names; nil where a change failed
 	links    map[string]*link   // to the probes of pods, by the scenario's name
 	lines    map[string]*line   // kept connections
 	linkMu   sync.Mutex         // guards links and open
@@ -36,7 +36,6 @@ type session struct {
 	hostPort bool               // it is this session that uses ports of nodes
 	open     map[listening]bool // where somebody listens by now
 	spares   map[key]*sparePod  // pods of former scenarios in the session's namespaces
-	intact   bool               // what the session has is as it should be
 }
 
 func newSession(b *Backend, f *facts, prefix string) *session {
@@ -60,7 +59,7 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 	if err := s.begin(ctx, c); err != nil {
 		return err
 	}
-	s.view, s.intact = nil, false
+	s.view = nil
 	if err := s.meet(ctx, c); err != nil {
 		return err
 	}
@@ -87,9 +86,7 @@ func (s *session) Apply(ctx context.Context, c *model.Cluster) error {
 		}
 	}
 	s.now = c
-	err = s.look(ctx)
-	s.intact = err == nil
-	return err
+	return s.look(ctx)
 }
 
 // begin gives the scenario's nodes real ones, and waits for a turn where it needs ports of nodes for itself.
@@ -158,14 +155,11 @@ func (s *session) Close() error {
 		one.link.close()
 	}
 	s.leaveOutside()
-	var left []string
 	for k := range s.have {
 		if k.kind == kindNamespace {
-			errs = append(errs, ignoreGone(s.backend.client.CoreV1().Namespaces().Delete(ctx, k.name, metav1.DeleteOptions{})))
-			left = append(left, k.name)
+			errs = append(errs, s.backend.endNamespace(ctx, k.name))
 		}
 	}
-	s.backend.leave(left)
 	if s.hostPort {
 		errs = append(errs, s.untilPodsGone(ctx))
 		<-s.backend.hostPort

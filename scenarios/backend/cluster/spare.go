@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,11 +41,7 @@ func madeLike(p *corev1.Pod) string {
 			}
 		}
 	}
-	text, err := json.Marshal(spec)
-	if err != nil {
-		panic(err) // what came from an object of the API is JSON
-	}
-	return string(text)
+	return digest(spec)
 }
 
 // adopt takes over what is there already for the first namespaces of a scenario, as spare pods.
@@ -85,7 +80,7 @@ func (s *session) madeOf(p *corev1.Pod) string {
 // could be selected by.
 func (s *session) meet(ctx context.Context, c *model.Cluster) error {
 	for _, p := range c.Pods {
-		if _, known := s.names.pods[p.Namespace+"/"+p.Name]; known {
+		if _, known := s.names.pods[ownerOf(p)]; known {
 			continue
 		}
 		if one := s.spareFor(p); one != nil {
@@ -120,7 +115,7 @@ func (s *session) take(one *sparePod, p *corev1.Pod) {
 	s.names.namePod(p.Namespace, p.Name, one.name)
 	one.uid, one.pod = p.UID, p
 	s.have[one.key] = one.record
-	owner := p.Namespace + "/" + p.Name
+	owner := ownerOf(p)
 	if one.link != nil {
 		s.links[owner] = one.link
 	}
@@ -131,15 +126,15 @@ func (s *session) take(one *sparePod, p *corev1.Pod) {
 
 // unlabel keeps a pod that the scenario does not know from being selected by what it has.
 func (s *session) unlabel(ctx context.Context, one *sparePod) error {
-	bare := one.object.(*corev1.Pod).DeepCopy()
-	if len(bare.Labels)+len(bare.Annotations) == 0 {
+	if len(one.object.GetLabels())+len(one.object.GetAnnotations()) == 0 {
 		return nil
 	}
+	bare := one.object.(*corev1.Pod).DeepCopy()
 	bare.Labels, bare.Annotations = nil, nil
 	if err := s.writePod(ctx, bare, one.record); err != nil {
 		return err
 	}
-	one.record = add(map[key]*record{}, kindPod, one.uid, bare, one.pod)
+	one.record = newRecord(kindPod, one.uid, bare, one.pod)
 	return nil
 }
 
@@ -156,12 +151,15 @@ func (s *session) dropSpares(namespace string) {
 // leaveSpares empties the namespaces that others may go on with, but for their ordinary pods, and takes them off the
 // session's books.
 func (s *session) leaveSpares(ctx context.Context) error {
-	if s.backend.opts.Fresh || !s.intact || s.hostPort {
+	if s.backend.opts.Fresh || s.view == nil || s.hostPort {
 		return nil
 	}
-	errs := []error{s.hangUp(ctx)}
+	if err := s.hangUp(ctx); err != nil {
+		return err
+	}
+	var errs []error
 	for k := range s.have {
-		if k.kind == kindNamespace && errs[0] == nil {
+		if k.kind == kindNamespace {
 			errs = append(errs, s.leaveSpare(ctx, k))
 		}
 	}
@@ -171,40 +169,40 @@ func (s *session) leaveSpares(ctx context.Context) error {
 // leaveSpare does so with one namespace. It stays the session's if nothing in it is worth being kept.
 func (s *session) leaveSpare(ctx context.Context, namespace key) error {
 	kept := &spare{namespace: s.have[namespace], pods: map[string]*sparePod{}}
-	within, odd := map[key]*record{}, map[key]*record{}
+	rest, ordinary, odd := map[key]*record{}, map[key]*record{}, map[key]*record{}
 	for k, r := range s.have {
 		switch {
 		case k.namespace != namespace.name:
-			continue
-		case k.kind == kindPod && isOrdinary(r):
-			kept.pods[r.name] = s.retire(r)
-		case k.kind == kindPod:
+		case k.kind != kindPod:
+			rest[k] = r
+		case isOrdinary(r):
+			ordinary[k] = r
+		default:
 			odd[k] = r
 		}
-		within[k] = r
 	}
 	for k, one := range s.spares {
 		if k.namespace == namespace.name {
 			kept.pods[one.name] = one
 		}
 	}
-	if len(kept.pods) == 0 || len(kept.pods) > maxSpares {
+	if n := len(kept.pods) + len(ordinary); n == 0 || n > maxSpares {
 		return nil
 	}
-	if err := s.empty(ctx, within); err != nil {
+	if err := s.empty(ctx, rest); err != nil {
 		return err
 	}
-	delete(s.have, namespace)
-	for k := range within {
-		delete(s.have, k)
-	}
 	for _, one := range kept.pods {
-		delete(s.links, one.pod.Namespace+"/"+one.pod.Name)
 		delete(s.spares, one.key)
 	}
-	for _, r := range odd {
-		s.forget(r)
+	for _, r := range ordinary {
+		kept.pods[r.name] = s.retire(r)
 	}
+	for k, r := range odd {
+		s.forget(r)
+		delete(s.have, k)
+	}
+	delete(s.have, namespace)
 	if len(odd) == 0 {
 		s.backend.keepSpare(kept)
 		return nil
@@ -231,25 +229,30 @@ func isOrdinary(r *record) bool {
 		len(real.Spec.InitContainers) == 0 && len(real.Spec.ReadinessGates) == 0 && !real.Spec.HostNetwork
 }
 
-// empty deletes everything but pods.
-func (s *session) empty(ctx context.Context, all map[key]*record) error {
+// empty deletes what is in a namespace besides pods.
+func (s *session) empty(ctx context.Context, rest map[key]*record) error {
 	for _, kind := range []string{kindPolicy, kindSlice, kindService} {
-		if err := each(kind, all, func(r *record) error { return s.delete(ctx, r) }); err != nil {
+		if err := each(kind, rest, func(r *record) error { return s.delete(ctx, r) }); err != nil {
 			return err
 		}
+	}
+	for k := range rest {
+		delete(s.have, k)
 	}
 	return nil
 }
 
-// retire is a pod of the scenario as a spare one.
+// retire takes a pod off the session's books, as a spare one.
 func (s *session) retire(r *record) *sparePod {
-	owner := r.pod.Namespace + "/" + r.pod.Name
+	owner := ownerOf(r.pod)
 	one := &sparePod{record: r, made: madeLike(r.object.(*corev1.Pod)), link: s.links[owner]}
 	for at := range s.open {
 		if at.owner == owner {
 			one.open = append(one.open, at)
 		}
 	}
+	delete(s.links, owner)
+	delete(s.have, r.key)
 	return one
 }
 
@@ -315,7 +318,7 @@ func (b *Backend) isWhole(ctx context.Context, kept *spare) (bool, error) {
 	running := 0
 	for i := range list.Items {
 		p := &list.Items[i]
-		if kept.pods[p.Name] != nil && p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning && isReady(p) {
+		if one := kept.pods[p.Name]; one != nil && p.DeletionTimestamp == nil && hasArrived(one.pod, p) {
 			running++
 		}
 	}
@@ -341,12 +344,9 @@ func (b *Backend) endSpares(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// endSpare deletes a namespace, and notes that it is on its way out.
 func (b *Backend) endSpare(ctx context.Context, kept *spare) error {
 	for _, one := range kept.pods {
 		one.link.close()
 	}
-	name := kept.namespace.name
-	b.leave([]string{name})
-	return ignoreGone(b.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
+	return b.endNamespace(ctx, kept.namespace.name)
 }

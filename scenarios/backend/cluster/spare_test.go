@@ -3,6 +3,7 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -166,12 +167,33 @@ func TestAScenarioGoesOnWithThePodsOfAnother(t *testing.T) {
 	}
 }
 
+// TestSparePodsAreTakenWhereTheyStand: of the two, the one on the node that the scenario names.
+func TestSparePodsAreTakenWhereTheyStand(t *testing.T) {
+	for node, name := range map[string]string{"node-a": "web", "node-b": "client"} {
+		c := newFakeCluster(t)
+		b := c.backend()
+		shut(t, play(t, b, before, 1))
+		made := alive(t, c)
+		second := play(t, b, strings.ReplaceAll(after, "node-b", node), 1)
+		p := second.podCalled("other/caller")
+		if at := podAddrs(p)[0].String(); at != made[name] || p.Spec.NodeName != node {
+			t.Errorf("on %s: %s on %s, pods %v", node, at, p.Spec.NodeName, made)
+		}
+		shut(t, second)
+	}
+}
+
 // TestSparePodsGoWithTheirNamespace: what a scenario deletes is not offered to later ones.
 func TestSparePodsGoWithTheirNamespace(t *testing.T) {
 	c := newFakeCluster(t)
 	b := c.backend()
 	shut(t, play(t, b, before, 1))
-	second := play(t, b, after, 4)
+	second := play(t, b, after, 1)
+	for _, stage := range []int{2, 3} { // while one of the pods is a spare one
+		if err := second.Apply(t.Context(), nth(t, after, stage)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	real := second.names.namespace("other")
 	if now := alive(t, c); len(now) != 1 {
 		t.Fatalf("pods %v", now)
@@ -209,12 +231,11 @@ func TestOnlyOrdinaryPodsAreKept(t *testing.T) {
 	for name, spoil := range map[string]func(*session, *Backend){
 		"asked for pods of its own": func(_ *session, b *Backend) { b.opts.Fresh = true },
 		"a change has failed": func(s *session, b *Backend) {
-			b.client.(*fake.Clientset).PrependReactor("create", "services", func(ktesting.Action) (bool, runtime.Object, error) {
+			b.client.(*fake.Clientset).PrependReactor("list", "endpointslices", func(ktesting.Action) (bool, runtime.Object, error) {
 				return true, nil, apierrors.NewBadRequest("refused")
 			})
-			all, _ := stages(t, shop)
-			if err := s.Apply(t.Context(), all[0].Cluster); err == nil {
-				t.Error("a change that was refused succeeded")
+			if err := s.Apply(t.Context(), nth(t, before, 0)); err == nil {
+				t.Error("a change succeeded that could not be looked at")
 			}
 		},
 		"all pods have ended": func(s *session, _ *Backend) {

@@ -1,4 +1,4 @@
-// Package retry repeats what an API server may allow a moment later.
+// Package retry repeats what may succeed a moment later.
 package retry
 
 import (
