@@ -35,7 +35,7 @@ scenarios: ## replay the scenarios; BACKEND=auto|sim|netns|kind|cluster CONTROL_
 	@$(GO) build -o bin/ ./cmd/... && bin/palisade scenarios run --backend $(BACKEND) --control-plane $(CONTROL_PLANE) --run '$(SCENARIO)' --out $(OUT) $(FLAGS)
 
 .PHONY: ci-kind
-ci-kind: ## all scenarios that apply, on a kind cluster that is made and removed (as root; 6 minutes, 20 more the first time)
+ci-kind: ## all scenarios that apply, on a kind cluster that is made and removed (as root; 6 minutes, 30 more the first time)
 	@$(MAKE) --no-print-directory scenarios BACKEND=kind
 
 .PHONY: smoke-kind
