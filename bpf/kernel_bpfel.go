@@ -92,23 +92,25 @@ const (
 type kernelFlows4 struct {
 	_   structs.HostLayout
 	Way [16]struct {
-		_     structs.HostLayout
-		Pod   uint64
-		Ends  uint64
-		State uint64
-		Seen  uint64
+		_       structs.HostLayout
+		Pod     uint64
+		Ends    uint64
+		State   uint64
+		Seen    uint32
+		Between uint32
 	}
 }
 
 type kernelFlows6 struct {
 	_   structs.HostLayout
 	Way [16]struct {
-		_     structs.HostLayout
-		Pod   uint64
-		Ends  uint64
-		State uint64
-		Seen  uint64
-		Peer  [2]uint64
+		_      structs.HostLayout
+		Pod    uint64
+		Ends   uint64
+		State  uint64
+		Seen   uint32
+		Unused uint32
+		Peer   [2]uint64
 	}
 }
 

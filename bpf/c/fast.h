@@ -14,15 +14,20 @@
 
 enum {
 	REASON_COUNTED = REASON_COUNT, /* the packet passes, and was counted */
+	REASON_DENIED,		       /* it does not, likewise */
 	FLOW_S = 1,		       /* how long a decision is believed without looking again */
 	UDP_BYTES = 8,
 };
 
-/* What the short way reads of a packet. */
+/* What the short way reads of a packet: what all packets of its flow have in common, see struct last. */
 struct quick {
-	__u64 words[LAST_WORDS]; /* what all packets of its flow have in common; see struct last */
-	__u32 flags;		 /* of TCP; never TCP_SYN in UDP */
-	__u32 shift;		 /* of the protocol's page in a word of a row */
+	__u64 words[LAST_WORDS];
+};
+
+enum quick_kind {
+	QUICK_NONE, /* for the long way */
+	QUICK_LATER,
+	QUICK_OPENS, /* TCP SYN */
 };
 
 static __always_inline __u32 quick_protocol(const struct quick *q, bool v6)
@@ -41,55 +46,46 @@ static __always_inline bool quick_is_tcp(const struct quick *q, bool v6)
 	return quick_protocol(q, v6) == IPPROTO_TCP;
 }
 
-static __always_inline bool quick_opens(const struct quick *q)
-{
-	return q->flags == TCP_SYN;
-}
-
 /* The protocols of the short way, at l4; left is how many bytes the packet says there are. */
-static __always_inline bool quick_read_l4(struct quick *q, const __u8 *l4, const void *end, __u32 left, bool v6)
+static __always_inline enum quick_kind quick_read_l4(const struct quick *q, const __u8 *l4, const void *end, __u32 left, bool v6)
 {
 	if (quick_is_tcp(q, v6)) {
 		if ((void *)(l4 + TCP_BYTES) > end || left < TCP_BYTES)
-			return false;
-		q->flags = l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK);
-		q->shift = PORTS_TCP_SHIFT;
-		return true;
+			return QUICK_NONE;
+		return (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN ? QUICK_OPENS : QUICK_LATER;
 	}
-	q->flags = 0;
-	q->shift = PORTS_UDP_SHIFT;
-	return quick_protocol(q, v6) == IPPROTO_UDP && left >= UDP_BYTES;
+	return quick_protocol(q, v6) == IPPROTO_UDP && left >= UDP_BYTES ? QUICK_LATER : QUICK_NONE;
 }
 
-static __always_inline bool quick_read4(struct __sk_buff *skb, struct quick *q)
+static __always_inline enum quick_kind quick_read4(struct __sk_buff *skb, struct quick *q)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
 
 	if ((void *)(l4 + UDP_BYTES) > end)
-		return false;
+		return QUICK_NONE;
 	__u64 head = *(__u64 *)ip;
 	__u32 total = bpf_ntohs(head >> 16);
 	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < sizeof(struct iphdr) || ETH_HLEN + total > skb->len)
-		return false;
+		return QUICK_NONE;
 	q->words[0] = *(__u64 *)(ip + 8);
 	q->words[1] = *(__be32 *)(ip + 16);
 	q->words[2] = *(__be32 *)l4;
 	return quick_read_l4(q, l4, end, total - sizeof(struct iphdr), false);
 }
 
-static __always_inline bool quick_read6(struct __sk_buff *skb, struct quick *q)
+static __always_inline enum quick_kind quick_read6(struct __sk_buff *skb, struct quick *q)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
 	const __u64 *addrs = (const __u64 *)(ip + 8);
 
 	if ((void *)(l4 + UDP_BYTES) > end)
-		return false;
+		return QUICK_NONE;
 	__u64 head = *(__u64 *)ip;
 	__u32 left = bpf_ntohs(head >> 32);
 	if ((head & 0xf0) != 0x60 || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
-		return false;
+		return QUICK_NONE;
 	q->words[0] = addrs[0];
 	q->words[1] = addrs[1];
 	q->words[2] = addrs[2];
@@ -113,17 +109,20 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 				      bool v6)
 {
 	__u32 ports = quick_ports(q, v6);
+	__be16 src_port = ports, dst_port = ports >> 16;
 
 	if (dir == INGRESS)
 		ports = ports >> 16 | ports << 16;
+	k->pod = FLOW_POD(pod->instance, quick_protocol(q, v6), ifindex);
 	if (v6) {
-		k->ends = ports;
+		k->ends = FLOW_ENDS6(flow_between(flow_end6(&q->words[0], src_port), flow_end6(&q->words[2], dst_port)), ports);
 		k->peer[0] = q->words[dir == EGRESS ? 2 : 0];
 		k->peer[1] = q->words[dir == EGRESS ? 3 : 1];
 	} else {
-		k->ends = FLOW_ENDS4(dir == EGRESS ? (__u32)q->words[1] : q->words[0] >> 32, ports);
+		__be32 src = q->words[0] >> 32, dst = q->words[1];
+		k->ends = FLOW_ENDS4(dir == EGRESS ? dst : src, ports);
+		k->peer[0] = flow_between(flow_end4(src, src_port), flow_end4(dst, dst_port));
 	}
-	k->pod = FLOW_POD(pod->instance, quick_protocol(q, v6), ifindex);
 }
 
 /* Was the last packet on this CPU of the same flow, and did it pass a moment ago, under the same tables? Then the packet is from
@@ -137,8 +136,8 @@ static __always_inline bool same_as_last(const struct last *last, const struct q
 	return last->ifindex == ifindex && within_s(last->seen, FLOW_S) && *(volatile __u64 *)&last->version == version;
 }
 
-static __always_inline enum reason remember_last(struct last *last, const struct quick *q, __u32 ifindex, __u64 version, enum reason reason,
-						 __u32 set, __u32 class, bool v6)
+static __always_inline enum reason remember_last(struct last *last, struct __sk_buff *skb, const struct quick *q, __u32 ifindex,
+						 __u64 version, enum reason reason, bool v6)
 {
 	*(volatile __u64 *)&last->version = version - 1; /* void while it is written: others may run on this CPU meanwhile */
 	last->words[0] = v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK;
@@ -151,10 +150,8 @@ static __always_inline enum reason remember_last(struct last *last, const struct
 	last->ifindex = ifindex;
 	last->seen = now();
 	last->reason = reason;
-	if (HARNESS) {
-		last->class = class;
-		last->set = set;
-	}
+	if (HARNESS)
+		noted(skb, &last->set, &last->class);
 	*(volatile __u64 *)&last->version = version;
 	return reason;
 }
@@ -175,7 +172,8 @@ static __always_inline enum reason quick_policy(const struct quick *q, __u32 epo
 	word = ports_of(b, set, slot);
 	if (!word)
 		return REASON_NO_RULE;
-	return page_allows(b, word >> q->shift, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
+	word >>= quick_is_tcp(q, v6) ? PORTS_TCP_SHIFT : PORTS_UDP_SHIFT;
+	return page_allows(b, word, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
 /* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */
@@ -183,6 +181,20 @@ static __always_inline void quick_track(const struct flow_key *k, bool opens, __
 {
 	if (opens || !flow_get_quick(k, v6))
 		flow_put_quick(k, FLOW_STATE(epoch, 1 << dir), v6);
+}
+
+/* Counts the most usual verdicts, whose place is known without looking. */
+static __always_inline enum reason quick_count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, enum reason reason)
+{
+	if (reason == REASON_POLICY) {
+		count(skb, cpu, dir, REASON_POLICY);
+		return REASON_COUNTED;
+	}
+	if (reason == REASON_NO_RULE) {
+		count(skb, cpu, dir, REASON_NO_RULE);
+		return REASON_DENIED;
+	}
+	return reason;
 }
 
 /* What the policy of the packet's own direction says, on what set and class. */
@@ -203,15 +215,15 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu
 	struct last *last = &cpu->last[dir][v6];
 	struct pod *pod;
 	enum reason reason;
-	__u64 bank = version & (BANKS - 1), state;
+	enum quick_kind kind = v6 ? quick_read6(skb, &q) : quick_read4(skb, &q);
+	__u64 bank, state;
 	__u32 set, class = 0, epoch = version;
-	bool opens;
+	bool opens = kind == QUICK_OPENS;
 
-	if (v6 ? !quick_read6(skb, &q) : !quick_read4(skb, &q))
+	if (kind == QUICK_NONE)
 		return REASON_NONE;
 	if (dir == INGRESS && from_node(skb))
 		return REASON_NONE;
-	opens = quick_opens(&q);
 	if (!opens && same_as_last(last, &q, ifindex, version, v6)) {
 		if (HARNESS)
 			note(skb, last->set, last->class);
@@ -225,6 +237,7 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu
 	EARLY(pod);
 	if (!pod->instance || (dir == EGRESS && !quick_source_is_own(&q, pod, v6)))
 		return REASON_NONE;
+	bank = version & (BANKS - 1);
 	OPAQUE(bank);
 	set = pod->bank[bank].set[dir];
 	reason = quick_forward(&q, set, epoch, &class, dir, v6);
@@ -239,17 +252,17 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu
 			quick_key(&key, &q, pod, ifindex, dir, v6);
 			quick_track(&key, opens, epoch, dir, v6);
 		}
-		return opens ? reason : remember_last(last, &q, ifindex, version, reason, set, class, v6);
+		return opens ? quick_count(skb, cpu, dir, reason) : remember_last(last, skb, &q, ifindex, version, reason, v6);
 	}
 	if (!opens) {
 		quick_key(&key, &q, pod, ifindex, dir, v6);
 		state = flow_get_quick(&key, v6);
 		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
-			return remember_last(last, &q, ifindex, version, REASON_REPLY, set, class, v6);
+			return remember_last(last, skb, &q, ifindex, version, REASON_REPLY, v6);
 		if (state || quick_is_tcp(&q, v6)) /* the long way asks the policy again, or lets the pod heal */
 			return REASON_NONE;
 	}
-	return tables_of_node()->control.events ? REASON_NONE : reason;
+	return tables_of_node()->control.events ? REASON_NONE : quick_count(skb, cpu, dir, reason);
 }
 
 static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)

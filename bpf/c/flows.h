@@ -31,11 +31,15 @@ static __always_inline void flow_of(struct flow_key *k, const struct packet *p, 
 
 	k->pod = FLOW_POD(e->pod->instance, p->protocol, e->ifindex);
 	k->ends = FLOW_PORTS(pod_port, peer_port);
-	k->peer[0] = k->peer[1] = 0;
-	if (p->family == 4)
+	if (p->family == 4) {
 		k->ends = FLOW_ENDS4(dir == EGRESS ? p->dst4 : p->src4, k->ends);
-	else
-		__builtin_memcpy(k->peer, dir == EGRESS ? &p->dst6 : &p->src6, 16);
+		k->peer[0] = flow_between(flow_end4(p->src4, p->src_port), flow_end4(p->dst4, p->dst_port));
+		k->peer[1] = 0;
+	} else {
+		const __u64 *src = (const __u64 *)&p->src6, *dst = (const __u64 *)&p->dst6;
+		k->ends = FLOW_ENDS6(flow_between(flow_end6(src, p->src_port), flow_end6(dst, p->dst_port)), k->ends);
+		__builtin_memcpy(k->peer, dir == EGRESS ? dst : src, 16);
+	}
 }
 
 /* Was the flow opened in direction dir, and does the policy of that direction still allow it? Found allowed once, it is

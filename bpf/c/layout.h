@@ -193,18 +193,20 @@ struct flow4 {
 	__u64 ends;  /* the peer's address, the pod's and the peer's port */
 	__u64 state; /* sealed: epoch in which the opener's direction was last found allowed; above it a bit per direction in
 		      * which a packet opened the flow, and OPENED_BY_NODE */
-	__u64 seen;  /* jiffies */
+	__u32 seen;  /* jiffies */
+	__u32 between; /* a hash of both ends, for the pod's address: all but those that may route have one only */
 };
 
 struct flow6 {
 	__u64 pod;
-	__u64 ends; /* without the address */
+	__u64 ends; /* the ports; above them such a hash */
 	__u64 state;
-	__u64 seen;
+	__u32 seen;
+	__u32 unused;
 	__u64 peer[2];
 };
 
-/* The places that a flow may have, one of which its hash selects as the first to look at. */
+/* The places that a flow may have, one of which its hash selects. */
 struct flows4 {
 	struct flow4 way[FLOW_WAYS];
 };

@@ -82,6 +82,13 @@ static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
 	}
 }
 
+/* What was noted of the packet at hand. */
+static __always_inline void noted(struct __sk_buff *skb, __u32 *set, __u16 *class)
+{
+	*set = skb->cb[2];
+	*class = skb->cb[3];
+}
+
 /* A packet of several segments counts as so many. */
 static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, __u64 reason)
 {
@@ -230,8 +237,13 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	if (HARNESS)
 		ifindex = *(volatile __u32 *)&skb->mark;
 	reason = fast(skb, cpu, ifindex, version, dir);
-	if (reason == REASON_COUNTED) { /* ends here: the one end that the compiler makes lies far away, and has to be fetched */
+	/* Two ends here: the one that the compiler makes of all lies far away, and has to be fetched. */
+	if (reason == REASON_COUNTED) {
 		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_UNSPEC) : "r0");
+		__builtin_unreachable();
+	}
+	if (reason == REASON_DENIED) {
+		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_SHOT) : "r0");
 		__builtin_unreachable();
 	}
 	if (reason == REASON_NONE) {

@@ -21,7 +21,7 @@ type healing struct {
 // flowKey is a flow seen from the pod.
 type flowKey struct {
 	ifindex           uint32
-	peer              netip.Addr
+	pod, peer         netip.Addr
 	podPort, peerPort uint16
 	protocol          flow.Protocol
 }
@@ -36,9 +36,9 @@ type flowState struct {
 
 func keyOf(p *packet, ifindex uint32, dir flow.Direction) flowKey {
 	if dir == flow.Egress {
-		return flowKey{ifindex, p.dst, p.srcPort, p.dstPort, p.protocol}
+		return flowKey{ifindex, p.src, p.dst, p.srcPort, p.dstPort, p.protocol}
 	}
-	return flowKey{ifindex, p.src, p.dstPort, p.srcPort, p.protocol}
+	return flowKey{ifindex, p.dst, p.src, p.dstPort, p.srcPort, p.protocol}
 }
 
 func hasConnections(p flow.Protocol) bool { return p == flow.TCP || p == flow.SCTP }

@@ -4,9 +4,11 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/datapath"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
@@ -50,6 +52,36 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 		}
 		if port%1000 == 0 { // so that it is still there
 			send(flow.Egress, reply, frame.Later, bpf.ReasonReply)
+		}
+	}
+}
+
+// TestRepliesComeFromTheAddressThatWasCalled: a pod that may send from any address answers from the one that a flow goes to.
+func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
+	readers := map[string]runner{}
+	w := &twin{now: time.Hour}
+	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
+	readers["twin"] = w
+	if os.Geteuid() == 0 {
+		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		readers["kernel"] = &kernel{h, 1}
+	}
+	router := img("closed", "peer:80")
+	router.Pods[0].MayRoute = true
+	for name, r := range readers {
+		for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+			t.Run(name+"/"+flow.FamilyOf(addrs[0]).String(), func(t *testing.T) {
+				called, peer := addrs[0], addrs[1]
+				playSteps(t, r, []step{{policy: router}, in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy)}, called, peer)
+				for n, other := 0, peer.Next(); n < 1000; n, other = n+1, other.Next() {
+					playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)}, other, peer)
+				}
+				playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonReply)}, called, peer)
+			})
 		}
 	}
 }
