@@ -59,6 +59,28 @@ func (k *kernel) restored() (core.Restored, error) {
 	return in, err
 }
 
+// moveFlows gives the tables of flows the size that they are to have now, while the interfaces that have programs are filtered on.
+// Without that, the tables keep the size they have.
+func (k *kernel) moveFlows(attached []uint32) {
+	begin, before := time.Now(), k.node.Flows()
+	moved, err := k.node.MoveFlows(func() error {
+		for _, ifindex := range attached {
+			err := k.hooks.Attach(int(ifindex))
+			if _, gone := net.InterfaceByIndex(int(ifindex)); err != nil && gone == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		k.metrics.Failed("move-flows")
+		k.log.Error("the tables of flows keep their size until the next start", "flows", before, "error", err)
+	case moved:
+		k.log.Info("flows were moved to tables of another size", "before", before, "now", k.node.Flows(), "took", time.Since(begin))
+	}
+}
+
 // tables runs an effect on the tables.
 func (k *kernel) tables(e core.Effect) core.Input {
 	switch e := e.(type) {

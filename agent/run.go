@@ -73,10 +73,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return k.close(fmt.Errorf("read what an earlier agent left: %w", err))
 	}
-	if have, want := node.Flows(), o.Capacity.OrDefault().Flows; have != want {
-		o.Log.Warn("the flow table keeps the size it was made with: it holds flows that no other table knows",
-			"flows", have, "wanted", want)
-	}
+	k.moveFlows(restored.Attached)
 	o.Log.Info("starting", "node", o.NodeAddrs, "pins", o.Pins, "pods", len(restored.Pods), "epoch", node.Epoch())
 	l.tell(restored)
 	return k.close(o.serve(ctx, l, k))

@@ -71,7 +71,8 @@ type Capacity struct {
 	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
 	Peers4, Sets, Rows, PortPages, PortLeaves int
 	Hosts, Nets                               int // entries of both banks
-	// Flows is how many are remembered per address family, rounded up to a power of two. A pinned table keeps its size.
+	// Flows is how many are remembered per address family, rounded up to a power of two. A pinned table keeps its size
+	// until MoveFlows.
 	Flows int
 }
 

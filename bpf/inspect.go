@@ -85,12 +85,20 @@ func (n *Node) RemoveStale() error {
 // formerMaps are the maps that earlier versions had and this one has not.
 var formerMaps = [...]string{"replies"}
 
-// knows says whether a pin's name is that of one of our maps or programs, of any version: NAME-HASH.
+// knows says whether a pin's name is that of one of our maps or programs, of any version.
 func (n *Node) knows(pin string) bool {
+	name, ok := pinned(pin)
+	_, isMap := n.maps[strings.TrimPrefix(name, nextPin(""))]
+	return ok && (isMap || slices.Contains(formerMaps[:], name) || isProgram(name))
+}
+
+// pinned returns what the pin NAME-HASH is of.
+func pinned(pin string) (name string, ok bool) {
 	i := strings.LastIndexByte(pin, '-')
 	if i < 0 {
-		return false
+		return "", false
 	}
-	name := pin[:i]
-	return n.maps[name] != nil || slices.Contains(formerMaps[:], name) || name == kernelProgPodEgress || name == kernelProgPodIngress
+	return pin[:i], true
 }
+
+func isProgram(name string) bool { return name == kernelProgPodEgress || name == kernelProgPodIngress }

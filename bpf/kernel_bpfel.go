@@ -26,8 +26,11 @@ const (
 	kernelConstantCONSTANT_KEEP_ESTABLISHED kernelConstant = 2
 	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 3
 	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 4
-	kernelConstantCONSTANT_HARNESS          kernelConstant = 5
-	kernelConstantCONSTANT_COUNT            kernelConstant = 6
+	kernelConstantCONSTANT_MOVING           kernelConstant = 5
+	kernelConstantCONSTANT_OLD4MASK         kernelConstant = 6
+	kernelConstantCONSTANT_OLD6MASK         kernelConstant = 7
+	kernelConstantCONSTANT_HARNESS          kernelConstant = 8
+	kernelConstantCONSTANT_COUNT            kernelConstant = 9
 	kernelConstantCONSTANT_MARK             kernelConstant = 1348562025
 )
 
@@ -408,6 +411,8 @@ const (
 	kernelMapFlows6              = "flows6"
 	kernelMapFragments           = "fragments"
 	kernelMapNode                = "node"
+	kernelMapOld4                = "old4"
+	kernelMapOld6                = "old6"
 	kernelMapPeerHosts           = "peer_hosts"
 	kernelMapPeerNets            = "peer_nets"
 	kernelMapPeers4              = "peers4"
@@ -415,6 +420,7 @@ const (
 	kernelMapPrefixes6           = "prefixes6"
 	kernelMapRules               = "rules"
 	kernelMapScratch             = "scratch"
+	kernelProgMoveFlow           = "move_flow"
 	kernelProgPodEgress          = "pod_egress"
 	kernelProgPodIngress         = "pod_ingress"
 	kernelVarUnusedConstant      = "unused_constant"
@@ -476,6 +482,7 @@ type kernelSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelProgramSpecs struct {
+	MoveFlow   *ebpf.ProgramSpec `ebpf:"move_flow"`
 	PodEgress  *ebpf.ProgramSpec `ebpf:"pod_egress"`
 	PodIngress *ebpf.ProgramSpec `ebpf:"pod_ingress"`
 }
@@ -489,6 +496,8 @@ type kernelMapSpecs struct {
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments *ebpf.MapSpec `ebpf:"fragments"`
 	Node      *ebpf.MapSpec `ebpf:"node"`
+	Old4      *ebpf.MapSpec `ebpf:"old4"`
+	Old6      *ebpf.MapSpec `ebpf:"old6"`
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
@@ -544,6 +553,8 @@ type kernelMaps struct {
 	Flows6    *ebpf.Map `ebpf:"flows6"`
 	Fragments *ebpf.Map `ebpf:"fragments"`
 	Node      *ebpf.Map `ebpf:"node"`
+	Old4      *ebpf.Map `ebpf:"old4"`
+	Old6      *ebpf.Map `ebpf:"old6"`
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
@@ -560,6 +571,8 @@ func (m *kernelMaps) Close() error {
 		m.Flows6,
 		m.Fragments,
 		m.Node,
+		m.Old4,
+		m.Old6,
 		m.PeerHosts,
 		m.PeerNets,
 		m.Peers4,
@@ -595,12 +608,14 @@ type kernelVariables struct {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelPrograms struct {
+	MoveFlow   *ebpf.Program `ebpf:"move_flow"`
 	PodEgress  *ebpf.Program `ebpf:"pod_egress"`
 	PodIngress *ebpf.Program `ebpf:"pod_ingress"`
 }
 
 func (p *kernelPrograms) Close() error {
 	return _KernelClose(
+		p.MoveFlow,
 		p.PodEgress,
 		p.PodIngress,
 	)

@@ -91,10 +91,10 @@ func (n *Node) open() error {
 		}
 		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
-	if err := n.fit(spec); err != nil {
+	if err := n.fit(spec, n.maps); err != nil {
 		return err
 	}
-	if err := n.openPrograms(spec); err != nil {
+	if err := n.openPrograms(spec, n.maps); err != nil {
 		return err
 	}
 	if n.tables, err = openTables(n.maps); err != nil {
@@ -132,7 +132,7 @@ func (n *Node) Close() error {
 // Configure gives the programs and tables of an object file made of the node's C the sizes and constants of this node, which is open.
 func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
 	n.size(spec)
-	return n.fit(spec)
+	return n.fit(spec, n.maps)
 }
 
 // size says how large the tables are.
@@ -145,22 +145,29 @@ func (n *Node) size(spec *ebpf.CollectionSpec) {
 	}
 }
 
-// fit makes the programs those of the node's tables and options.
-func (n *Node) fit(spec *ebpf.CollectionSpec) error {
+// fit makes the programs those of the node's options and of tables, which may have ones that flows are moved from among them.
+func (n *Node) fit(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
 	ticks, err := hz()
 	if err != nil {
 		return err
 	}
 	locate(spec.Programs)
+	last := func(name string) uint32 { return max(sizeOf(maps[name]), 1) - 1 }
 	return plant(spec.Programs, [kernelConstantCONSTANT_COUNT]uint32{
 		kernelConstantCONSTANT_HZ:               ticks,
 		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
 		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
-		kernelConstantCONSTANT_FLOWS4MASK:       n.maps[kernelMapFlows4].MaxEntries() - 1,
-		kernelConstantCONSTANT_FLOWS6MASK:       n.maps[kernelMapFlows6].MaxEntries() - 1,
+		kernelConstantCONSTANT_FLOWS4MASK:       last(kernelMapFlows4),
+		kernelConstantCONSTANT_FLOWS6MASK:       last(kernelMapFlows6),
+		kernelConstantCONSTANT_MOVING:           number(isMoving(maps)),
+		kernelConstantCONSTANT_OLD4MASK:         last(kernelMapOld4),
+		kernelConstantCONSTANT_OLD6MASK:         last(kernelMapOld6),
 		kernelConstantCONSTANT_HARNESS:          number(n.opts.harness),
 	})
 }
+
+// isMoving says whether tables are those of programs that know ones that flows are moved from.
+func isMoving(maps map[string]*ebpf.Map) bool { return maps[kernelMapOld4] != nil }
 
 // number is 1 for true.
 func number(b bool) uint32 {
@@ -176,11 +183,11 @@ var flowMaps = [...]string{kernelMapFlows4, kernelMapFlows6}
 // Maps returns the tables by the names they have in the object file. They belong to the node.
 func (n *Node) Maps() map[string]*ebpf.Map { return n.maps }
 
-// mapNames returns the tables, that is all maps but the sections of global variables.
+// mapNames returns the tables, that is all maps but the sections of global variables, and those that flows are moved from.
 func mapNames(spec *ebpf.CollectionSpec) []string {
 	var names []string
 	for name := range spec.Maps {
-		if !strings.HasPrefix(name, ".") {
+		if !strings.HasPrefix(name, ".") && !isOldFlows(name) {
 			names = append(names, name)
 		}
 	}
@@ -188,9 +195,9 @@ func mapNames(spec *ebpf.CollectionSpec) []string {
 	return names
 }
 
-// keepsSize says which maps stay as large as they were made. What they hold comes from packets and cannot be written
-// again, and while programs are replaced one by one, a flow that one direction's program notes in one map would be missing
-// from the map of the other's.
+// keepsSize says which maps stay as large as they were made, until MoveFlows. What they hold comes from packets and cannot be
+// written again, and while programs are replaced one by one, a flow that one direction's program notes in one map would
+// be missing from the map of the other's.
 func keepsSize(name string) bool { return slices.Contains(flowMaps[:], name) }
 
 // openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
@@ -199,20 +206,28 @@ func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
+	return openPin(n.pin(name, mapShape(name, spec)), func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
+		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
+}
+
+// mapShape is what has to be the same for a map to be taken for another one's.
+func mapShape(name string, spec *ebpf.MapSpec) []byte {
 	size := spec.MaxEntries
 	if keepsSize(name) {
 		size = 0
 	}
-	shape := fmt.Sprintf("%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
-	return openPin(n.pin(name, []byte(shape)), func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
-		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
+	return fmt.Appendf(nil, "%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
 }
 
 // openPrograms opens the pinned programs of exactly this object file and these sizes, or loads and pins them.
-func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
-	load := func() (*kernelPrograms, error) {
-		var progs kernelPrograms
-		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: n.maps})
+func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
+	type filters struct {
+		PodEgress  *ebpf.Program `ebpf:"pod_egress"`
+		PodIngress *ebpf.Program `ebpf:"pod_ingress"`
+	}
+	load := func() (*filters, error) {
+		var progs filters
+		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: maps})
 		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w: %w", ErrNotSupported, err)
 		}
@@ -226,8 +241,12 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
 		return nil
 	}
-	version := append(fmt.Appendf(nil, "%+v %t %t\x00", n.opts.Capacity, n.opts.TrackIsolatedOnly, n.opts.KeepEstablished), _KernelBytes...)
-	var loaded *kernelPrograms
+	version := fmt.Appendf(nil, "%+v %t %t ", n.opts.Capacity, n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
+	for _, name := range flowMaps { // a program that is pinned knows these by their size
+		version = fmt.Appendf(version, "%d %d ", maps[name].MaxEntries(), sizeOf(maps[oldFlows[name]]))
+	}
+	version = append(version, _KernelBytes...)
+	var loaded *filters
 	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
 		p, err := openPin(n.pin(name, version),
 			func(path string) (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, nil) },
@@ -247,12 +266,21 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
+func sizeOf(m *ebpf.Map) uint32 {
+	if m == nil {
+		return 0
+	}
+	return m.MaxEntries()
+}
+
 // pin returns the path of the pin of a map or program in a version, and notes that it is in use.
 func (n *Node) pin(name string, version []byte) string {
-	name += "-" + shortHash(version)
+	name = pinName(name, version)
 	n.pins[name] = true
 	return filepath.Join(n.opts.Dir, name)
 }
+
+func pinName(name string, version []byte) string { return name + "-" + shortHash(version) }
 
 type pinnable interface {
 	Pin(string) error

@@ -21,6 +21,8 @@ const (
 	objectMapFlows6              = "flows6"
 	objectMapFragments           = "fragments"
 	objectMapNode                = "node"
+	objectMapOld4                = "old4"
+	objectMapOld6                = "old6"
 	objectMapPeerHosts           = "peer_hosts"
 	objectMapPeerNets            = "peer_nets"
 	objectMapPeers4              = "peers4"
@@ -31,6 +33,7 @@ const (
 	objectProgBenchEgress        = "bench_egress"
 	objectProgBenchIngress       = "bench_ingress"
 	objectProgBenchOk            = "bench_ok"
+	objectProgMoveFlow           = "move_flow"
 	objectProgPodEgress          = "pod_egress"
 	objectProgPodIngress         = "pod_ingress"
 	objectVarFlowMask            = "flow_mask"
@@ -98,6 +101,7 @@ type objectProgramSpecs struct {
 	BenchEgress  *ebpf.ProgramSpec `ebpf:"bench_egress"`
 	BenchIngress *ebpf.ProgramSpec `ebpf:"bench_ingress"`
 	BenchOk      *ebpf.ProgramSpec `ebpf:"bench_ok"`
+	MoveFlow     *ebpf.ProgramSpec `ebpf:"move_flow"`
 	PodEgress    *ebpf.ProgramSpec `ebpf:"pod_egress"`
 	PodIngress   *ebpf.ProgramSpec `ebpf:"pod_ingress"`
 }
@@ -111,6 +115,8 @@ type objectMapSpecs struct {
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
 	Fragments *ebpf.MapSpec `ebpf:"fragments"`
 	Node      *ebpf.MapSpec `ebpf:"node"`
+	Old4      *ebpf.MapSpec `ebpf:"old4"`
+	Old6      *ebpf.MapSpec `ebpf:"old6"`
 	PeerHosts *ebpf.MapSpec `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
@@ -169,6 +175,8 @@ type objectMaps struct {
 	Flows6    *ebpf.Map `ebpf:"flows6"`
 	Fragments *ebpf.Map `ebpf:"fragments"`
 	Node      *ebpf.Map `ebpf:"node"`
+	Old4      *ebpf.Map `ebpf:"old4"`
+	Old6      *ebpf.Map `ebpf:"old6"`
 	PeerHosts *ebpf.Map `ebpf:"peer_hosts"`
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
@@ -185,6 +193,8 @@ func (m *objectMaps) Close() error {
 		m.Flows6,
 		m.Fragments,
 		m.Node,
+		m.Old4,
+		m.Old6,
 		m.PeerHosts,
 		m.PeerNets,
 		m.Peers4,
@@ -226,6 +236,7 @@ type objectPrograms struct {
 	BenchEgress  *ebpf.Program `ebpf:"bench_egress"`
 	BenchIngress *ebpf.Program `ebpf:"bench_ingress"`
 	BenchOk      *ebpf.Program `ebpf:"bench_ok"`
+	MoveFlow     *ebpf.Program `ebpf:"move_flow"`
 	PodEgress    *ebpf.Program `ebpf:"pod_egress"`
 	PodIngress   *ebpf.Program `ebpf:"pod_ingress"`
 }
@@ -235,6 +246,7 @@ func (p *objectPrograms) Close() error {
 		p.BenchEgress,
 		p.BenchIngress,
 		p.BenchOk,
+		p.MoveFlow,
 		p.PodEgress,
 		p.PodIngress,
 	)

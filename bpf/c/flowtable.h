@@ -74,10 +74,19 @@ static __always_inline __u64 flow_seal(const struct flow_key *k, bool v6)
 	return fold((k->ends ^ rest) * 0x9e3779b97f4a7c15ULL + k->pod * 0xc2b2ae3d27d4eb4fULL);
 }
 
-static __always_inline void *flow_place(__u32 between, bool v6)
+/* old: in the table that flows are moved from. */
+static __always_inline void *flow_place(__u32 between, bool v6, bool old)
 {
-	__u32 at = between & (v6 ? FLOWS6_MASK : FLOWS4_MASK);
+	__u32 at = between & (old ? v6 ? OLD6_MASK : OLD4_MASK : v6 ? FLOWS6_MASK : FLOWS4_MASK);
 
+	if (old) {
+		if (v6) {
+			KEEP_APART(3);
+			return bpf_map_lookup_elem(&old6, &at);
+		}
+		KEEP_APART(4);
+		return bpf_map_lookup_elem(&old4, &at);
+	}
 	if (v6) {
 		KEEP_APART(1);
 		return bpf_map_lookup_elem(&flows6, &at);
@@ -86,9 +95,9 @@ static __always_inline void *flow_place(__u32 between, bool v6)
 	return bpf_map_lookup_elem(&flows4, &at);
 }
 
-static __always_inline void *flow_place_of(const struct flow_key *k, bool v6)
+static __always_inline void *flow_place_of(const struct flow_key *k, bool v6, bool old)
 {
-	return flow_place(v6 ? k->ends >> 32 : k->peer[0], v6);
+	return flow_place(v6 ? k->ends >> 32 : k->peer[0], v6, old);
 }
 
 /* How many ways the short way looks at in place: a place holds eight flows when the table is half full. */
@@ -130,7 +139,7 @@ static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k
 	return state;
 }
 
-static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k, __u64 seal, __u64 state, bool v6)
+static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k, __u64 seal, __u64 state, __u32 seen, bool v6)
 {
 	w->pod = k->pod;
 	w->ends = k->ends;
@@ -141,12 +150,12 @@ static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k
 		((struct flow4 *)w)->between = k->peer[0];
 	}
 	*(volatile __u64 *)&w->state = state ^ seal;
-	w->seen = bpf_jiffies64();
+	w->seen = seen;
 }
 
-static __always_inline __u64 flow_search(const struct flow_key *k, bool touch, bool v6)
+static __always_inline __u64 flow_search(const struct flow_key *k, bool touch, bool v6, bool old)
 {
-	void *place = flow_place_of(k, v6);
+	void *place = flow_place_of(k, v6, old);
 	__u64 seal = flow_seal(k, v6);
 
 	if (!place)
@@ -199,9 +208,9 @@ static __always_inline bool flow_is_over(const struct flow6 *w, __u32 now)
 /* How many flows the pod of a way has in the place, a new one of pod counted; below it the way's age. As functions of numbers, which
  * the verifier looks at once, and takes the result to be any number: without CAP_PERFMON it refuses an index that is a constant on
  * each of several paths. */
-static __always_inline __u64 flow_burden(__u32 between, __u64 pod, __u64 way, bool v6)
+static __always_inline __u64 flow_burden(__u32 between, __u64 pod, __u64 way, bool v6, bool old)
 {
-	void *place = flow_place(between, v6);
+	void *place = flow_place(between, v6, old);
 	struct flow6 *w;
 	__u64 flows;
 
@@ -217,30 +226,35 @@ static __always_inline __u64 flow_burden(__u32 between, __u64 pod, __u64 way, bo
 	return flows << AGED_BITS | AGED(flow_age(w, bpf_jiffies64()), way & (FLOW_WAYS - 1));
 }
 
-__noinline __u64 flow4_burden(__u32 between, __u64 pod, __u64 way)
-{
-	return flow_burden(between, pod, way, false);
-}
+#define BURDEN_IN(table, v6, old)                                                                                      \
+	__noinline __u64 table##_burden(__u32 between, __u64 pod, __u64 way)                                           \
+	{                                                                                                              \
+		return flow_burden(between, pod, way, v6, old);                                                        \
+	}
 
-__noinline __u64 flow6_burden(__u32 between, __u64 pod, __u64 way)
-{
-	return flow_burden(between, pod, way, true);
-}
+BURDEN_IN(flows4, false, false)
+BURDEN_IN(flows6, true, false)
+BURDEN_IN(old4, false, true)
+BURDEN_IN(old6, true, true)
 
-static __always_inline __u64 flow_most(__u32 between, __u64 pod, bool v6)
+static __always_inline __u64 flow_most(__u32 between, __u64 pod, bool v6, bool old)
 {
 	__u64 most = 0;
 
 #pragma unroll
-	for (int i = 0; i < FLOW_WAYS; i++)
-		most = larger(most, v6 ? flow6_burden(between, pod, i) : flow4_burden(between, pod, i));
+	for (int i = 0; i < FLOW_WAYS; i++) {
+		if (old)
+			most = larger(most, v6 ? old6_burden(between, pod, i) : old4_burden(between, pod, i));
+		else
+			most = larger(most, v6 ? flows6_burden(between, pod, i) : flows4_burden(between, pod, i));
+	}
 	return AGED_WAY(most);
 }
 
 /* The way of a full place that has to give way to a flow of a pod. */
-static __always_inline __u64 flow_victim(__u32 between, __u64 pod, bool v6)
+static __always_inline __u64 flow_victim(__u32 between, __u64 pod, bool v6, bool old)
 {
-	void *place = flow_place(between, v6);
+	void *place = flow_place(between, v6, old);
 	__u64 oldest = 0, own = 0, flows = 1;
 	__u32 now = bpf_jiffies64();
 
@@ -263,87 +277,114 @@ static __always_inline __u64 flow_victim(__u32 between, __u64 pod, bool v6)
 		return AGED_WAY(oldest);
 	if (flows > FLOW_WAYS / 2) /* nobody has more */
 		return AGED_WAY(own);
-	return flow_most(between, pod, v6);
+	return flow_most(between, pod, v6, old);
 }
 
-__noinline __u64 flow4_victim(__u32 between, __u64 pod)
-{
-	return flow_victim(between, pod, false);
-}
+#define VICTIM_IN(table, v6, old)                                                                                      \
+	__noinline __u64 table##_victim(__u32 between, __u64 pod)                                                      \
+	{                                                                                                              \
+		return flow_victim(between, pod, v6, old);                                                             \
+	}
 
-__noinline __u64 flow6_victim(__u32 between, __u64 pod)
-{
-	return flow_victim(between, pod, true);
-}
+VICTIM_IN(flows4, false, false)
+VICTIM_IN(flows6, true, false)
+VICTIM_IN(old4, false, true)
+VICTIM_IN(old6, true, true)
 
-static __always_inline void flow_insert(const struct flow_key *k, __u64 state, bool v6)
+/* Writes a flow that was seen at a time, in jiffies; one that is known already only if it is to be replaced. */
+static __always_inline void flow_insert(const struct flow_key *k, __u64 state, __u32 seen, bool replace, bool v6, bool old)
 {
-	void *place = flow_place_of(k, v6);
+	void *place = flow_place_of(k, v6, old);
 	__u64 seal = flow_seal(k, v6), way;
+	__u32 between = v6 ? k->ends >> 32 : k->peer[0];
 
 	if (!place)
 		return;
 #pragma unroll
 	for (int i = 0; i < FLOW_WAYS; i++) {
 		struct flow6 *w = flow_way(place, i, v6);
-		if (!w->pod || flow_is(w, k, v6)) {
-			flow_write(w, k, seal, state, v6);
+		bool free = !w->pod;
+		if (free || flow_is(w, k, v6)) {
+			if (free || replace)
+				flow_write(w, k, seal, state, seen, v6);
 			return;
 		}
 	}
-	way = v6 ? flow6_victim(k->ends >> 32, k->pod) : flow4_victim(k->peer[0], k->pod);
-	flow_write(flow_way(place, way, v6), k, seal, state, v6);
+	if (old)
+		way = v6 ? old6_victim(between, k->pod) : old4_victim(between, k->pod);
+	else
+		way = v6 ? flows6_victim(between, k->pod) : flows4_victim(between, k->pod);
+	flow_write(flow_way(place, way, v6), k, seal, state, seen, v6);
 }
 
-/* The same as functions, for the long way. */
-__noinline __u64 flow4_get(__u64 pod, __u64 ends, __u32 between, __u32 touch)
-{
-	struct flow_key k = {.pod = pod, .ends = ends, .peer = {between}};
+/* As functions, for the long way, and for where the short way ends. */
+#define FLOWS_IN(table4, table6, old)                                                                                  \
+	__noinline __u64 table4##_get(__u64 pod, __u64 ends, __u32 between, __u32 touch)                               \
+	{                                                                                                              \
+		struct flow_key k = {.pod = pod, .ends = ends, .peer = {between}};                                     \
+		return flow_search(&k, touch, false, old);                                                             \
+	}                                                                                                              \
+	__noinline __u64 table6##_get(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u32 touch)                    \
+	{                                                                                                              \
+		struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};                                \
+		return flow_search(&k, touch, true, old);                                                              \
+	}                                                                                                              \
+	__noinline int table4##_put(__u64 pod, __u64 ends, __u32 between, __u64 state)                                 \
+	{                                                                                                              \
+		struct flow_key k = {.pod = pod, .ends = ends, .peer = {between}};                                     \
+		flow_insert(&k, state, bpf_jiffies64(), true, false, old);                                             \
+		return 0;                                                                                              \
+	}                                                                                                              \
+	__noinline int table6##_put(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u64 state)                      \
+	{                                                                                                              \
+		struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};                                \
+		flow_insert(&k, state, bpf_jiffies64(), true, true, old);                                              \
+		return 0;                                                                                              \
+	}
 
-	return flow_search(&k, touch, false);
+FLOWS_IN(flows4, flows6, false)
+FLOWS_IN(old4, old6, true)
+
+/* While flows are moved, the programs of some pods and directions are not replaced yet and know the old table only. So what is not in
+ * the new one is looked up in the old one, and what is written is written to both. */
+static __always_inline __u64 flow_get_old(const struct flow_key *k, bool touch, bool v6)
+{
+	if (!MOVING)
+		return 0;
+	return v6 ? old6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : old4_get(k->pod, k->ends, k->peer[0], touch);
 }
 
-__noinline __u64 flow6_get(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u32 touch)
+static __always_inline void flow_put_old(const struct flow_key *k, __u64 state, bool v6)
 {
-	struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};
-
-	return flow_search(&k, touch, true);
-}
-
-__noinline int flow4_put(__u64 pod, __u64 ends, __u32 between, __u64 state)
-{
-	struct flow_key k = {.pod = pod, .ends = ends, .peer = {between}};
-
-	flow_insert(&k, state, false);
-	return 0;
-}
-
-__noinline int flow6_put(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u64 state)
-{
-	struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};
-
-	flow_insert(&k, state, true);
-	return 0;
+	if (!MOVING)
+		return;
+	if (v6)
+		old6_put(k->pod, k->ends, k->peer[0], k->peer[1], state);
+	else
+		old4_put(k->pod, k->ends, k->peer[0], state);
 }
 
 static __always_inline __u64 flow_get(const struct flow_key *k, bool touch, bool v6)
 {
-	return v6 ? flow6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : flow4_get(k->pod, k->ends, k->peer[0], touch);
+	__u64 state = v6 ? flows6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : flows4_get(k->pod, k->ends, k->peer[0], touch);
+
+	return state ?: flow_get_old(k, touch, v6);
 }
 
 static __always_inline void flow_put(const struct flow_key *k, __u64 state, bool v6)
 {
 	if (v6)
-		flow6_put(k->pod, k->ends, k->peer[0], k->peer[1], state);
+		flows6_put(k->pod, k->ends, k->peer[0], k->peer[1], state);
 	else
-		flow4_put(k->pod, k->ends, k->peer[0], state);
+		flows4_put(k->pod, k->ends, k->peer[0], state);
+	flow_put_old(k, state, v6);
 }
 
 /* For the short way: the first ways are looked at in place. The return of a function costs 8 ns where the CPU has to be kept from
  * guessing it. */
 static __always_inline __u64 flow_get_quick(const struct flow_key *k, bool v6)
 {
-	void *place = flow_place_of(k, v6);
+	void *place = flow_place_of(k, v6, false);
 	__u64 seal = flow_seal(k, v6);
 
 	if (!place)
@@ -354,14 +395,14 @@ static __always_inline __u64 flow_get_quick(const struct flow_key *k, bool v6)
 		if (flow_is(w, k, v6))
 			return flow_read(w, k, seal, true);
 		if (!w->pod)
-			return 0;
+			return flow_get_old(k, true, v6);
 	}
 	return flow_get(k, true, v6);
 }
 
 static __always_inline void flow_put_quick(const struct flow_key *k, __u64 state, bool v6)
 {
-	void *place = flow_place_of(k, v6);
+	void *place = flow_place_of(k, v6, false);
 	__u64 seal = flow_seal(k, v6);
 
 	if (!place)
@@ -370,9 +411,32 @@ static __always_inline void flow_put_quick(const struct flow_key *k, __u64 state
 	for (int i = 0; i < FLOW_WAYS_QUICK; i++) {
 		struct flow6 *w = flow_way(place, i, v6);
 		if (!w->pod || flow_is(w, k, v6)) {
-			flow_write(w, k, seal, state, v6);
+			flow_write(w, k, seal, state, bpf_jiffies64(), v6);
+			flow_put_old(k, state, v6);
 			return;
 		}
 	}
 	flow_put(k, state, v6);
+}
+
+/* Moves a way of the old table. What the new one knows already is newer there. Says whether there was a flow; where there was none,
+ * none is in a later way. */
+static __always_inline bool flow_move(__u32 at, __u64 way, bool v6)
+{
+	void *place = flow_place(at, v6, true);
+	struct flow_key k = {};
+	struct flow6 *w;
+	__u64 state;
+
+	if (!place)
+		return false;
+	w = flow_way(place, way, v6);
+	k.pod = w->pod;
+	k.ends = w->ends;
+	k.peer[0] = v6 ? w->peer[0] : ((struct flow4 *)w)->between;
+	k.peer[1] = v6 ? w->peer[1] : 0;
+	state = *(volatile __u64 *)&w->state ^ flow_seal(&k, v6);
+	if (k.pod && !(state >> FLOW_STATE_BITS))
+		flow_insert(&k, state, w->seen, false, v6, false);
+	return k.pod;
 }

@@ -33,6 +33,9 @@ enum constant {
 	CONSTANT_KEEP_ESTABLISHED, /* let flows go on that a policy does not allow any more; new ones it keeps out all the same */
 	CONSTANT_FLOWS4_MASK,	   /* entries of flows4 less one, which is a power of two less one; likewise below */
 	CONSTANT_FLOWS6_MASK,
+	CONSTANT_MOVING,	   /* flows are being moved to tables of another size: see flow_get() */
+	CONSTANT_OLD4_MASK,	   /* likewise of the tables that they are moved from */
+	CONSTANT_OLD6_MASK,
 	CONSTANT_HARNESS,	   /* for BPF_PROG_TEST_RUN, which can give a packet neither an interface that does not exist nor the
 				    * socket of a process of the node: both then come with the packet's metadata, and the reason goes
 				    * back the same way. 0 in a program that is attached, so that the verifier removes that code. */

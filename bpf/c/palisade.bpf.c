@@ -270,4 +270,14 @@ int pod_ingress(struct __sk_buff *skb)
 	return verdict(skb, INGRESS);
 }
 
+/* For BPF_PROG_TEST_RUN, while flows are moved to tables of another size: moves way cb[0] of place mark of the old table; cb[1] says of
+ * which family. Returns 0 where there is no flow, nor in a later way. */
+SEC("tc")
+int move_flow(struct __sk_buff *skb)
+{
+	if (skb->cb[1])
+		return flow_move(skb->mark, skb->cb[0], true);
+	return flow_move(skb->mark, skb->cb[0], false);
+}
+
 char _license[] SEC("license") = "Apache-2.0";

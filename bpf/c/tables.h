@@ -94,6 +94,9 @@ static __always_inline struct cpu *this_cpu(void)
 #define KEEP_ESTABLISHED CONSTANT(CONSTANT_KEEP_ESTABLISHED)
 #define FLOWS4_MASK CONSTANT(CONSTANT_FLOWS4_MASK)
 #define FLOWS6_MASK CONSTANT(CONSTANT_FLOWS6_MASK)
+#define MOVING CONSTANT(CONSTANT_MOVING)
+#define OLD4_MASK CONSTANT(CONSTANT_OLD4_MASK)
+#define OLD6_MASK CONSTANT(CONSTANT_OLD6_MASK)
 #define HARNESS CONSTANT(CONSTANT_HARNESS)
 
 /* Calls of a helper for two maps in two branches must stay two calls: merged into one, with the map in a register, the
@@ -125,21 +128,19 @@ struct {
 } peer_nets SEC(".maps");
 
 /* Nobody maps these, but what can be mapped begins at a page, and so every place at a cache line. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct flows4);
-	__uint(max_entries, 8192);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} flows4 SEC(".maps");
+#define FLOWS_MAP(map, places, number)                                                                                 \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__type(key, __u32);                                                                                    \
+		__type(value, places);                                                                                 \
+		__uint(max_entries, number);                                                                           \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+	} map SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct flows6);
-	__uint(max_entries, 8192);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} flows6 SEC(".maps");
+FLOWS_MAP(flows4, struct flows4, 8192);
+FLOWS_MAP(flows6, struct flows6, 8192);
+FLOWS_MAP(old4, struct flows4, 1); /* where flows are moved from */
+FLOWS_MAP(old6, struct flows6, 1);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

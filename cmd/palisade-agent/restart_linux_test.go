@@ -104,13 +104,13 @@ func TestRestartLetsNothingThroughAndWritesNothing(t *testing.T) {
 	}
 }
 
-// TestUpgradeReplacesProgramsInPlace: another size of a table makes other programs, as a new version does.
+// TestUpgradeReplacesProgramsInPlace: another size of a table makes other programs, as a new version does, and flows are moved.
 func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 	b := newTestbed(t)
 	b.enforceOnePort()
 	allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
-	pins := len(b.pinNames())
-	for _, entries := range []string{"1024", "2048", "1024"} {
+	pins, size := len(b.pinNames()), b.flowBytes()
+	for _, entries := range []string{"1024", "8192", "1024"} {
 		before := b.pinNames()
 		b.agent.stop()
 		b.start("-flow-entries", entries)
@@ -119,6 +119,11 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 			now := b.pinNames()
 			return len(now) == pins && !slices.Equal(now, before)
 		})
+		now := b.flowBytes()
+		if grown := now > size; now == size || grown != (entries == "8192") {
+			t.Errorf("with %s flows the table takes %d bytes, after %d", entries, now, size)
+		}
+		size = now
 	}
 	b.endAllowed(allowed)
 	b.endDenied(denied)
@@ -141,6 +146,17 @@ func TestOutageOfTheAPIServerChangesNothing(t *testing.T) {
 	})
 	allowed.stop.Store(true)
 	b.endDenied(denied)
+}
+
+// flowBytes is how large the table of IPv4 flows is.
+func (b *testbed) flowBytes() (n int) {
+	b.Helper()
+	const name = `palisade_agent_kernel_memory_bytes{table="flows4"}`
+	var bytes float64
+	if _, err := fmt.Sscanf(b.metric(name), name+" %g", &bytes); err != nil {
+		b.Fatalf("%s: %v", name, err)
+	}
+	return int(bytes)
 }
 
 const allowedPort = 5000

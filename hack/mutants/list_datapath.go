@@ -158,6 +158,28 @@ func inC() []Mutant {
 		{"c-reply-from-another-address-6", "likewise over IPv6",
 			"bpf/c/flowtable.h", `	if (w->ends != k->ends || w->pod`, `	if ((v6 ? (__u32)(w->ends ^ k->ends) != 0 : w->ends != k->ends) || w->pod`,
 			[]string{"sim/datapath:TestRepliesComeFromTheAddressThatWasCalled"}},
+		{"c-move-forgets", "flows that no packet touches while they are moved are lost",
+			"bpf/c/flowtable.h", `	if (k.pod && !(state >> FLOW_STATE_BITS))
+		flow_insert(`, `	if (!k.pod && !(state >> FLOW_STATE_BITS))
+		flow_insert(`,
+			[]string{"bpf:TestMovedFlowsAreKnown"}},
+		{"c-moving-writes-one", "programs that are not replaced yet do not know what the others have seen",
+			"bpf/c/flowtable.h", `	if (!MOVING)
+		return;`, `	if (MOVING)
+		return;`,
+			[]string{"bpf:TestMovedFlowsAreKnown"}},
+		{"c-moving-reads-one", "programs that were replaced do not know what was seen before",
+			"bpf/c/flowtable.h", `	if (!MOVING)
+		return 0;`, `	if (MOVING)
+		return 0;`,
+			[]string{"bpf:TestMovedFlowsAreKnown"}},
+		{"moved-flows-keep-the-old-pin", "the next agent finds the table that flows were moved from",
+			"bpf/move.go", `	if err := os.Rename(from, n.pin(name, shape)); err != nil {
+		return err
+	}
+`, `	_ = os.Remove(from)
+`,
+			[]string{"bpf:TestMoveGoesOnAfterAnError"}},
 		{"c-place-of-one-end", "a pod does not find the flows that it is sent",
 			"bpf/c/flowtable.h", `return (one + other) *`, `return (one + 2 * other) *`,
 			[]string{flows}},
