@@ -56,14 +56,16 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 	}
 }
 
-// TestRepliesComeFromTheAddressThatWasCalled: a pod that may send from any address answers from the one that a flow goes to.
+// TestRepliesComeFromTheAddressThatWasCalled: a pod that may send from any address answers from the one that a flow goes to, and
+// flows that differ in nothing else are several.
 func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
+	const others = 1000 // a few of which have their place in the kernel's table where the first one has it
 	readers := map[string]runner{}
 	w := &twin{now: time.Hour}
 	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
 	readers["twin"] = w
 	if os.Geteuid() == 0 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
+		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 4096}, bpf.Standard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,15 +74,24 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 	}
 	router := img("closed", "peer:80")
 	router.Pods[0].MayRoute = true
+	called := []step{in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy)}
+	answers := []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonReply)}
+	strays := []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)}
 	for name, r := range readers {
 		for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
 			t.Run(name+"/"+flow.FamilyOf(addrs[0]).String(), func(t *testing.T) {
-				called, peer := addrs[0], addrs[1]
-				playSteps(t, r, []step{{policy: router}, in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy)}, called, peer)
-				for n, other := 0, peer.Next(); n < 1000; n, other = n+1, other.Next() {
-					playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)}, other, peer)
+				first, peer := addrs[0], addrs[1]
+				fromOthers := func(steps []step) {
+					for n, other := 0, peer.Next(); n < others; n, other = n+1, other.Next() {
+						playSteps(t, r, steps, other, peer)
+					}
 				}
-				playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonReply)}, called, peer)
+				playSteps(t, r, append([]step{{policy: router}}, called...), first, peer)
+				fromOthers(strays)
+				playSteps(t, r, answers, first, peer)
+				fromOthers(called)
+				playSteps(t, r, answers, first, peer)
+				fromOthers(answers)
 			})
 		}
 	}
