@@ -46,12 +46,12 @@ func (k *kernel) restored() (core.Restored, error) {
 	for i, l := range links {
 		all[i] = l.Index
 	}
-	states, err := k.hooks.Look(all...)
+	seen, err := k.hooks.Look(all...)
 	if err != nil {
 		return in, err
 	}
-	for i, state := range states {
-		if state != hook.Bare {
+	for i, s := range seen {
+		if s.State != hook.Bare {
 			in.Attached = append(in.Attached, uint32(all[i]))
 		}
 	}
@@ -125,10 +125,11 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 	for i, ifindex := range e.Ifindexes {
 		list[i] = int(ifindex)
 	}
-	states, err := k.hooks.Look(list...)
-	in := core.Inspected{Err: k.failed("inspect", err)}
-	for i, state := range states {
-		switch state {
+	seen, err := k.hooks.Look(list...)
+	in := core.Inspected{Err: k.failed("inspect", err), Before: map[uint32]string{}}
+	for i, s := range seen {
+		in.Before[e.Ifindexes[i]] = s.Before
+		switch s.State {
 		case hook.Bare:
 			in.Bare = append(in.Bare, e.Ifindexes[i])
 		case hook.Older:

@@ -59,6 +59,11 @@ func (i *iface) settled() bool { return i.phase == attached || i.phase == introd
 // inspected takes the result of a look. Whatever changed since the look makes another one.
 func (s *State) inspected(in Inspected) {
 	s.inspection.running, s.inspection.err = false, in.Err
+	for ifindex, before := range in.Before {
+		if i := s.ifaces[ifindex]; i != nil {
+			i.before = before
+		}
+	}
 	for _, ifindex := range in.Bare {
 		if i := s.ifaces[ifindex]; i != nil && i.settled() {
 			s.lose(i)

@@ -33,6 +33,7 @@ type iface struct {
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
 	retry     backoff
 	lost      time.Time // when its programs were found removed or replaced, zero while they are not
+	before    string    // what others run before its programs, if anything
 	link      shutter
 }
 
@@ -213,6 +214,11 @@ func (s *State) ifaceConditions() []enforce.Condition {
 		if i.retry.err != nil {
 			list = append(list, enforce.Condition{
 				Object: s.describe(ifindex), Message: fmt.Sprintf("not filtered yet: %v", i.retry.err),
+			})
+		}
+		if i.before != "" {
+			list = append(list, enforce.Condition{
+				Object: s.describe(ifindex), Message: "no policy sees what these let pass before: " + i.before,
 			})
 		}
 	}

@@ -91,9 +91,10 @@ type FiltersTouched struct {
 
 // Inspected is the result of the effect Inspect: the interfaces that are not filtered by programs of this version.
 type Inspected struct {
-	Bare  []uint32 // in some direction not filtered at all
-	Older []uint32 // filtered, by programs of another version
-	Err   error    // nothing is known
+	Bare   []uint32          // in some direction not filtered at all
+	Older  []uint32          // filtered, by programs of another version
+	Before map[uint32]string // of all that were looked at: what others run before our programs, if anything
+	Err    error             // nothing is known
 }
 
 // LinkSet is the result of the effect SetLink.

@@ -1,9 +1,11 @@
 package hook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -69,7 +71,7 @@ func (h Hooks) detachClsact(ifindex int, dir flow.Direction) error {
 // isNamed says whether a filter is in our place and bears our name, which is all that those of every version have in common.
 func isNamed(message []byte) bool {
 	tc := nl.DeserializeTcMsg(message)
-	options, ok := optionsOf(message)
+	_, options, ok := filterOf(message)
 	return ok && tc.Handle == filterHandle && tc.Info>>16 == filterPriority && string(options[nl.TCA_BPF_NAME].Value) == filterName+"\x00"
 }
 
@@ -90,37 +92,50 @@ func dumpClsact(ifindex int, dir flow.Direction) ([][]byte, error) {
 }
 
 // lookClsact looks for our programs among the filters that every packet comes by: those of chain 0. It reads no more of
-// other filters than their kind, so none of them can be in its way.
-func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (State, error) {
+// other filters than their kind and name, so none of them can be in its way.
+func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (found onHook, err error) {
 	messages, err := dumpClsact(ifindex, dir)
-	found := Bare
+	slices.SortStableFunc(messages, func(a, b []byte) int { return cmp.Compare(priorityOf(a), priorityOf(b)) })
 	for _, m := range messages {
-		if id, ok := programOf(m); ok {
-			found = max(found, ours[id])
+		kind, options, ok := filterOf(m)
+		if !ok {
+			continue
 		}
+		state := Bare
+		if id, decides := programOf(options); decides {
+			state = ours[id]
+		}
+		name := strings.TrimRight(string(options[nl.TCA_BPF_NAME].Value), "\x00")
+		found.add(state, strings.TrimSpace(fmt.Sprintf("%s filter of priority %d %s", kind, priorityOf(m), name)))
 	}
 	return found, err
 }
 
-// programOf reads which program a filter of chain 0 runs, if its kind is bpf and the program decides by itself.
-func programOf(message []byte) (ebpf.ProgramID, bool) {
-	options, ok := optionsOf(message)
+func priorityOf(message []byte) uint32 { return nl.DeserializeTcMsg(message).Info >> 16 }
+
+// programOf reads which program a filter runs, if its kind is bpf and the program decides by itself.
+func programOf(options map[uint16]syscall.NetlinkRouteAttr) (ebpf.ProgramID, bool) {
 	flags, id := options[nl.TCA_BPF_FLAGS].Value, options[nl.TCA_BPF_ID].Value
-	if !ok || len(flags) != 4 || len(id) != 4 || nl.NativeEndian().Uint32(flags)&nl.TCA_BPF_FLAG_ACT_DIRECT == 0 {
+	if len(flags) != 4 || len(id) != 4 || nl.NativeEndian().Uint32(flags)&nl.TCA_BPF_FLAG_ACT_DIRECT == 0 {
 		return 0, false
 	}
 	return ebpf.ProgramID(nl.NativeEndian().Uint32(id)), true
 }
 
-// optionsOf are the attributes of a filter of chain 0 whose kind is bpf.
-func optionsOf(message []byte) (map[uint16]syscall.NetlinkRouteAttr, bool) {
+// filterOf reads the kind of a filter of chain 0, and the attributes of one whose kind is bpf. What has no handle is no filter, but the
+// list of all of a priority.
+func filterOf(message []byte) (kind string, options map[uint16]syscall.NetlinkRouteAttr, ok bool) {
 	attrs, err := nl.ParseRouteAttrAsMap(message[nl.SizeofTcMsg:])
-	if err != nil || string(attrs[nl.TCA_KIND].Value) != "bpf\x00" {
-		return nil, false
+	if err != nil || nl.DeserializeTcMsg(message).Handle == 0 {
+		return "", nil, false
 	}
 	if chain := attrs[nl.TCA_CHAIN].Value; len(chain) == 4 && nl.NativeEndian().Uint32(chain) != 0 {
-		return nil, false
+		return "", nil, false
 	}
-	options, err := nl.ParseRouteAttrAsMap(attrs[nl.TCA_OPTIONS].Value)
-	return options, err == nil
+	kind = strings.TrimRight(string(attrs[nl.TCA_KIND].Value), "\x00")
+	if kind != "bpf" {
+		return kind, nil, true
+	}
+	options, err = nl.ParseRouteAttrAsMap(attrs[nl.TCA_OPTIONS].Value)
+	return kind, options, err == nil
 }

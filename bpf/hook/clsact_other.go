@@ -12,6 +12,6 @@ func (h Hooks) attachClsact(int, flow.Direction) error { return ebpf.ErrNotSuppo
 
 func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
 
-func lookClsact(int, flow.Direction, map[ebpf.ProgramID]State) (State, error) { return Bare, nil }
+func lookClsact(int, flow.Direction, map[ebpf.ProgramID]State) (onHook, error) { return onHook{}, nil }
 
 func isGone(error) bool { return false }

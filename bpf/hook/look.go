@@ -3,6 +3,7 @@ package hook
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -20,15 +21,23 @@ const (
 	Current              // ours of this version in both directions
 )
 
-// Look tells the State of each interface. What counts is which program runs, not where its filter says it came from: one of
-// somebody else in the place of ours is none of ours. It says nothing about what runs before ours on the same hook.
-func (h Hooks) Look(ifindexes ...int) ([]State, error) {
-	states := make([]State, len(ifindexes))
+// Seen is what was found on an interface.
+type Seen struct {
+	State State
+	// Before names what others run before our programs, empty where that is nothing. A packet that one of these passes for
+	// good, ours does not see.
+	Before string
+}
+
+// Look tells what is on each interface. What counts is which program runs, not where its filter says it came from: one of
+// somebody else in the place of ours is none of ours.
+func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
+	seen := make([]Seen, len(ifindexes))
 	if len(ifindexes) == 0 {
-		return states, nil
+		return seen, nil
 	}
-	for i := range states {
-		states[i] = Current
+	for i := range seen {
+		seen[i].State = Current
 	}
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		ours, err := h.versions(dir)
@@ -40,10 +49,14 @@ func (h Hooks) Look(ifindexes ...int) ([]State, error) {
 			if err != nil {
 				return nil, fmt.Errorf("look for %s program on interface %d: %w", dir, ifindex, err)
 			}
-			states[i] = min(states[i], found)
+			s := &seen[i]
+			s.State = min(s.State, found.state)
+			for _, other := range found.before {
+				s.Before = strings.TrimPrefix(s.Before+", "+dir.String()+" "+other, ", ")
+			}
 		}
 	}
-	return states, nil
+	return seen, nil
 }
 
 // Told says that the kernel tells whatever others do to our filters: on clsact it does (RTNLGRP_TC), on tcx it does not.
@@ -58,32 +71,52 @@ func (h Hooks) Told() bool {
 // Has says whether one of our programs, of any version, is on an interface in both directions. The answer is about this very
 // interface: what an earlier one with the same index had is gone with it.
 func (h Hooks) Has(ifindex int) (bool, error) {
-	states, err := h.Look(ifindex)
-	return err == nil && states[0] != Bare, err
+	seen, err := h.Look(ifindex)
+	return err == nil && seen[0].State != Bare, err
 }
 
-// look finds the best of our programs that runs on an interface in a direction, on either kind of hook.
-func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (State, error) {
+// onHook is what runs on a hook: the best of our programs, and those of others before the first one of ours, or all where
+// there is none of ours.
+type onHook struct {
+	state  State
+	before []string
+}
+
+// add notes the next one that a packet comes by.
+func (o *onHook) add(state State, other string) {
+	if o.state == Bare && state == Bare {
+		o.before = append(o.before, other)
+	}
+	o.state = max(o.state, state)
+}
+
+// look finds what runs on an interface in a direction, on either kind of hook: a packet comes by tcx first.
+func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (onHook, error) {
 	found, err := lookTCX(ifindex, dir, ours)
-	if err != nil || found == Current {
+	if err != nil || found.state == Current {
 		return found, err
 	}
-	other, err := lookClsact(ifindex, dir, ours)
-	return max(found, other), err
+	next, err := lookClsact(ifindex, dir, ours)
+	if found.state == Bare {
+		found.before = append(found.before, next.before...)
+	}
+	if found.state = max(found.state, next.state); found.state == Bare {
+		found.before = nil
+	}
+	return found, err
 }
 
 // lookTCX asks the interface itself: a link that is pinned may have been detached, or run the program of somebody else.
-func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (State, error) {
+func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (found onHook, err error) {
 	running, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: tcxPoint(dir)})
 	if err != nil {
 		if errors.Is(err, ebpf.ErrNotSupported) || isGone(err) {
-			return Bare, nil
+			return found, nil
 		}
-		return Bare, err
+		return found, err
 	}
-	found := Bare
 	for _, p := range running.Programs {
-		found = max(found, ours[p.ID])
+		found.add(ours[p.ID], fmt.Sprintf("program %d on tcx", p.ID))
 	}
 	return found, nil
 }

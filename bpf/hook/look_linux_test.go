@@ -90,14 +90,26 @@ func (p *place) want(want hook.State, after string) {
 	p.do(func() error {
 		for begin := time.Now(); ; runtime.Gosched() {
 			got, err := p.Look(p.ifindex)
-			if err != nil || got[0] == want {
+			if err != nil || got[0].State == want {
 				return err
 			}
 			if time.Since(begin) > 10*time.Second {
-				p.Errorf("state %d %s, want %d", got[0], after, want)
+				p.Errorf("state %d %s, want %d", got[0].State, after, want)
 				return nil
 			}
 		}
+	})
+}
+
+// wantBefore checks what Look says that others run before our programs.
+func (p *place) wantBefore(want string) {
+	p.Helper()
+	p.do(func() error {
+		got, err := p.Look(p.ifindex)
+		if err == nil && got[0].Before != want {
+			p.Errorf("runs before ours: %q, want %q", got[0].Before, want)
+		}
+		return err
 	})
 }
 
@@ -170,8 +182,10 @@ func TestFiltersOfOthersStay(t *testing.T) {
 			netlink.FilterAdd(p.filter(prog, 0, 40000)), netlink.FilterAdd(p.filter(prog, 7, ours)))
 	})
 	p.want(hook.Bare, "with filters of others only")
+	p.wantBefore("")
 	p.attach()
 	p.want(hook.Current, "beside filters of others")
+	p.wantBefore("egress bpf filter of priority 1 foreign")
 	want := []string{"0 1 foreign", fmt.Sprint("0 ", ours, " palisade"), "0 40000 foreign", fmt.Sprint("7 ", ours, " foreign")}
 	if got := p.filters(); !slices.Equal(got, want) {
 		t.Errorf("filters %q, want %q", got, want)
@@ -245,6 +259,30 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 			t.Errorf("programs %d when attached again after %s, want %d: ours, then the other", got, d.what, want)
 		}
 	}
+}
+
+func TestLookNamesWhatRunsBeforeLinks(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	foreign := p.foreign()
+	attach := func(anchor link.Anchor) {
+		p.do(func() error {
+			l, err := link.AttachTCX(link.TCXOptions{
+				Interface: p.ifindex, Program: foreign, Attach: ebpf.AttachTCXEgress, Anchor: anchor,
+			})
+			if err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+			return err
+		})
+	}
+	p.attach()
+	p.do(func() error { // clsact is asked after tcx
+		return errors.Join(netlink.QdiscAdd(hook.ClsactQdisc(p.ifindex)), netlink.FilterAdd(p.filter(foreign, 0, 1)))
+	})
+	p.wantBefore("")
+	attach(link.Head())
+	p.wantBefore(fmt.Sprintf("ingress program %d on tcx", p.id(foreign)))
+	p.want(hook.Current, "behind a program of somebody else")
 }
 
 func TestTheKernelTellsOfFiltersAndNotOfLinks(t *testing.T) {

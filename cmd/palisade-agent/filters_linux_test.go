@@ -170,9 +170,16 @@ func TestFiltersThatOthersTakeAwayComeBack(t *testing.T) {
 			t.Errorf("%s: the filter of somebody else sees no packets any more", d.what)
 		}
 	}
-	if log := b.agent.log.String(); !strings.Contains(log, "shop/server") || !strings.Contains(log, "filtered again") {
+	log := b.agent.log.String()
+	if !strings.Contains(log, "shop/server") || !strings.Contains(log, "filtered again") {
 		t.Error("the log names neither the pod nor the repair")
 	}
+	if !strings.Contains(log, "let pass before: ingress bpf filter of priority 1") {
+		t.Error("the log does not name the filter that runs before the agent's")
+	}
+	b.await("nothing is said to run before any more", func() bool {
+		return b.metric("palisade_agent_conditions ") == "palisade_agent_conditions 0"
+	})
 }
 
 func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
