@@ -55,7 +55,7 @@ func (d *denials) run(ctx context.Context) {
 		case <-ctx.Done():
 			d.read()
 			d.flush()
-			d.failed("flow-log", d.events.Close())
+			_ = d.failed("flow-log", d.events.Close())
 			return
 		}
 	}
@@ -74,6 +74,6 @@ func (d *denials) flush() {
 	d.metrics.FlowLog(stats.Lines, map[string]uint64{
 		"logged": stats.Logged, "left-out": stats.LeftOut, "unread": stats.Unread,
 	})
-	d.failed("flow-log", errors.Join(d.err, err))
+	_ = d.failed("flow-log", errors.Join(d.err, err))
 	d.err = nil
 }

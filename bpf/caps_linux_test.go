@@ -123,7 +123,7 @@ func loadCounted(t *testing.T) error {
 	if err != nil {
 		return withLog(err)
 	}
-	defer n.Close()
+	defer func() { _ = n.Close() }()
 	spec, err := loadKernel()
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func loadCounted(t *testing.T) error {
 	if err := spec.LoadAndAssign(&progs, &opts); err != nil {
 		return withLog(err)
 	}
-	defer progs.Close()
+	defer func() { _ = progs.Close() }()
 	for name, p := range map[string]*ebpf.Program{
 		kernelProgPodEgress: progs.PodEgress, kernelProgPodIngress: progs.PodIngress,
 	} {
@@ -155,7 +155,7 @@ func withLog(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	return fmt.Errorf("%w\n%-120v", err, refused)
+	return fmt.Errorf("%w\n%s", err, fmt.Sprintf("%-120v", refused))
 }
 
 // verified reads out of a verifier's statistics how many instructions it looked at. (Program.Info says it too, since

@@ -76,7 +76,7 @@ func TestDenialsAreReportedWhileSomebodyListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ring.Close()
+	closeLater(t, ring)
 	before := ring.AvailableBytes()
 	deny(1)
 	if after := ring.AvailableBytes(); after != before {
@@ -94,7 +94,7 @@ func TestMuteEndsReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
+	closeLater(t, e)
 	h.Mute()
 	if _, err := h.Run(flow.Ingress, iface, false, syn); err != nil {
 		t.Fatal(err)

@@ -103,9 +103,9 @@ func TestRemoveStaleTakesOtherVersionsOnly(t *testing.T) {
 	larger := small
 	larger.Peers4 *= 2
 	old := open(t, bpf.Options{Dir: dir, Capacity: larger})
-	defer old.Close()
+	closeLater(t, old)
 	n := open(t, bpf.Options{Dir: dir, Capacity: small})
-	defer n.Close()
+	closeLater(t, n)
 	if err := os.Mkdir(filepath.Join(dir, "link-ingress-7"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestRemoveStaleTakesOtherVersionsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer former.Close()
+	closeLater(t, former)
 	if err := former.Pin(filepath.Join(dir, "replies-0a1b2c3d")); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestRemoveStaleTakesOtherVersionsOnly(t *testing.T) {
 			len(before), len(after), after["link-ingress-7"], after["replies-0a1b2c3d"])
 	}
 	again := open(t, bpf.Options{Dir: dir, Capacity: small})
-	defer again.Close()
+	closeLater(t, again)
 	if diff := cmp.Diff(after, names(t, dir)); diff != "" {
 		t.Errorf("opening the same version made pins, so one in use was removed (-before +after):\n%s", diff)
 	}

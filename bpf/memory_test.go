@@ -15,7 +15,11 @@ func TestMemoryIsThatOfTheKernel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer n.Close()
+		defer func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		list, err := n.Memory()
 		if err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func (m *mover) open() *bpf.Harness {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { h.Close() })
+	closeLater(m.t, h)
 	return h
 }
 

@@ -2,6 +2,7 @@ package bpf_test
 
 import (
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -61,12 +62,17 @@ func harness(t *testing.T, mode bpf.Mode) *bpf.Harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeLater(t, h)
+	return h
+}
+
+// closeLater closes c at the end of the test.
+func closeLater(t testing.TB, c io.Closer) {
 	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return h
 }
 
 func expect(t *testing.T, h *bpf.Harness, want bpf.Reason) {
@@ -261,10 +267,10 @@ func TestOtherOptionsAreOtherProgramsWithTheSameFlows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opts := bpf.Options{Dir: pinDir(t), Capacity: small}
 			first := open(t, opts)
-			defer first.Close()
+			closeLater(t, first)
 			change(&opts)
 			second := open(t, opts)
-			defer second.Close()
+			closeLater(t, second)
 			before, after := programIDs(t, first), programIDs(t, second)
 			for dir := range before {
 				if before[dir] == after[dir] {
@@ -342,7 +348,7 @@ func BenchmarkKernelPacket(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer h.Close()
+	closeLater(b, h)
 	if _, err := h.Sync(image(bpf.PortsAll, 0)); err != nil {
 		b.Fatal(err)
 	}

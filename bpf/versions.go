@@ -45,7 +45,7 @@ func pinnedID(path string) (ebpf.ProgramID, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	return programID(p)
 }
 

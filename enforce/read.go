@@ -72,9 +72,9 @@ func (r *reader) read(pe *v1alpha1.PolicyEndpoint) error {
 		// Its rules count for nothing; the pods that it selects in its own namespace are closed, under a name that no
 		// policy can have.
 		p := r.policy(pe.Namespace, "!"+pe.Name)
-		p.isolate(pe.Spec.PodIsolation)
+		isolation := p.isolate(pe.Spec.PodIsolation)
 		p.broken = [2]error{errForeign, errForeign}
-		return errors.Join(errForeign, p.selectPods(pe.Spec.PodSelectorEndpoints))
+		return errors.Join(errForeign, isolation, p.selectPods(pe.Spec.PodSelectorEndpoints))
 	}
 	p := r.policy(ref.Namespace, ref.Name)
 	errs := []error{p.isolate(pe.Spec.PodIsolation), p.selectPods(pe.Spec.PodSelectorEndpoints)}

@@ -42,7 +42,11 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { space.Close() })
+	t.Cleanup(func() {
+		if err := space.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	h := &host{T: t, ns: space, told: make(chan core.Input, 64), done: make(chan error, 1)}
 	h.do(func() error { return netlink.LinkSetUp(h.link("lo")) })
 	return h
@@ -200,7 +204,11 @@ func (h *host) moveAway(name string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(func() { pod.Close() })
+	h.Cleanup(func() {
+		if err := pod.Close(); err != nil {
+			h.Error(err)
+		}
+	})
 	h.do(func() error { return netlink.LinkSetNsFd(h.link(name), int(pod.FD())) })
 }
 

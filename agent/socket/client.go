@@ -25,7 +25,7 @@ func Call(ctx context.Context, path string, req Request) (Response, error) {
 	if err != nil {
 		return resp, fmt.Errorf("%w: %w", ErrDown, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return resp, err

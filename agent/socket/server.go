@@ -49,7 +49,7 @@ func listen(path string) (*net.UnixListener, error) {
 func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 	var open sync.WaitGroup
 	defer open.Wait()
-	stop := context.AfterFunc(ctx, func() { l.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	for {
 		conn, err := l.AcceptUnix()
@@ -65,7 +65,7 @@ func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 
 // converse answers one connection.
 func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	start := time.Now()

@@ -120,8 +120,8 @@ func TestWrongRequestsAreRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
-			go conn.Write([]byte(text)) // the server may stop reading before the end
+			defer func() { _ = conn.Close() }()
+			go func() { _, _ = conn.Write([]byte(text)) }() // the server may stop reading before the end
 			answer := make([]byte, 4096)
 			n, err := conn.Read(answer)
 			if err != nil || !strings.Contains(string(answer[:n]), `"error"`) {

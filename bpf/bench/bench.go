@@ -50,9 +50,9 @@ func New(n *bpf.Node, v Vary) (*Bench, error) {
 
 // Close unloads the programs.
 func (b *Bench) Close() {
-	b.ok.Close()
-	b.egress.Close()
-	b.ingress.Close()
+	_ = b.ok.Close()
+	_ = b.egress.Close()
+	_ = b.ingress.Close()
 }
 
 // Round is one measurement: the mean time of a packet in nanoseconds.

@@ -100,7 +100,7 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 	pin := h.linkPin(ifindex, dir)
 	l, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		return h.refresh(l, pin, ifindex, dir)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -113,7 +113,7 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if h.Node.Dir() == "" {
 		return errors.New("a link without a pin would go with the process: set Options.Dir")
 	}

@@ -40,7 +40,7 @@ func newPlace(t *testing.T, mode hook.Mode) *place {
 	var err error
 	p.ns, err = ns.New()
 	p.must(err)
-	t.Cleanup(func() { p.ns.Close() })
+	t.Cleanup(func() { p.must(p.ns.Close()) })
 	fs, err := pinfs.New()
 	p.must(err)
 	t.Cleanup(func() { p.must(fs.Close()) })
@@ -121,7 +121,7 @@ func (p *place) foreign() *ebpf.Program {
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
 	})
 	p.must(err)
-	p.Cleanup(func() { prog.Close() })
+	p.Cleanup(func() { p.must(prog.Close()) })
 	return prog
 }
 
@@ -229,7 +229,7 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 		other, err = link.AttachTCX(link.TCXOptions{Interface: p.ifindex, Program: foreign, Attach: ebpf.AttachTCXIngress})
 		return err
 	})
-	defer other.Close()
+	defer func() { p.must(other.Close()) }()
 	p.want(hook.Bare, "with a program of somebody else only")
 	p.attach()
 	pin := filepath.Join(p.Node.Dir(), fmt.Sprintf("link-egress-%d", p.ifindex))
@@ -239,8 +239,7 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer l.Close()
-			return f(l)
+			return errors.Join(f(l), l.Close())
 		}
 	}
 	for _, d := range []struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -39,7 +40,11 @@ func (b *testbed) serveFakeAPI() *fakeAPI {
 		return err
 	}))
 	server := &http.Server{Handler: api}
-	go server.Serve(l)
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
+	}()
 	b.closeLater(server.Close)
 	config := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "fake",
 		"contexts": [{"name": "fake", "context": {"cluster": "fake"}}],
@@ -74,11 +79,11 @@ func (api *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("watch") == "" {
 		empty := &v1alpha1.PolicyEndpointList{ListMeta: metav1.ListMeta{ResourceVersion: "0"}}
 		empty.APIVersion, empty.Kind = v1alpha1.GroupVersion().String(), v1alpha1.Kind+"List"
-		encode.Encode(empty)
+		_ = encode.Encode(empty)
 		return
 	}
 	next := 0
-	fmt.Sscan(r.URL.Query().Get("resourceVersion"), &next)
+	_, _ = fmt.Sscan(r.URL.Query().Get("resourceVersion"), &next) // none is the start
 	list, changed := api.since(next)
 	if r.URL.Query().Get("sendInitialEvents") == "true" {
 		end := &v1alpha1.PolicyEndpoint{}
@@ -90,7 +95,9 @@ func (api *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	for {
 		for _, e := range list {
-			encode.Encode(e)
+			if err := encode.Encode(e); err != nil {
+				return
+			}
 		}
 		next += len(list)
 		w.(http.Flusher).Flush()

@@ -128,8 +128,8 @@ func (in *intruder) repaired(bl *blaster, what string, disturb func() error) []t
 func (in *intruder) repairs() (lost, repaired int) {
 	in.Helper()
 	for line := range strings.Lines(in.get("/metrics")) {
-		fmt.Sscanf(line, "palisade_agent_filters_lost_total %d", &lost)
-		fmt.Sscanf(line, "palisade_agent_filter_repair_seconds_count %d", &repaired)
+		_, _ = fmt.Sscanf(line, "palisade_agent_filters_lost_total %d", &lost)
+		_, _ = fmt.Sscanf(line, "palisade_agent_filter_repair_seconds_count %d", &repaired)
 	}
 	return lost, repaired
 }
@@ -192,7 +192,7 @@ func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
 		other, err = link.AttachTCX(link.TCXOptions{Interface: in.ifindex, Program: in.counter, Attach: ebpf.AttachTCXEgress})
 		return err
 	})
-	defer other.Close()
+	defer func() { b.must(other.Close()) }()
 	pin := fmt.Sprintf("/proc/self/fd/%d/node/link-ingress-%d", b.pins.Fd(), in.ifindex)
 	pinned := func(f func(link.Link) error) func() error {
 		return func() error {
@@ -200,8 +200,7 @@ func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer l.Close()
-			return f(l)
+			return errors.Join(f(l), l.Close())
 		}
 	}
 	for _, d := range []struct {

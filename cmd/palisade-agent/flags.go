@@ -127,15 +127,15 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 }
 
 // openFlowLog returns where denials are written, and what ends that.
-func (f *flags) openFlowLog(out io.Writer) (io.Writer, func(), error) {
+func (f *flags) openFlowLog(out io.Writer) (io.Writer, func() error, error) {
 	if f.flowLogFile == "" {
-		return out, func() {}, nil
+		return out, func() error { return nil }, nil
 	}
 	file, err := os.OpenFile(f.flowLogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("-flow-log-file: %w", err)
 	}
-	return file, func() { file.Close() }, nil
+	return file, file.Close, nil
 }
 
 func (f *flags) api() (*rest.Config, error) {

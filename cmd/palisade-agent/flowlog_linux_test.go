@@ -38,7 +38,8 @@ func (b *testbed) denied() (sum uint64) {
 		if name, value, ok := strings.Cut(line, "} "); ok && strings.HasPrefix(name, "palisade_agent_packets_total") &&
 			strings.Contains(name, `verdict="deny"`) {
 			var n float64
-			fmt.Sscan(value, &n)
+			_, err := fmt.Sscan(value, &n)
+			b.must(err)
 			sum += uint64(n)
 		}
 	}
@@ -122,10 +123,10 @@ func TestNothingIsReportedWhenNobodyListens(t *testing.T) {
 		}
 		m, err := ebpf.LoadPinnedMap(pins[0], nil)
 		b.must(err)
-		defer m.Close()
+		defer func() { b.must(m.Close()) }()
 		ring, err := ringbuf.NewReader(m)
 		b.must(err)
-		defer ring.Close()
+		defer func() { b.must(ring.Close()) }()
 		left := ring.AvailableBytes()
 		if b.connects("client", serverIP, 80) {
 			t.Error("the policy is not in force")

@@ -41,13 +41,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if err != nil {
 		return err
 	}
-	if f.flowLog == "denied" {
-		log, done, err := f.openFlowLog(out)
-		if err != nil {
-			return err
-		}
-		defer done()
-		o.FlowLog = log
+	if f.flowLog != "denied" {
+		return agent.Run(ctx, o)
 	}
-	return agent.Run(ctx, o)
+	var done func() error
+	if o.FlowLog, done, err = f.openFlowLog(out); err != nil {
+		return err
+	}
+	return errors.Join(agent.Run(ctx, o), done())
 }

@@ -77,7 +77,7 @@ func (b *testbed) listenUDP(pod string, at netip.AddrPort) *net.UDPConn {
 		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		return err
 	}))
-	b.Cleanup(func() { conn.Close() })
+	b.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

@@ -23,13 +23,13 @@ func TestShippedRoleAllowsNothingMore(t *testing.T) {
 	b.must(err)
 	found := false
 	for _, r := range review.Status.ResourceRules {
-		switch group := strings.Join(r.APIGroups, ","); {
-		case group == "networking.k8s.aws":
+		switch group := strings.Join(r.APIGroups, ","); group {
+		case "networking.k8s.aws":
 			found = true
 			if strings.Join(r.Verbs, ",") != "list,watch" || strings.Join(r.Resources, ",") != "policyendpoints" {
 				t.Errorf("may %v %v", r.Verbs, r.Resources)
 			}
-		case group == "authorization.k8s.io", group == "authentication.k8s.io": // everybody may ask who he is
+		case "authorization.k8s.io", "authentication.k8s.io": // everybody may ask who he is
 		default:
 			t.Errorf("may %v %v of %q", r.Verbs, r.Resources, group)
 		}

@@ -34,7 +34,7 @@ func (b *testbed) stream(from, to string, fromIP, toIP netip.Addr, port uint16) 
 		if err != nil {
 			return err
 		}
-		b.Cleanup(func() { l.Close() })
+		b.Cleanup(func() { _ = l.Close() })
 		return b.pods[from].NS().Do(func() error {
 			d := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(fromIP, 0))}
 			if opener.Conn, err = d.DialContext(b.Context(), "tcp", at.String()); err != nil {
@@ -44,7 +44,7 @@ func (b *testbed) stream(from, to string, fromIP, toIP netip.Addr, port uint16) 
 			return err
 		})
 	}))
-	b.Cleanup(func() { opener.Close(); accepted.Close() })
+	b.Cleanup(func() { _ = opener.Close(); _ = accepted.Close() })
 	return opener, accepted
 }
 

@@ -192,7 +192,7 @@ func (b *testbed) start(args ...string) {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	b.must(b.launch(p.cmd))
 	go func() {
-		p.cmd.Wait()
+		_ = p.cmd.Wait()
 		close(p.done)
 	}()
 	b.agent = p
@@ -263,7 +263,7 @@ func capabilities(list []int) string {
 
 // stop kills the agent, as a crash would.
 func (p *process) stop() {
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
@@ -296,7 +296,7 @@ func (b *testbed) get(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	b.must(err)
 	return string(body)

@@ -41,7 +41,7 @@ const prevResult = `{
 	"routes": [{"dst": "0.0.0.0/0"}]}`
 
 // plugin runs the plugin with a configuration and returns what it printed and how long it took.
-func plugin(t *testing.T, command, config string) (stdout string, err error, took time.Duration) {
+func plugin(t *testing.T, command, config string) (stdout string, took time.Duration, err error) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -56,7 +56,7 @@ func plugin(t *testing.T, command, config string) (stdout string, err error, too
 	cmd.Stdout = &out
 	start := time.Now()
 	err = cmd.Run()
-	return out.String(), err, time.Since(start)
+	return out.String(), time.Since(start), err
 }
 
 // config is a network configuration for an agent that listens at a path, with more fields.
@@ -113,7 +113,7 @@ func needRoot(t *testing.T) {
 func TestAddNamesThePodAndPassesTheResultOn(t *testing.T) {
 	needRoot(t)
 	path, asked := agentAnswers(t, nil)
-	out, err, _ := plugin(t, "ADD", configFor(path, ""))
+	out, _, err := plugin(t, "ADD", configFor(path, ""))
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -130,7 +130,7 @@ func TestAddNamesThePodAndPassesTheResultOn(t *testing.T) {
 func TestCheckAsksTheAgent(t *testing.T) {
 	needRoot(t)
 	path, asked := agentAnswers(t, errors.New("not filtered"))
-	if out, err, _ := plugin(t, "CHECK", configFor(path, "")); err == nil || !strings.Contains(out, "not filtered") {
+	if out, _, err := plugin(t, "CHECK", configFor(path, "")); err == nil || !strings.Contains(out, "not filtered") {
 		t.Errorf("%v: %s; want the agent's reason", err, out)
 	}
 	if r := <-asked; r.Command != socket.Check || r.Name != "web-0" {
@@ -142,7 +142,7 @@ func TestRefusedPodNeverStarts(t *testing.T) {
 	needRoot(t)
 	for _, choice := range []string{fail, open} {
 		path, _ := agentAnswers(t, errors.New("tables are full"))
-		out, err, _ := plugin(t, "ADD", configFor(path, `, "onAgentDown": "`+choice+`"`))
+		out, _, err := plugin(t, "ADD", configFor(path, `, "onAgentDown": "`+choice+`"`))
 		if err == nil || !strings.Contains(out, "tables are full") || !strings.Contains(out, `"code": 11`) {
 			t.Errorf("onAgentDown %s: %v: %s; want \"try again\" with the agent's reason", choice, err, out)
 		}
@@ -155,28 +155,28 @@ func TestWithoutAnAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	for name, path := range map[string]string{"no socket": filepath.Join(t.TempDir(), "none"), "a hanging agent": hung} {
 		t.Run(name, func(t *testing.T) {
-			out, err, took := plugin(t, "ADD", configFor(path, `, "timeout": "300ms"`))
+			out, took, err := plugin(t, "ADD", configFor(path, `, "timeout": "300ms"`))
 			if err == nil || !strings.Contains(out, `"code": 11`) || took > 10*time.Second {
 				t.Errorf("by default: %v after %s: %s; want \"try again\" in time", err, took, out)
 			}
-			out, err, _ = plugin(t, "ADD", configFor(path, `, "timeout": "300ms", "onAgentDown": "open"`))
+			out, _, err = plugin(t, "ADD", configFor(path, `, "timeout": "300ms", "onAgentDown": "open"`))
 			if err != nil {
 				t.Fatalf("open: %v: %s", err, out)
 			}
 			sameJSON(t, prevResult, out)
 			for _, command := range []string{"DEL", "VERSION"} {
-				if out, err, _ := plugin(t, command, configFor(path, "")); err != nil {
+				if out, _, err := plugin(t, command, configFor(path, "")); err != nil {
 					t.Errorf("%s: %v: %s", command, err, out)
 				}
 			}
 			config := strings.Replace(configFor(path, `, "timeout": "300ms"`), "1.0.0", "1.1.0", 1)
-			if out, err, _ := plugin(t, "GC", config); err != nil {
+			if out, _, err := plugin(t, "GC", config); err != nil {
 				t.Errorf("GC: %v: %s", err, out)
 			}
-			if out, err, _ := plugin(t, "STATUS", config); err == nil || !strings.Contains(out, `"code": 50`) {
+			if out, _, err := plugin(t, "STATUS", config); err == nil || !strings.Contains(out, `"code": 50`) {
 				t.Errorf("STATUS: %v: %s; want \"not available\"", err, out)
 			}
 		})
@@ -192,7 +192,7 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		"no JSON":            `{`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if out, err, _ := plugin(t, "ADD", config); err == nil {
+			if out, _, err := plugin(t, "ADD", config); err == nil {
 				t.Errorf("accepted: %s", out)
 			}
 		})

@@ -103,8 +103,8 @@ func (w *world) start(identity string, args ...string) *process {
 	must(w.T, p.Start())
 	p.end = sync.OnceValue(p.Wait)
 	w.Cleanup(func() {
-		p.Process.Kill()
-		p.end()
+		_ = p.Process.Kill()
+		_ = p.end()
 		if w.Failed() {
 			w.Logf("%s:\n%s", identity, p.output)
 		}

@@ -65,7 +65,11 @@ func inNamespace(t *testing.T, f func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer space.Close()
+	defer func() {
+		if err := space.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	err = space.Do(func() error {
 		lo, err := netlink.LinkByName("lo")
 		if err != nil {

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	}
 	code, err := run(context.Background(), append([]string{"serve"}, os.Args[1:]...), os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
-		os.Stderr.WriteString(err.Error() + "\n")
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
 	}
 	os.Exit(code)
 }
@@ -41,9 +41,9 @@ func waitExit(t *testing.T, c *exec.Cmd, want int) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	select {
-	case <-ended:
+	case err := <-ended:
 		if got := c.ProcessState.ExitCode(); got != want {
-			t.Errorf("the probe exited with %d, want %d", got, want)
+			t.Errorf("the probe exited with %d (%v), want %d", got, err, want)
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("the probe goes on after it was asked to exit")

@@ -16,12 +16,12 @@ func TestColoursOnlyWhereTheyAreShownAndWanted(t *testing.T) {
 	if err != nil {
 		t.Skipf("no pseudo terminal: %v", err)
 	}
-	defer tty.Close()
+	defer func() { _ = tty.Close() }()
 	file, err := os.Create(t.TempDir() + "/file")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	tests := map[string]struct {
 		file        *os.File
 		env         map[string]string

@@ -270,7 +270,7 @@ func TestHealth(t *testing.T) {
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/debug/pprof/": 404} {
 		answer, err := http.Get(r.url + path)
 		must(t, err)
-		answer.Body.Close()
+		must(t, answer.Body.Close())
 		if answer.StatusCode != want {
 			t.Errorf("%s: %d, want %d", path, answer.StatusCode, want)
 		}

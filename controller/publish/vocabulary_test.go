@@ -234,7 +234,7 @@ func (r *replica) get(path string) string {
 	r.Helper()
 	answer, err := http.Get(r.url + path)
 	must(r.T, err)
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	must(r.T, err)
 	return string(body)

@@ -107,7 +107,7 @@ func (s source) build(ctx context.Context, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if _, err := os.Stat(s.out); err == nil {
 		return nil // by the one we waited for
 	}
@@ -118,7 +118,7 @@ func (s source) build(ctx context.Context, progress io.Writer) error {
 	if err := os.Mkdir(staging, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(staging)
+	defer func() { _ = os.RemoveAll(staging) }()
 	if err := s.buildInto(ctx, staging, progress); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (s source) lock(progress io.Writer) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
+	_ = f.Close()
 	lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		fmt.Fprintln(progress, "another process is building it; waiting")

@@ -52,7 +52,7 @@ func ownCluster() int {
 		return 1
 	}
 	fmt.Println(c.Dir())
-	io.Copy(io.Discard, os.Stdin)
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
 
@@ -190,7 +190,7 @@ func checkRestart(t *testing.T, c *cluster.Cluster) {
 	before := get(t, c.Client().NetworkingV1().NetworkPolicies(namespace).Get, "deny-all")
 	c.StopAPIServer()
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(c.URL(), "https://")); err == nil {
-		conn.Close()
+		_ = conn.Close()
 		t.Error("something accepts connections while the API server is stopped")
 	}
 	must(t, c.StartAPIServer(t.Context()))
@@ -218,7 +218,7 @@ func TestClusterDiesWithItsOwner(t *testing.T) {
 	}
 
 	must(t, owner.Process.Kill())
-	owner.Wait() // killed, as it should be
+	_ = owner.Wait() // killed, as it should be
 
 	clustertest.Eventually(t, func() error {
 		if left := processesOf(t, dir); len(left) > 0 {

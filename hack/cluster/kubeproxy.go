@@ -102,7 +102,7 @@ func kubeProxySynced(netns string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		var health struct{ Status map[string]any }
 		if err := json.NewDecoder(response.Body).Decode(&health); err != nil {
 			return fmt.Errorf("read health: %w", err)

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -92,7 +93,7 @@ func checkGarbageCollection(t *testing.T, c *cluster.Cluster) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("the leaf lives on (%v)", err)
+		return errors.Join(errors.New("the leaf lives on"), err)
 	})
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %s, as if the kind had not been known at the start", took)
@@ -112,7 +113,7 @@ func newNetNS(t *testing.T) string {
 	if err != nil {
 		t.Skipf("needs the right to make network namespaces: %v", err)
 	}
-	t.Cleanup(func() { ns.Close() })
+	t.Cleanup(func() { _ = ns.Close() })
 	return fmt.Sprintf("/proc/self/fd/%d", ns.Fd())
 }
 
@@ -144,7 +145,7 @@ func serve(t *testing.T, at netip.AddrPort, line string) {
 		t.Error(err)
 		return
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -152,7 +153,7 @@ func serve(t *testing.T, at netip.AddrPort, line string) {
 				return
 			}
 			fmt.Fprintln(conn, line)
-			conn.Close()
+			_ = conn.Close()
 		}
 	}()
 }
@@ -163,7 +164,7 @@ func expect(address, line string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	got, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		return err

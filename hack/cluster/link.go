@@ -72,7 +72,7 @@ func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for conn := range l.conns {
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -86,7 +86,7 @@ func (l *Link) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.listener.Close()
+	_ = l.listener.Close()
 	l.Cut()
 }
 
@@ -104,22 +104,22 @@ func (l *Link) serve() {
 // forward carries one connection until either side ends it. While the API server is down there is no other side,
 // and the connection just ends.
 func (l *Link) forward(inner net.Conn) {
-	defer inner.Close()
+	defer func() { _ = inner.Close() }()
 	outer, err := net.Dial("tcp4", l.target)
 	if err != nil {
 		return
 	}
-	defer outer.Close()
+	defer func() { _ = outer.Close() }()
 	if !l.add(inner, outer) {
 		return
 	}
 	defer l.drop(inner, outer)
 	go func() {
-		io.Copy(outer, inner)
-		outer.Close()
-		inner.Close()
+		_, _ = io.Copy(outer, inner)
+		_ = outer.Close()
+		_ = inner.Close()
 	}()
-	io.Copy(inner, outer)
+	_, _ = io.Copy(inner, outer)
 }
 
 // add counts the ends of a connection among those that Cut closes. It reports false if the link is closed.

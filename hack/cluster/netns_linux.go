@@ -61,7 +61,7 @@ func enter(netns string) error {
 	if err != nil {
 		return fmt.Errorf("enter network namespace: %w", err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter network namespace %s: %w", netns, err)
 	}

@@ -47,6 +47,6 @@ func (p *reservedPort) close() {
 	if p == nil || p.fd < 0 {
 		return
 	}
-	unix.Close(p.fd)
+	_ = unix.Close(p.fd)
 	p.fd = -1
 }

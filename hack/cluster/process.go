@@ -45,7 +45,7 @@ func startProcess(s processSpec) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	p := &process{name: s.name, log: s.log, cmd: exec.Command(s.path, s.args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.ExtraFiles, p.cmd.SysProcAttr = s.files, childAttr()
@@ -82,7 +82,7 @@ func (p *process) running() bool {
 
 // kill ends the process at once and returns when it is gone. Nothing here has anything to save.
 func (p *process) kill() {
-	p.cmd.Process.Kill() // an error means that it is gone already
+	_ = p.cmd.Process.Kill() // an error means that it is gone already
 	<-p.done
 }
 
@@ -97,7 +97,7 @@ func tail(path string) []byte {
 	if err != nil {
 		return []byte(err.Error())
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	size, err := f.Seek(0, 2)
 	if err != nil {
 		return []byte(err.Error())

@@ -54,11 +54,11 @@ func TestReservedPortIsTakenButDoesNotAnswer(t *testing.T) {
 	defer p.close()
 	address := fmt.Sprintf("127.0.0.1:%d", p.number)
 	if conn, err := net.Dial("tcp4", address); err == nil {
-		conn.Close()
+		_ = conn.Close()
 		t.Error("a connection is accepted")
 	}
 	if listener, err := net.Listen("tcp4", address); err == nil {
-		listener.Close()
+		_ = listener.Close()
 		t.Error("a stranger can take the port")
 	}
 }

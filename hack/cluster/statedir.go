@@ -31,7 +31,7 @@ func newStateDir() (*stateDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer guard.Close()
+	defer func() { _ = guard.Close() }()
 	if err := sweep(parent); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func newStateDir() (*stateDir, error) {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}
 	if len(path) > maxStateDir {
-		os.Remove(path)
+		_ = os.Remove(path)
 		return nil, fmt.Errorf("create state directory: %s is too long a path for sockets; set XDG_CACHE_HOME", path)
 	}
 	lock, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
@@ -55,7 +55,7 @@ func (d *stateDir) remove() error {
 	if d == nil {
 		return nil
 	}
-	defer d.lock.Close()
+	defer func() { _ = d.lock.Close() }()
 	if err := os.RemoveAll(d.path); err != nil {
 		return fmt.Errorf("remove state directory: %w", err)
 	}
@@ -78,7 +78,7 @@ func sweep(parent string) error {
 			return err
 		}
 		err = os.RemoveAll(path)
-		lock.Close()
+		_ = lock.Close()
 		if err != nil {
 			return fmt.Errorf("remove state directory: %w", err)
 		}
@@ -99,7 +99,7 @@ func lockFile(path string, how int) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil

@@ -13,7 +13,9 @@ func TestStateDirIsSweptOnceItsOwnerIsDead(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dead.path, "data"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	dead.lock.Close() // what the kernel does when the owner ends
+	if err := dead.lock.Close(); err != nil { // what the kernel does when the owner ends
+		t.Fatal(err)
+	}
 
 	mustStateDir(t)
 

@@ -50,18 +50,17 @@ func (m *matrix) boot(ctx context.Context, c *column) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(initrd)
+	defer func() { _ = os.Remove(initrd) }()
 	ctx, cancel := context.WithTimeoutCause(ctx, m.timeout, fmt.Errorf("not finished after %s", m.timeout))
 	defer cancel()
 	log, err := os.Create(c.log)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
 	var console bytes.Buffer
 	machine := vm.Machine{Arch: c.kernel.arch, Kernel: unpacked.Image, Initrd: initrd, Accel: m.accel}
 	c.cpu, err = machine.Run(ctx, io.MultiWriter(log, &console))
-	return errors.Join(err, c.read(&console, m.suites))
+	return errors.Join(err, log.Close(), c.read(&console, m.suites))
 }
 
 // initrd makes the initial file system of a kernel.

@@ -46,7 +46,7 @@ func unpack(t *testing.T, archive string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	files, folders := map[string]string{}, map[string]bool{"/": true}
 	for r := cpio.NewReader(f); ; {
 		header, err := r.Next()

@@ -29,7 +29,7 @@ func writeTable(w io.Writer, list []suite, columns []*column) {
 	row("RLIMIT_MEMLOCK", func(c *column) string { return c.noted("", factMemlock) })
 	row("hook", func(c *column) string { return c.noted("", factHook) })
 	row("all", func(c *column) string { return round(c.took) + ", CPU " + round(c.cpu) })
-	table.Flush()
+	_ = table.Flush()
 	fmt.Fprintln(w)
 	for _, c := range columns {
 		c.explain(w, list)

@@ -54,7 +54,7 @@ func (c *Cluster) ensureImage(ctx context.Context, log io.Writer) (nodeImage, er
 // pullImage pulls kind's image from this process, since a daemon of its own reaches no registry.
 func (c *Cluster) pullImage(ctx context.Context, log io.Writer) error {
 	archive := filepath.Join(c.dir, "node.tar")
-	defer os.Remove(archive)
+	defer func() { _ = os.Remove(archive) }()
 	if err := fetch(ctx, publicImage, publicName, archive, log); err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func checkOverlay(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	return inNamespaces(ctx, `cd "$1"; mkdir lower upper work all
 		mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none all; echo x >all/file`, dir)
 }
@@ -147,7 +147,7 @@ func checkLinks() error {
 			failed <- err
 			return
 		}
-		defer space.Close()
+		defer func() { _ = space.Close() }()
 		failed <- errors.Join(
 			netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br"}}),
 			netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "one"}, PeerName: "other"}))

@@ -30,7 +30,7 @@ func (c *Cluster) Outside(ctx context.Context, number int) ([]netip.Addr, error)
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	name := c.outsideName(number)
 	there, err := c.docker.Output(ctx, "ps", "--all", "--quiet", "--filter", "name=^"+name+"$")
 	if err == nil && there == "" {

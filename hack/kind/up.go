@@ -34,7 +34,7 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if err := c.findPlace(ctx, o.Log); err != nil {
 		return nil, err
 	}

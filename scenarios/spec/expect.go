@@ -215,8 +215,9 @@ func (r *resolver) cell(e *Expect, cell Expectation, target string, family flow.
 	} else {
 		cell.To = name
 	}
-	if isService && !slices.Contains(r.ports[target], cell.PortProto.String()) {
-		r.fail(e.Origin.Node().At("port"), "Service %s has no port %s, only %s", name, cell.PortProto,
+	port := cell.PortProto
+	if isService && !slices.Contains(r.ports[target], port.String()) {
+		r.fail(e.Origin.Node().At("port"), "Service %s has no port %s, only %s", name, port,
 			strings.Join(r.ports[target], ", "))
 		return
 	}

@@ -125,11 +125,7 @@ func TestFloodsPushOutTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	closeLater(t, h)
 	// Half a million each: the table holds few of them in any case.
 	flows := map[bool]int{false: 500_000, true: 100_000}[testing.Short()]
 	for n, addrs := range [][2]netip.Addr{{podIP.Next().Next(), peerIP}, {podIP6.Next().Next(), peerIP6}} {

@@ -375,7 +375,7 @@ func playFlows(t *testing.T, cases []flowCase, keep bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
+	closeLater(t, h)
 	instance := uint32(0)
 	play("kernel", func(*testing.T) runner {
 		instance++

@@ -145,7 +145,7 @@ func judges(t *testing.T) []judge {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { h.Close() })
+		closeLater(t, h)
 		list = append(list, func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
 			if _, err := h.Sync(img); err != nil {
 				return bpf.Outcome{}, err

@@ -1,6 +1,7 @@
 package datapath_test
 
 import (
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -260,6 +261,15 @@ func open(t *testing.T, o bpf.Options) *bpf.Harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.Close() })
+	closeLater(t, h)
 	return h
+}
+
+// closeLater closes c at the end of the test.
+func closeLater(t testing.TB, c io.Closer) {
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -22,7 +22,7 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
+	closeLater(t, h)
 	k := &kernel{h, 1}
 	if err := k.load(img("closed", "peer:80")); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer h.Close()
+		closeLater(t, h)
 		readers["kernel"] = &kernel{h, 1}
 	}
 	router := img("closed", "peer:80")
@@ -113,7 +113,7 @@ func lastPacket(t *testing.T, peer, pod netip.Addr) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
+	closeLater(t, h)
 	// Two pods with one address, of which only one may be called: that happens for a moment when a pod is replaced.
 	both := img("open", "peer:80")
 	both.Pods = append(both.Pods, both.Pods[0])

@@ -28,7 +28,7 @@ func TestTwinMatchesKernel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { kernel.Close() })
+		closeLater(t, kernel)
 		instance := uint32(0)
 		rapid.Check(t, func(t *rapid.T) {
 			twin := datapath.New(mode, func() time.Duration { return time.Hour })

@@ -60,7 +60,7 @@ func TestSemantics(t *testing.T) {
 	judges := engines(t)
 	for _, c := range readSemantics(t) {
 		t.Run(fmt.Sprintf("%02d %s", c.number, c.title), func(t *testing.T) {
-			play := player{town: newTown(), engines: judges}
+			play := player{town: newTown(t), engines: judges}
 			questions := 0
 			for _, l := range c.lines {
 				isChange, err := play.change(l.text)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -21,7 +22,8 @@ import (
 // town is the cluster of testdata/semantics.txt, which says how it begins and what its lines do to it.
 type town struct{ model.Cluster }
 
-func newTown() *town {
+func newTown(t *testing.T) *town {
+	t.Helper()
 	c := &town{}
 	for i := range 2 {
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("n%d", i+1)}}
@@ -31,12 +33,18 @@ func newTown() *town {
 		}
 		c.Nodes = append(c.Nodes, n)
 	}
-	c.namespace([]string{"x", "team=red"})
-	c.namespace([]string{"y", "team=blue"})
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.namespace([]string{"x", "team=red"}))
+	must(c.namespace([]string{"y", "team=blue"}))
 	for j, ns := range []string{"x", "y", "z"} {
 		for i, name := range []string{"a", "b", "c"} {
-			c.pod([]string{ns + "/" + name, "labels=app=" + name, []string{"node=n1", "node=n2", "node=n1"}[i],
-				fmt.Sprintf("ips=10.%d.0.%d,fd00:%[1]d::%d", j+1, i+1)})
+			must(c.pod([]string{ns + "/" + name, "labels=app=" + name, []string{"node=n1", "node=n2", "node=n1"}[i],
+				fmt.Sprintf("ips=10.%d.0.%d,fd00:%[1]d::%d", j+1, i+1)}))
 		}
 	}
 	return c

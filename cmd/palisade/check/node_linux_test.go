@@ -80,13 +80,13 @@ func TestFindsProgramsAndRulesOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Close()
+	defer func() { _ = program.Close() }()
 	var want []Program
 	l, err := link.AttachTCX(link.TCXOptions{
 		Interface: veth.Attrs().Index, Program: program, Attach: ebpf.AttachTCXIngress,
 	})
 	if err == nil { // kernels before 6.6 have none
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		want = append(want, Program{"lxc1", "tcx ingress", "cil_from_contai"})
 	}
 	if err := tryClsact(program); err != nil {

@@ -43,7 +43,7 @@ func tryHooksHere() (tcx, clsact error) {
 	if err != nil {
 		return err, err
 	}
-	defer program.Close()
+	defer func() { _ = program.Close() }()
 	l, tcx := link.AttachTCX(link.TCXOptions{Interface: loopback, Program: program, Attach: ebpf.AttachTCXIngress})
 	if tcx == nil {
 		tcx = l.Close()
@@ -140,7 +140,7 @@ func programName(id ebpf.ProgramID) string {
 	if err != nil {
 		return number
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	info, err := p.Info()
 	if err != nil || info.Name == "" {
 		return number

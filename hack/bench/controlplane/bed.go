@@ -149,7 +149,7 @@ func fetch(ctx context.Context, dial dialer, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s: %s", url, response.Status)
 	}

@@ -2,6 +2,7 @@ package images
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -24,7 +25,7 @@ func (a *Archive) write(built []v1.Image, platforms []v1.Platform) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	tag := a.Reference[strings.LastIndex(a.Reference, ":")+1:]
 	names := map[string]string{"io.containerd.image.name": a.Reference, "org.opencontainers.image.ref.name": tag}
 	top := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
@@ -66,8 +67,8 @@ func writeTar(dir, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name()) // gone after the rename
-	defer f.Close()
+	defer func() { _ = os.Remove(f.Name()) }() // gone after the rename
+	defer func() { _ = f.Close() }()           // closed already, unless something fails
 	w := tar.NewWriter(f)
 	if err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -84,7 +85,7 @@ func writeTar(dir, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := f.Chmod(0o644); err != nil {
+	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
 		return 0, err
 	}
 	return info.Size(), os.Rename(f.Name(), name)
@@ -99,7 +100,7 @@ func addFile(w *tar.Writer, dir, path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (b *builder) content(ctx context.Context, r recipe, p v1.Platform) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	l := newLayer()
 	l.dir("etc")
 	l.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/:/none\nnonroot:x:65532:65532:nonroot:/:/none\n"))

@@ -55,7 +55,7 @@ func mustOpen(t *testing.T, path string) io.ReadCloser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
 
@@ -122,7 +122,7 @@ func checkStatic(t *testing.T, name string, program []byte, machine elf.Machine)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if f.Machine != machine {
 		t.Errorf("%s is for %s, want %s", name, f.Machine, machine)
 	}

@@ -55,7 +55,7 @@ func (a *Archive) index(ctx context.Context, root, suite string, s Source) ([]Pa
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	text, err := xz.NewReader(body)
 	if err != nil {
 		return nil, fmt.Errorf("index of %s: %w", suite, err)
@@ -79,7 +79,7 @@ func (a *Archive) get(ctx context.Context, url string) (io.ReadCloser, error) {
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, fmt.Errorf("fetch %s: %w", url, ErrNotFound)
 	}
@@ -99,12 +99,12 @@ func (a *Archive) unpacked(ctx context.Context, root string, p Package) (*Kernel
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(half)
+	defer func() { _ = os.RemoveAll(half) }()
 	deb, err := a.fetch(ctx, root, p, half)
 	if err != nil {
 		return nil, err
 	}
-	defer deb.Close()
+	defer func() { _ = deb.Close() }()
 	if err := unpack(deb, half); err != nil {
 		return nil, fmt.Errorf("unpack %s: %w", p.Name, err)
 	}
@@ -123,7 +123,7 @@ func (a *Archive) fetch(ctx context.Context, root string, p Package, dir string)
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	f, err := os.Create(filepath.Join(dir, "package.deb"))
 	if err != nil {
 		return nil, err

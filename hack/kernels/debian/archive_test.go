@@ -30,7 +30,7 @@ type archive struct {
 func (a *archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.asked = append(a.asked, r.URL.Path)
 	if content, ok := a.files[r.URL.Path]; ok {
-		w.Write(content)
+		_, _ = w.Write(content)
 		return
 	}
 	http.NotFound(w, r)

@@ -25,7 +25,7 @@ func (w *world) expectPing(t *testing.T, want bool) {
 		socket, err = icmp.ListenPacket(network, own)
 		return err
 	}))
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	echo := icmp.Message{Type: request, Body: &icmp.Echo{ID: os.Getpid() & 0xffff, Seq: 1, Data: []byte("palisade")}}
 	packet, err := echo.Marshal(nil) // the kernel fills in the checksum of ICMPv6
 	check(t, err)

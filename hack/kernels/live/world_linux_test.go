@@ -102,7 +102,7 @@ func (w *world) detach(t *testing.T) {
 	t.Helper()
 	n, err := bpf.Open(bpf.Options{Dir: w.pins, Capacity: w.options().Capacity})
 	check(t, err)
-	defer n.Close()
+	defer func() { check(t, n.Close()) }()
 	ifindex := w.pods["server"].Ifindex()
 	hooks := hook.Hooks{Node: n, Mode: w.mode}
 	check(t, w.node.NS().Do(func() error {
@@ -131,7 +131,7 @@ func (w *world) programs(t *testing.T) []ebpf.ProgramID {
 	for _, pin := range pins {
 		p, err := ebpf.LoadPinnedProgram(pin, nil)
 		check(t, err)
-		defer p.Close()
+		defer func() { check(t, p.Close()) }()
 		info, err := p.Info()
 		check(t, err)
 		id, ok := info.ID()

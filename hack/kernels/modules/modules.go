@@ -135,7 +135,7 @@ func read(tree fs.FS, name, file string) (Module, error) {
 	if err != nil {
 		return Module{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var r io.Reader = f
 	if strings.HasSuffix(file, ".xz") {
 		if r, err = xz.NewReader(f); err != nil {

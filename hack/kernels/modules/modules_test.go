@@ -103,8 +103,8 @@ func object(info string) []byte {
 		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: at + uint64(len(info)), Size: uint64(len(names))},
 	}
 	var b bytes.Buffer
-	binary.Write(&b, binary.LittleEndian, header) // a buffer refuses nothing
-	binary.Write(&b, binary.LittleEndian, sections)
+	_ = binary.Write(&b, binary.LittleEndian, header) // a buffer refuses nothing
+	_ = binary.Write(&b, binary.LittleEndian, sections)
 	b.WriteString(info + names)
 	return b.Bytes()
 }

@@ -41,7 +41,7 @@ func Make(ctx context.Context, name string, fill func(dir string) error) (string
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		return dir, err
 	}
@@ -56,7 +56,7 @@ func fillAndRename(dir string, fill func(dir string) error) error {
 	if err := os.Mkdir(staging, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(staging)
+	defer func() { _ = os.RemoveAll(staging) }()
 	if err := fill(staging); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func Lock(ctx context.Context, path string) (*os.File, error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	if err := await(ctx, f); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil

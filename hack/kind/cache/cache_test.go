@@ -70,5 +70,7 @@ func TestLockEndsWaitingWithTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free.Close()
+	if err := free.Close(); err != nil {
+		t.Error(err)
+	}
 }

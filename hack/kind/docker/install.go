@@ -29,7 +29,7 @@ func installed(program string) bool {
 }
 
 // Install installs Debian packages. Services in them are not started.
-func Install(ctx context.Context, packages ...string) error {
+func Install(ctx context.Context, packages ...string) (err error) {
 	if !installed("apt-get") {
 		return fmt.Errorf("install %v: this machine has no apt-get; install them yourself", packages)
 	}
@@ -37,7 +37,7 @@ func Install(ctx context.Context, packages ...string) error {
 	if err != nil {
 		return err
 	}
-	defer unmask()
+	defer func() { err = errors.Join(err, unmask()) }()
 	if _, err := aptGet(ctx, "update"); err != nil {
 		return err
 	}
@@ -52,16 +52,17 @@ func aptGet(ctx context.Context, args ...string) (string, error) {
 }
 
 // maskServices keeps systemd, where it runs, from starting what is being installed, and returns how to lift that.
-func maskServices(ctx context.Context) (func(), error) {
+func maskServices(ctx context.Context) (func() error, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return func() {}, nil
+		return func() error { return nil }, nil
 	}
 	services := []string{"docker.service", "docker.socket", "containerd.service"}
 	if _, err := output(exec.CommandContext(ctx, "systemctl",
 		append([]string{"mask", "--runtime"}, services...)...)); err != nil {
 		return nil, err
 	}
-	return func() {
-		exec.Command("systemctl", append([]string{"unmask", "--runtime"}, services...)...).Run()
+	return func() error {
+		_, err := output(exec.Command("systemctl", append([]string{"unmask", "--runtime"}, services...)...))
+		return err
 	}, nil
 }

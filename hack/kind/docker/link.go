@@ -24,7 +24,7 @@ func connect(pid int) error {
 	if err != nil {
 		return fmt.Errorf("network namespace of process %d: %w", pid, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	there, err := netlink.NewHandleAt(ns)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func TestConnectGivesADaemonItsNetwork(t *testing.T) {
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { daemon.Process.Kill(); daemon.Wait() })
+	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
 	if err := connect(daemon.Process.Pid); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func start(ctx context.Context) (*Docker, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if p, running, err := s.load(); err != nil {
 		return nil, err
 	} else if running {
@@ -88,7 +88,7 @@ func (s state) launch() (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command("sh", append([]string{"-c", initScript, "dockerd"}, args...)...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
@@ -100,11 +100,11 @@ func (s state) launch() (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	defer network.Close() // a process that waits for its network ends without it
+	defer func() { _ = network.Close() }() // a process that waits for its network ends without it
 	if err := cmd.Start(); err != nil {
 		return process{}, err
 	}
-	go cmd.Wait() // reaps it, if it ends before this process does
+	go func() { _ = cmd.Wait() }() // reaps it, if it ends before this process does
 	return s.register(cmd.Process.Pid, network)
 }
 

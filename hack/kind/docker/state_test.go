@@ -33,12 +33,18 @@ func TestProcessThatNobodyWaitedForHasEnded(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()
+	defer func() {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}()
 	p, err := identify(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	input.Close()
+	if err := input.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := output.Read(make([]byte, 1)); err == nil { // until it has closed its output, at its end
 		t.Fatal("cat wrote something")
 	}

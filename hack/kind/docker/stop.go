@@ -38,7 +38,7 @@ func StopOwned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	return s.stop(ctx)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -89,12 +90,12 @@ func (in Inputs) key() (string, error) {
 }
 
 // assemble writes the image to a directory.
-func (in Inputs) assemble(ctx context.Context, debian debianDir, image, out string) error {
+func (in Inputs) assemble(ctx context.Context, debian debianDir, image, out string) (err error) {
 	dir := filepath.Join(out, "layers")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	facts, err := in.ask(ctx)
 	if err != nil {
 		return err

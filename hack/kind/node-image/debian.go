@@ -84,7 +84,7 @@ func debianLayers(ctx context.Context, log io.Writer) (debianDir, error) {
 	return debianDir(dir), nil
 }
 
-func buildDebian(ctx context.Context, out debianDir, log io.Writer) error {
+func buildDebian(ctx context.Context, out debianDir, log io.Writer) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("only root can run debootstrap")
 	}
@@ -95,7 +95,7 @@ func buildDebian(ctx context.Context, out debianDir, log io.Writer) error {
 		}
 	}
 	root := filepath.Join(string(out), "rootfs")
-	defer os.RemoveAll(root)
+	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
 	if err := run(ctx, "debootstrap", "--variant=minbase", "--include="+strings.Join(packages(), ","), suite, root,
 		mirror); err != nil {
 		return err

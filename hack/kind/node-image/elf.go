@@ -32,7 +32,7 @@ func needs(root, program string) (interpreter string, libraries []string, err er
 	if err != nil {
 		return "", nil, err
 	}
-	defer binary.Close()
+	defer func() { _ = binary.Close() }()
 	if interpreter, err = readInterpreter(binary); err != nil {
 		return "", nil, fmt.Errorf("%s: %w", program, err)
 	}
@@ -62,7 +62,7 @@ func addNeeds(root, file string, found map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	defer binary.Close()
+	defer func() { _ = binary.Close() }()
 	names, err := binary.ImportedLibraries()
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)

@@ -75,7 +75,7 @@ func (l *layer) add(name string, mode int64, from string) {
 		l.err = err
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		l.err = err

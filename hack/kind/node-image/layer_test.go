@@ -26,7 +26,7 @@ func list(t *testing.T, archive io.Reader) map[string]entry {
 	entries := map[string]entry{}
 	for r := tar.NewReader(archive); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries
 		}
 		if err != nil {
@@ -49,7 +49,7 @@ func listFile(t *testing.T, path string) map[string]entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return list(t, f)
 }
 

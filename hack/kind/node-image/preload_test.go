@@ -84,7 +84,7 @@ func TestPreloadedImagesHaveTheirPrograms(t *testing.T) {
 				t.Errorf("entrypoint %q, OS %s; want %q", config.Config.Entrypoint, config.OS, test.entrypoint)
 			}
 			content := mutate.Extract(image)
-			defer content.Close()
+			defer func() { _ = content.Close() }()
 			entries := list(t, content)
 			for _, f := range test.files {
 				if _, ok := entries[f]; !ok {

@@ -182,14 +182,14 @@ func (b *Backend) Close() error {
 // farewell bounds how long the removal of a cluster may take.
 const farewell = 5 * time.Minute
 
-func (b *Backend) down() error {
-	defer os.RemoveAll(b.dir)
+func (b *Backend) down() (err error) {
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if !b.up {
 		return nil
 	}
 	b.up = false
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	_, err := b.kind(ctx, "down")
+	_, err = b.kind(ctx, "down")
 	return err
 }

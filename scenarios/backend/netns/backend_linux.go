@@ -71,17 +71,17 @@ func tryNetwork() error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	n, err := f.AddNode("try", nil)
 	if err != nil {
 		return err
 	}
-	defer n.Release()
+	defer func() { _ = n.Release() }()
 	table, err := service.Open(n.NS().FD())
 	if err != nil {
 		return err
 	}
-	defer table.Close()
+	defer func() { _ = table.Close() }()
 	return table.Set(nil)
 }
 
@@ -90,7 +90,7 @@ func tryBPF() error {
 	if err != nil {
 		return err
 	}
-	defer pins.Close()
+	defer func() { _ = pins.Close() }()
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		return fmt.Errorf("create a BPF map: %w", err)

@@ -135,8 +135,8 @@ func (x *blaster) close() {
 		close(x.stop)
 	}
 	x.sending.Wait()
-	x.client.Close()
-	x.server.Close()
+	_ = x.client.Close()
+	_ = x.server.Close()
 	x.work.Wait()
 }
 

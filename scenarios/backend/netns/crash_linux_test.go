@@ -67,7 +67,7 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	out, err := child.StdoutPipe()
 	check(t, err)
 	check(t, child.Start())
-	defer child.Process.Kill()
+	defer func() { _ = child.Process.Kill() }()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line != "connected\n" {
 		t.Fatalf("the child said %q, %v", line, err)
@@ -79,7 +79,7 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	objects := heldObjects(t, child.Process.Pid)
 	graves := watch(t, child.Process.Pid)
 	check(t, child.Process.Kill())
-	child.Wait()
+	_ = child.Wait()
 	graves.await(t)
 	awaitGone(t, objects)
 	if after := traces(t); after != before {
@@ -110,7 +110,7 @@ func watch(t *testing.T, pid int) *cemetery {
 	t.Helper()
 	home, err := ns.New()
 	check(t, err)
-	t.Cleanup(func() { home.Close() })
+	t.Cleanup(func() { check(t, home.Close()) })
 	c := &cemetery{alive: map[int]bool{}}
 	check(t, home.Do(func() (err error) {
 		if c.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NSID); err != nil {
@@ -157,7 +157,7 @@ func (c *cemetery) bury(path string, number int) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	c.alive[number] = true
 	return netlink.SetNetNsIdByFd(int(f.Fd()), number)
 }
@@ -231,7 +231,7 @@ func (o object) gone() bool {
 		closer, err = link.NewFromID(link.ID(o.id))
 	}
 	if err == nil {
-		closer.Close()
+		_ = closer.Close()
 	}
 	return errors.Is(err, os.ErrNotExist)
 }

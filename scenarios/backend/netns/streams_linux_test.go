@@ -43,7 +43,7 @@ func (b *bench) openStream(t *testing.T, from, to, at string) *stream {
 	t.Helper()
 	x := &stream{name: fmt.Sprintf("TCP from %s to %s at %s", from, to, at), stop: make(chan struct{})}
 	listener := listenTCP(t, b, to, at)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	x.ends[0] = &streamEnd{conn: dialTCP(t, b, from, at)}
 	conn, err := listener.AcceptTCP()
 	check(t, err)
@@ -140,7 +140,7 @@ func (x *stream) end() error {
 // close ends what end has not.
 func (x *stream) close() {
 	for _, e := range x.ends {
-		e.conn.Close()
+		_ = e.conn.Close()
 	}
 	x.work.Wait()
 }
@@ -219,7 +219,7 @@ func (x *knocker) accept() {
 			return
 		}
 		x.accepted.Add(1)
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -236,7 +236,7 @@ func (x *knocker) try(from *ns.NS, at string) {
 		switch {
 		case err == nil:
 			x.opened.Add(1)
-			conn.Close()
+			_ = conn.Close()
 		case !errors.As(err, &failure) || !failure.Timeout():
 			x.failure.CompareAndSwap(nil, err)
 		}
@@ -254,7 +254,7 @@ func (x *knocker) end() {
 	x.once.Do(func() {
 		close(x.stop)
 		x.trying.Wait()
-		x.listener.Close()
+		_ = x.listener.Close()
 		x.accepting.Wait()
 	})
 }

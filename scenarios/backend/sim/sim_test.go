@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -42,7 +43,7 @@ func (s *scripted) Verdict(q model.Query) (flow.Verdict, error) {
 	case q.To.Node != nil:
 		return flow.Undefined, s.err
 	}
-	if s.deny[to+" "+q.PortProto.String()] {
+	if s.deny[fmt.Sprintf("%s %s", to, q.PortProto)] {
 		return flow.Deny, s.err
 	}
 	return flow.Allow, s.err

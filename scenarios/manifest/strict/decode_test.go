@@ -29,7 +29,7 @@ type target struct {
 	List    []inner            `json:"list"`
 	Map     map[string]string  `json:"map"`
 	Port    intstr.IntOrString `json:"port"`
-	private string
+	private string             //nolint:unused // TestDecodeRefuses asks for it in vain.
 }
 
 func decode(t *testing.T, text string) (target, strict.Errors) {
@@ -164,7 +164,11 @@ func TestParseReturnsEveryDocument(t *testing.T) {
 func TestAllMistakesAreReportedInOrder(t *testing.T) {
 	_, errs := decode(t, "number: x\ntext: 1\nnope: 2\n")
 	var lines []int
-	for _, e := range errs.Err().(strict.Errors) {
+	var all strict.Errors
+	if !errors.As(errs.Err(), &all) {
+		t.Fatalf("got %T, want strict.Errors", errs.Err())
+	}
+	for _, e := range all {
 		lines = append(lines, e.Line)
 	}
 	if diff := cmp.Diff([]int{1, 2, 3}, lines); diff != "" {

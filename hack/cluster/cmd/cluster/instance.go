@@ -51,7 +51,7 @@ func (i instance) acquire() (io.Closer, error) {
 		return nil, err
 	}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("a cluster runs already: %w", err)
 	}
 	return f, nil
@@ -63,7 +63,7 @@ func (i instance) owner() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
 		return 0, fmt.Errorf("look for the owner of the cluster: %w", err)
@@ -80,7 +80,7 @@ func (i instance) awaitRelease() error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for {
 		err := unix.FcntlFlock(f.Fd(), unix.F_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK})
 		if !errors.Is(err, unix.EINTR) {

@@ -84,7 +84,7 @@ func inside(space string, f func() error) error {
 			if err != nil {
 				return err
 			}
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func listen(t *testing.T, space, at string) {
 	err := inside(space, func() error {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", at)
 		if err == nil {
-			t.Cleanup(func() { l.Close() })
+			t.Cleanup(func() { _ = l.Close() })
 		}
 		return err
 	})

@@ -100,7 +100,7 @@ func detach(ctx context.Context, s command.Streams, i instance, args []string) e
 	if err := owner.Start(); err != nil {
 		return fmt.Errorf("start the owner of the cluster: %w", err)
 	}
-	interrupted := context.AfterFunc(ctx, func() { owner.Process.Signal(unix.SIGTERM) })
+	interrupted := context.AfterFunc(ctx, func() { _ = owner.Process.Signal(unix.SIGTERM) })
 	defer interrupted() // from then on it lives without us
 	if _, err := io.Copy(s.Err, stderr); err != nil {
 		return fmt.Errorf("start the owner of the cluster: %w", err)
@@ -117,7 +117,7 @@ func own(ctx context.Context, s command.Streams, i instance, f upFlags) (err err
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	start := time.Now()
 	c, err := cluster.Start(ctx, f.options)
 	if err != nil {
@@ -176,6 +176,6 @@ func redirectStderr(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return unix.Dup3(int(f.Fd()), unix.Stderr, 0)
 }

@@ -24,7 +24,7 @@ func main() {
 		fmt.Println("init:", err)
 	}
 	unix.Sync()
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) // nobody is left to tell of an error
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) // nobody is left to tell of an error
 }
 
 func run(console io.Writer) error {

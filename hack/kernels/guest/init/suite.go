@@ -46,7 +46,7 @@ func runBinary(run guest.Run, result *guest.Result, console io.Writer) error {
 	failed := len(result.Failed)
 	err = result.Collect(events, console)
 	var exit *exec.ExitError
-	if wait := cmd.Wait(); err == nil && !(errors.As(wait, &exit) && len(result.Failed) > failed) {
+	if wait := cmd.Wait(); err == nil && (!errors.As(wait, &exit) || len(result.Failed) <= failed) {
 		err = wait
 	}
 	if err != nil {

@@ -23,8 +23,8 @@ func Ask(ctx context.Context, socket string, r wire.Request) (wire.Reply, error)
 	if err != nil {
 		return wire.Reply{}, fmt.Errorf("no probe serves here: %w", err)
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	defer func() { _ = c.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	if err := json.NewEncoder(c).Encode(r); err != nil {
 		return wire.Reply{}, fmt.Errorf("send a request: %w", err)
 	}

@@ -104,8 +104,8 @@ func (s *server) accept(ctx context.Context, l net.Listener, work *sync.WaitGrou
 			return err
 		}
 		work.Go(func() {
-			defer c.Close()
-			defer context.AfterFunc(ctx, func() { c.Close() })()
+			defer func() { _ = c.Close() }()
+			defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 			if err := s.converse(ctx, c); err != nil {
 				s.Log.Warn("a request was lost", "error", err)
 			}

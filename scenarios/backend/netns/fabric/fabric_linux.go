@@ -162,7 +162,7 @@ func (n *Node) RemovePods(pods []*Pod) error {
 		errs = append(errs, p.withdraw())
 		links[i] = p.leaf.upper
 	}
-	errs = append(errs, n.leaf.space.deleteLinks(links))
+	errs = append(errs, n.leaf.deleteLinks(links))
 	for _, p := range pods {
 		errs = append(errs, p.leaf.close())
 	}

@@ -70,7 +70,7 @@ func dial(t *testing.T, from, to place, addr netip.Addr) (netip.Addr, error) {
 		l, err = net.Listen("tcp", netip.AddrPortFrom(addr, 80).String())
 		return err
 	}))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	var c net.Conn
 	err := from.ns.Do(func() (err error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -81,10 +81,10 @@ func dial(t *testing.T, from, to place, addr netip.Addr) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	a, err := l.Accept()
 	check(t, err)
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	return netip.MustParseAddrPort(a.RemoteAddr().String()).Addr(), nil
 }
 
@@ -127,11 +127,11 @@ func TestAPodMayTakeTheAddressAndLinkNameOfARemovedOne(t *testing.T) {
 	}
 	f, err := fabric.New()
 	check(t, err)
-	defer f.Close()
+	defer func() { check(t, f.Close()) }()
 	own := addrs(t, "192.168.7.1")
 	node, err := f.AddNode("n", own)
 	check(t, err)
-	defer node.Remove()
+	defer func() { check(t, node.Remove()) }()
 	for range 3 {
 		ip := addrs(t, "10.0.0.1")
 		pod, err := node.AddPod("eni", ip)

@@ -51,7 +51,7 @@ func (s *space) up(name string) error {
 
 func (s *space) close() error {
 	s.nl.Close()
-	return s.NS.Close()
+	return s.Close()
 }
 
 // leaf is a namespace that hangs below another one.

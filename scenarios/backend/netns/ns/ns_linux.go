@@ -77,7 +77,7 @@ func elsewhere(leave, f func() error) error {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("hold the own network namespace: %w", err)
 	}
-	defer home.Close()
+	defer func() { _ = home.Close() }()
 	if err := leave(); err != nil {
 		runtime.UnlockOSThread()
 		return err

@@ -20,7 +20,7 @@ func New() (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a bpf file system: %w", err)
 	}
-	defer unix.Close(context)
+	defer func() { _ = unix.Close(context) }()
 	if err := unix.FsconfigCreate(context); err != nil {
 		return nil, fmt.Errorf("create a bpf file system: %w", err)
 	}

@@ -24,7 +24,7 @@ func TestPinsSurviveTheirDescriptorAndDieWithTheFileSystem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fs.Close()
+	defer func() { _ = fs.Close() }() // closed already, unless something fails
 	dir, err := fs.Mkdir("node")
 	if err != nil {
 		t.Fatal(err)
@@ -40,12 +40,14 @@ func TestPinsSurviveTheirDescriptorAndDieWithTheFileSystem(t *testing.T) {
 	if err := m.Put(uint32(0), uint32(42)); err != nil {
 		t.Fatal(err)
 	}
-	m.Close()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
 	again, err := ebpf.LoadPinnedMap(pin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
+	defer func() { _ = again.Close() }()
 	var got uint32
 	if err := again.Lookup(uint32(0), &got); err != nil || got != 42 {
 		t.Errorf("value under the pin = %d, %v; want 42", got, err)
@@ -65,7 +67,11 @@ func TestNobodySeesTheMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fs.Close()
+	defer func() {
+		if err := fs.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if after := mounts(t); after != before {
 		t.Errorf("%d bpf mounts before, %d after", before, after)
 	}

@@ -63,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a control plane: %w", err)
 	}
-	defer os.RemoveAll(manifests)
+	defer func() { _ = os.RemoveAll(manifests) }()
 	files, err := unpack(manifests)
 	if err != nil {
 		return nil, fmt.Errorf("start a control plane: %w", err)

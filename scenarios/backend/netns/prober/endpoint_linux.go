@@ -77,7 +77,7 @@ func (e *endpoint) hearInit(fd int, src netip.Addr, p sctp.Packet) {
 		e.host.sky.hear(flow.SCTP, p.SrcPort, number, e.speaker(src, p))
 	}
 	reply := e.answer(p).Marshal()
-	unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
+	_ = unix.Sendto(fd, reply, unix.MSG_DONTWAIT, sockaddr(netip.AddrPortFrom(src, 0))) // a loss is the client's to observe
 }
 
 // speaker returns how the listener of a packet sends numbers back. Both ends use one initiate tag.
@@ -98,7 +98,7 @@ func (e *endpoint) hearData(src netip.Addr, p sctp.Packet) {
 		return
 	}
 	if say := e.speaker(src, p); e.host.sky.hear(flow.SCTP, p.SrcPort, number, say) {
-		say(number) // a loss is the opener's to observe
+		_ = say(number) // a loss is the opener's to observe
 	}
 }
 

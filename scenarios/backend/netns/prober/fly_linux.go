@@ -53,7 +53,7 @@ func (p *Prober) fly(ctx context.Context, probe Probe) (backend.Observation, err
 	j, seen, err := p.travel(ctx, probe, nil)
 	if j != nil {
 		p.sky.end(j.flight)
-		j.attempt.close()
+		_ = j.attempt.close()
 	}
 	return seen, err
 }

@@ -155,7 +155,7 @@ func (h *host) keep(c io.Closer) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open == nil {
-		c.Close()
+		_ = c.Close()
 		return false
 	}
 	h.open[c] = true
@@ -167,7 +167,7 @@ func (h *host) drop(c io.Closer) {
 	h.mu.Lock()
 	delete(h.open, c)
 	h.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 }
 
 func (h *host) fail(err error) {
@@ -191,7 +191,7 @@ func (h *host) close() {
 	h.open = nil
 	h.mu.Unlock()
 	for c := range open {
-		c.Close()
+		_ = c.Close()
 	}
 	h.work.Wait()
 }

@@ -108,6 +108,6 @@ func (h *host) echo(c *net.UDPConn) error {
 			return err
 		}
 		h.sky.hear(flow.UDP, from.Port(), number, say)
-		say(number)
+		_ = say(number)
 	}
 }

@@ -87,7 +87,7 @@ func (t *tcp) read(f *flight) (string, error) {
 	}
 }
 
-func (t *tcp) stop()        { t.file.SetDeadline(time.Unix(1, 0)) }
+func (t *tcp) stop()        { _ = t.file.SetDeadline(time.Unix(1, 0)) }
 func (t *tcp) close() error { return t.file.Close() }
 
 func (t *tcp) closer() *os.File { return t.file }

@@ -50,7 +50,7 @@ func (u *udp) await(f *flight, until time.Time) (string, error) {
 	}
 }
 
-func (u *udp) stop()        { u.file.SetDeadline(time.Unix(1, 0)) }
+func (u *udp) stop()        { _ = u.file.SetDeadline(time.Unix(1, 0)) }
 func (u *udp) close() error { return u.file.Close() }
 
 func (u *udp) closer() *os.File { return u.file }

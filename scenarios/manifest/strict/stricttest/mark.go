@@ -25,7 +25,7 @@ func Place(text string) (clean string, line, col int) {
 // WantOne fails t unless err is exactly one mistake, at the given place, whose message contains want and no line break.
 func WantOne(t *testing.T, err error, line, col int, want string) {
 	t.Helper()
-	errs, ok := err.(strict.Errors)
+	errs, ok := err.(strict.Errors) //nolint:errorlint // A wrapped one is not exactly one mistake.
 	if !ok || len(errs) != 1 {
 		t.Fatalf("got %T %v, want exactly one strict.Error", err, err)
 	}
