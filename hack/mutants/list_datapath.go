@@ -180,6 +180,9 @@ func inC() []Mutant {
 `, `	_ = os.Remove(from)
 `,
 			[]string{"bpf:TestMoveGoesOnAfterAnError"}},
+		{"c-flows-crowd", "flows to one network after another share a few places",
+			"bpf/c/flowtable.h", `low = bpf_be64_to_cpu(addr[1]);`, `low = addr[1];`,
+			[]string{"sim/datapath:TestFlowsSpreadOverTheTable"}},
 		{"c-place-of-one-end", "a pod does not find the flows that it is sent",
 			"bpf/c/flowtable.h", `return (one + other) *`, `return (one + 2 * other) *`,
 			[]string{flows}},

@@ -59,13 +59,13 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 // TestRepliesComeFromTheAddressThatWasCalled: a pod that may send from any address answers from the one that a flow goes to, and
 // flows that differ in nothing else are several.
 func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
-	const others = 1000 // a few of which have their place in the kernel's table where the first one has it
+	const others = 1000 // some of which share a place of the kernel's table
 	readers := map[string]runner{}
 	w := &twin{now: time.Hour}
 	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
 	readers["twin"] = w
 	if os.Geteuid() == 0 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 4096}, bpf.Standard)
+		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 16 << 10}, bpf.Standard)
 		if err != nil {
 			t.Fatal(err)
 		}
