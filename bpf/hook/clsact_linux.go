@@ -47,12 +47,17 @@ func ClsactQdisc(ifindex int) *netlink.Clsact {
 	}}
 }
 
-// attachClsact replaces the filter in one netlink request, whether there was one or not.
-func (h Hooks) attachClsact(ifindex int, dir flow.Direction) error {
-	if err := netlink.QdiscAdd(ClsactQdisc(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("clsact: %w", err)
+// attachClsact replaces each filter in one netlink request, whether there was one or not.
+func (h Hooks) attachClsact(ifindex int) error {
+	socket, err := netlink.NewHandle(unix.NETLINK_ROUTE) // one for all requests: to make one takes 25 µs and more
+	if err != nil {
+		return fmt.Errorf("netlink: %w", err)
 	}
-	return netlink.FilterReplace(h.filter(ifindex, dir))
+	defer socket.Close()
+	if err := socket.QdiscAdd(ClsactQdisc(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("attach to interface %d: clsact: %w", ifindex, err)
+	}
+	return attachBoth(ifindex, func(dir flow.Direction) error { return socket.FilterReplace(h.filter(ifindex, dir)) })
 }
 
 // detachClsact deletes the filter, unless it is somebody else's that took its place. It is no error when the filter, the qdisc or the

@@ -8,7 +8,7 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-func (h Hooks) attachClsact(int, flow.Direction) error { return ebpf.ErrNotSupported }
+func (h Hooks) attachClsact(int) error { return ebpf.ErrNotSupported }
 
 func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
 

@@ -38,23 +38,22 @@ type Hooks struct {
 // Attach puts both programs on an interface: what enters the host there is the pod's egress. A program that is there
 // already stays, one of an older version is replaced in place, so there is no moment without a filter.
 func (h Hooks) Attach(ifindex int) error {
+	if h.Mode != Clsact {
+		err := attachBoth(ifindex, func(dir flow.Direction) error { return h.attachTCX(ifindex, dir) })
+		if h.Mode == TCX || !errors.Is(err, ebpf.ErrNotSupported) {
+			return err
+		}
+	}
+	return h.attachClsact(ifindex)
+}
+
+func attachBoth(ifindex int, attach func(flow.Direction) error) error {
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		if err := h.attach(ifindex, dir); err != nil {
+		if err := attach(dir); err != nil {
 			return fmt.Errorf("attach %s program to interface %d: %w", dir, ifindex, err)
 		}
 	}
 	return nil
-}
-
-func (h Hooks) attach(ifindex int, dir flow.Direction) error {
-	if h.Mode == Clsact {
-		return h.attachClsact(ifindex, dir)
-	}
-	err := h.attachTCX(ifindex, dir)
-	if h.Mode == Auto && errors.Is(err, ebpf.ErrNotSupported) {
-		return h.attachClsact(ifindex, dir)
-	}
-	return err
 }
 
 // Detach takes both programs off an interface. It is no error when they or the interface are gone.
