@@ -269,7 +269,7 @@ func TestLookNamesWhatRunsBeforeLinks(t *testing.T) {
 				Interface: p.ifindex, Program: foreign, Attach: ebpf.AttachTCXEgress, Anchor: anchor,
 			})
 			if err == nil {
-				t.Cleanup(func() { l.Close() })
+				t.Cleanup(func() { p.must(l.Close()) })
 			}
 			return err
 		})
