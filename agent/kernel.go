@@ -60,7 +60,7 @@ func (k *kernel) restored() (core.Restored, error) {
 }
 
 // moveFlows gives the tables of flows the size that they are to have now, while the interfaces that have programs are filtered on.
-// Without that, the tables keep the size they have.
+// Where that does not end, flows are known all the same.
 func (k *kernel) moveFlows(attached []uint32) {
 	begin, before := time.Now(), k.node.Flows()
 	moved, err := k.node.MoveFlows(func() error {
@@ -75,7 +75,7 @@ func (k *kernel) moveFlows(attached []uint32) {
 	switch {
 	case err != nil:
 		k.metrics.Failed("move-flows")
-		k.log.Error("the tables of flows keep their size until the next start", "flows", before, "error", err)
+		k.log.Error("moving flows to tables of another size did not end, and goes on at the next start", "flows", before, "error", err)
 	case moved:
 		k.log.Info("flows were moved to tables of another size", "before", before, "now", k.node.Flows(), "took", time.Since(begin))
 	}

@@ -32,6 +32,9 @@ func TestLoadsWithTwoCapabilities(t *testing.T) {
 	if err := withCapabilities(caps, func() error { return loadCounted(t) }); err != nil {
 		t.Fatalf("with %s: %+v", names, err)
 	}
+	if err := withCapabilities(caps, moveFlows); err != nil {
+		t.Fatalf("with %s: %+v", names, err)
+	}
 }
 
 // liftMemlock lifts the limit of locked memory, which the two capabilities do not allow, and says whether that is
@@ -147,6 +150,20 @@ func loadCounted(t *testing.T) error {
 		t.Attr("verified-instructions-"+name, strconv.Itoa(count))
 	}
 	return nil
+}
+
+// moveFlows loads the programs that know two tables of flows, and runs the one that moves them.
+func moveFlows() error {
+	n, err := Open(Options{Capacity: Capacity{Hosts: 16, Nets: 16, Flows: 1024}})
+	if err != nil {
+		return withLog(err)
+	}
+	n.opts.Capacity.Flows *= 2
+	moved, err := n.MoveFlows(func() error { return nil })
+	if err == nil && !moved {
+		err = errors.New("flows were not moved")
+	}
+	return errors.Join(withLog(err), n.Close())
 }
 
 // withLog puts the end of the verifier's log into the error, where there is one.

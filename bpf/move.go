@@ -3,9 +3,8 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
-	"slices"
 
 	"github.com/cilium/ebpf"
 )
@@ -30,48 +29,69 @@ func nextPin(flows string) string { return "next-" + flows }
 //
 // After an error, or when the process ends, what is attached is right, and MoveFlows can be called again.
 func (n *Node) MoveFlows(replace func() error) (moved bool, err error) {
-	next, err := n.nextFlows()
-	if err != nil || len(next) == 0 {
-		return false, err
+	m := &move{node: n, next: map[string]*ebpf.Map{}}
+	for _, name := range flowMaps {
+		if n.maps[name].MaxEntries() != n.opts.Capacity.flowPlaces() {
+			m.names = append(m.names, name)
+		}
 	}
-	m := &move{node: n, next: next, old: map[string]*ebpf.Map{}}
-	for name := range next {
-		m.old[name] = n.maps[name]
+	if len(m.names) == 0 {
+		return false, nil
 	}
 	if err := m.run(replace); err != nil {
-		return false, fmt.Errorf("move flows: %w", err)
+		return false, fmt.Errorf("move flows: %w", errors.Join(err, m.close()))
 	}
-	return true, nil
+	return true, m.close()
 }
 
 // move is a change of the size of tables of flows.
 type move struct {
-	node      *Node
-	next, old map[string]*ebpf.Map // by the name of the table
-	mover     *ebpf.Program
+	node  *Node
+	names []string             // of the tables
+	next  map[string]*ebpf.Map // those that are not the node's yet
+	mover *ebpf.Program
+}
+
+func (m *move) close() error {
+	var errs []error
+	for _, next := range m.next {
+		errs = append(errs, next.Close())
+	}
+	if m.mover != nil {
+		errs = append(errs, m.mover.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (m *move) run(replace func() error) error {
-	err := m.during(replace)
-	if m.mover != nil {
-		err = errors.Join(err, m.mover.Close())
-	}
+	spec, err := loadKernel()
 	if err != nil {
-		for _, next := range m.next {
-			err = errors.Join(err, next.Close())
-		}
 		return err
 	}
-	for name, next := range m.next {
-		if err := m.node.takePin(name); err != nil {
-			return err
+	m.node.size(spec)
+	for _, name := range m.names {
+		if m.next[name], err = m.node.nextTable(name, spec.Maps[name]); err != nil {
+			delete(m.next, name)
+			return fmt.Errorf("table for %s of another size: %w", name, err)
 		}
-		m.node.maps[name] = next
-		if err := m.old[name].Close(); err != nil {
+	}
+	if err := m.load(); err != nil {
+		return err
+	}
+	if err := replace(); err != nil {
+		return err
+	}
+	for _, name := range m.names {
+		if err := m.flows(name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, name := range m.names {
+		if err := m.take(name, mapShape(name, spec.Maps[name])); err != nil {
 			return err
 		}
 	}
-	if err := m.node.reload(nil); err != nil {
+	if err := m.node.reload(m.node.maps, nil); err != nil {
 		return err
 	}
 	if err := replace(); err != nil {
@@ -80,30 +100,38 @@ func (m *move) run(replace func() error) error {
 	return m.node.RemoveStale()
 }
 
-// during puts programs in place that know both tables, and moves the flows.
-func (m *move) during(replace func() error) error {
-	if err := m.node.reload(m); err != nil {
-		return err
-	}
-	if err := replace(); err != nil {
-		return err
-	}
-	for name, old := range m.old {
-		if err := m.flows(old, name == kernelMapFlows6); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+// load makes the node's programs those that know both tables.
+func (m *move) load() error {
+	maps := m.maps()
+	return m.node.reload(maps, func(spec *ebpf.CollectionSpec) error {
+		var progs struct {
+			MoveFlow *ebpf.Program `ebpf:"move_flow"`
 		}
+		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: maps})
+		m.mover = progs.MoveFlow
+		return err
+	})
+}
+
+// maps are the tables of programs that know both those that flows are moved from and to. Where only one family's are
+// moved, the other's are moved from themselves.
+func (m *move) maps() map[string]*ebpf.Map {
+	all := maps.Clone(m.node.maps)
+	for name, old := range oldFlows {
+		all[old] = m.node.maps[name]
 	}
-	return nil
+	maps.Copy(all, m.next)
+	return all
 }
 
 // flows moves the flows of a table, one by one.
-func (m *move) flows(old *ebpf.Map, v6 bool) error {
+func (m *move) flows(name string) error {
 	in := skbContext{}
-	if v6 {
+	if name == kernelMapFlows6 {
 		in.CB[1] = 1
 	}
 	run := ebpf.RunOptions{Data: make([]byte, 64), Context: &in} // a frame that nobody reads
-	for place := range old.MaxEntries() {
+	for place := range m.node.maps[name].MaxEntries() {
 		for way := range uint32(flowWays) {
 			in.Mark, in.CB[0] = place, way
 			some, err := m.mover.Run(&run)
@@ -118,132 +146,63 @@ func (m *move) flows(old *ebpf.Map, v6 bool) error {
 	return nil
 }
 
-// nextFlows makes those tables of flows that are to have another size, or opens what an earlier attempt has left.
-func (n *Node) nextFlows() (map[string]*ebpf.Map, error) {
-	next := map[string]*ebpf.Map{}
-	spec, err := loadKernel()
-	if err != nil {
-		return nil, err
-	}
-	n.size(spec)
-	for _, name := range flowMaps {
-		want := spec.Maps[name]
-		if want.MaxEntries == n.maps[name].MaxEntries() {
-			continue
+// take makes the table that flows were moved to the node's, and its pin that of the old one.
+func (m *move) take(name string, shape []byte) error {
+	n, old := m.node, m.node.maps[name]
+	if n.opts.Dir != "" {
+		if err := os.Rename(n.pin(nextPin(name), shape), n.pin(name, shape)); err != nil {
+			return err
 		}
-		next[name], err = n.nextTable(name, want)
-		if err != nil {
-			for _, m := range next {
-				err = errors.Join(err, m.Close())
-			}
-			return nil, fmt.Errorf("table for %s of another size: %w", name, err)
-		}
+		delete(n.pins, pinName(nextPin(name), shape))
 	}
-	return next, nil
+	n.maps[name] = m.next[name]
+	delete(m.next, name)
+	return old.Close()
 }
 
+// nextTable makes a table that flows are moved to, or opens what an earlier attempt has left.
 func (n *Node) nextTable(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
 	path := n.pin(nextPin(name), mapShape(name, spec))
-	left, err := ebpf.LoadPinnedMap(path, nil)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	m, err := openTable(path, spec)
+	if err != nil || m.MaxEntries() == spec.MaxEntries {
+		return m, err
+	}
+	if err := errors.Join(m.Close(), os.Remove(path)); err != nil { // the attempt was for another size
 		return nil, err
-	case left.MaxEntries() == spec.MaxEntries:
-		return left, nil
-	default:
-		if err := errors.Join(left.Close(), os.Remove(path)); err != nil {
-			return nil, err
-		}
 	}
-	return openPin(path, func(string) (*ebpf.Map, error) { return nil, fs.ErrNotExist },
-		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
+	return openTable(path, spec)
 }
 
-// takePin makes the pin of a table that of the one that its flows were moved to.
-func (n *Node) takePin(name string) error {
-	if n.opts.Dir == "" {
-		return nil
-	}
-	spec, err := loadKernel()
-	if err != nil {
-		return err
-	}
-	shape := mapShape(name, spec.Maps[name])
-	from := n.pin(nextPin(name), shape)
-	if err := os.Rename(from, n.pin(name, shape)); err != nil {
-		return err
-	}
-	delete(n.pins, pinName(nextPin(name), shape))
-	return nil
-}
-
-// reload replaces the node's programs by those for its tables as they are, while flows are moved or not.
-func (n *Node) reload(m *move) error {
+// reload replaces the node's programs by those for tables; with is what else to do with the object file that they are made of.
+func (n *Node) reload(tables map[string]*ebpf.Map, with func(*ebpf.CollectionSpec) error) error {
 	spec, err := loadKernel()
 	if err != nil {
 		return err
 	}
 	n.size(spec)
-	before := n.progs
-	maps := n.maps
-	if m != nil {
-		maps = m.maps()
+	for name, m := range tables {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}
-	for name, opened := range maps {
-		spec.Maps[name].MaxEntries = opened.MaxEntries()
-	}
-	if err := n.fit(spec, maps); err != nil {
+	if err := n.fit(spec, tables); err != nil {
 		return err
 	}
-	if m != nil && m.mover == nil {
-		if m.mover, err = loadMover(spec, maps); err != nil {
+	if with != nil {
+		if err := with(spec); err != nil {
 			return err
 		}
 	}
+	before, pins := n.progs, maps.Clone(n.pins)
 	for pin := range n.pins { // the programs so far are another version's from now on
 		if name, _ := pinned(pin); isProgram(name) {
 			delete(n.pins, pin)
 		}
 	}
-	if err := n.openPrograms(spec, maps); err != nil {
+	if n.progs, err = n.openPrograms(spec, tables); err != nil {
+		n.progs, n.pins = before, pins
 		return err
 	}
-	var errs []error
-	for _, p := range before {
-		if !slices.Contains(n.progs[:], p) {
-			errs = append(errs, p.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// maps are the tables of programs that know both those that flows are moved from and to. Where only one family's are
-// moved, the other's are moved from themselves.
-func (m *move) maps() map[string]*ebpf.Map {
-	maps := map[string]*ebpf.Map{}
-	for name, opened := range m.node.maps {
-		maps[name] = opened
-	}
-	for name, old := range oldFlows {
-		maps[old] = m.node.maps[name]
-		if next := m.next[name]; next != nil {
-			maps[name] = next
-		}
-	}
-	return maps
-}
-
-func loadMover(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) (*ebpf.Program, error) {
-	var progs struct {
-		MoveFlow *ebpf.Program `ebpf:"move_flow"`
-	}
-	err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: maps})
-	if err != nil {
-		return nil, fmt.Errorf("load the program that moves flows: %w", err)
-	}
-	return progs.MoveFlow, nil
+	return errors.Join(before[0].Close(), before[1].Close())
 }

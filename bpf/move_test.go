@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -13,12 +14,12 @@ import (
 // mover is a node with a pod that may open anything and be called by nobody, so that an answer passes only if its flow is
 // known.
 type mover struct {
-	t    *testing.T
+	t    testing.TB
 	opts bpf.Options
 	pod  bpf.Pod
 }
 
-func newMover(t *testing.T, flows int) (*mover, *bpf.Harness) {
+func newMover(t testing.TB, flows int) (*mover, *bpf.Harness) {
 	m := &mover{t: t, opts: bpf.Options{Dir: pinDir(t), Capacity: small}}
 	m.opts.Capacity.Flows = flows
 	h := m.open()
@@ -115,6 +116,54 @@ func TestMovedFlowsAreKnown(t *testing.T) {
 				t.Fatalf("moved %t (%v), replaced programs %d times, have %d flows; want true, 2, %d", moved, err, replaced, h.Flows(), flows[1])
 			}
 		})
+	}
+}
+
+// TestTheYoungestFlowsFitIntoFewer: where a table gets too small for what it holds, the flows of a pod that were seen the longest ago give
+// way, in whatever order they are moved.
+func TestTheYoungestFlowsFitIntoFewer(t *testing.T) {
+	const room, places, young, all = 1024, 1024 / 16, 1500, 6500
+	m, old := newMover(t, 65536)
+	late := m.tuples(0, young)
+	m.opens(old, late) // in the first ways of their places, and so the first that are moved
+	m.opens(old, m.tuples(young, all-young))
+	time.Sleep(1100 * time.Millisecond) // answers write down when they were seen, once a second
+	m.knows(old, late, "before")
+	m.opts.Capacity.Flows = room
+	h := m.open()
+	if _, err := h.MoveFlows(func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	known := 0
+	for _, tuple := range late {
+		if m.run(h, flow.Ingress, frame.New(tuple.Reply(), frame.Later)) == bpf.ReasonReply {
+			known++
+		}
+	}
+	// There are more of them than the table holds of each family, though not in every place; an older one in each would be too many.
+	if fewest := 2 * (room - places/2); known < fewest {
+		t.Errorf("of the %d youngest flows %d are known, want at least %d", len(late), known, fewest)
+	}
+}
+
+// BenchmarkMoveFlows moves 100,000 flows of each family.
+func BenchmarkMoveFlows(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		m, h := newMover(b, 131072)
+		const ports = 50000
+		for i := range 2 * ports {
+			for _, tuple := range m.tuples(i%ports, 1) {
+				tuple.DstPort += uint16(i / ports)
+				m.run(h, flow.Egress, frame.New(tuple, frame.First))
+			}
+		}
+		m.opts.Capacity.Flows *= 2
+		next := m.open()
+		b.StartTimer()
+		if _, err := next.MoveFlows(func() error { return nil }); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (n *Node) open() error {
 	if err := n.fit(spec, n.maps); err != nil {
 		return err
 	}
-	if err := n.openPrograms(spec, n.maps); err != nil {
+	if n.progs, err = n.openPrograms(spec, n.maps); err != nil {
 		return err
 	}
 	if n.tables, err = openTables(n.maps); err != nil {
@@ -206,7 +206,11 @@ func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	return openPin(n.pin(name, mapShape(name, spec)), func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
+	return openTable(n.pin(name, mapShape(name, spec)), spec)
+}
+
+func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
+	return openPin(path, func(path string) (*ebpf.Map, error) { return ebpf.LoadPinnedMap(path, nil) },
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
 
@@ -220,7 +224,7 @@ func mapShape(name string, spec *ebpf.MapSpec) []byte {
 }
 
 // openPrograms opens the pinned programs of exactly this object file and these sizes, or loads and pins them.
-func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
+func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) (opened [2]*ebpf.Program, err error) {
 	type filters struct {
 		PodEgress  *ebpf.Program `ebpf:"pod_egress"`
 		PodIngress *ebpf.Program `ebpf:"pod_ingress"`
@@ -235,11 +239,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map
 	}
 	if n.opts.Dir == "" {
 		progs, err := load()
-		if err != nil {
-			return err
-		}
-		n.progs = [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}
-		return nil
+		return [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}, err
 	}
 	version := fmt.Appendf(nil, "%+v %t %t ", n.opts.Capacity, n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
 	for _, name := range flowMaps { // a program that is pinned knows these by their size
@@ -248,7 +248,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map
 	version = append(version, _KernelBytes...)
 	var loaded *filters
 	for dir, name := range []string{kernelProgPodEgress, kernelProgPodIngress} {
-		p, err := openPin(n.pin(name, version),
+		opened[dir], err = openPin(n.pin(name, version),
 			func(path string) (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, nil) },
 			func() (_ *ebpf.Program, err error) {
 				if loaded == nil {
@@ -259,11 +259,10 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map
 				return []*ebpf.Program{loaded.PodEgress, loaded.PodIngress}[dir], nil
 			})
 		if err != nil {
-			return fmt.Errorf("program %s: %w", name, err)
+			return opened, errors.Join(fmt.Errorf("program %s: %w", name, err), opened[0].Close())
 		}
-		n.progs[dir] = p
 	}
-	return nil
+	return opened, nil
 }
 
 func sizeOf(m *ebpf.Map) uint32 {

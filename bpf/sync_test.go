@@ -29,7 +29,7 @@ var (
 	small = bpf.Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}
 )
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: the tables are the kernel's")
@@ -303,7 +303,7 @@ func mapID(t *testing.T, n *bpf.Node, name string) ebpf.MapID {
 }
 
 // pinDir returns a directory on a BPF file system of the test's own.
-func pinDir(t *testing.T) string {
+func pinDir(t testing.TB) string {
 	t.Helper()
 	needRoot(t)
 	dir := t.TempDir()

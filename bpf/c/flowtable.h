@@ -292,12 +292,14 @@ VICTIM_IN(flows6, true, false)
 VICTIM_IN(old4, false, true)
 VICTIM_IN(old6, true, true)
 
-/* Writes a flow that was seen at a time, in jiffies; one that is known already only if it is to be replaced. */
+/* Writes a flow that was seen at a time, in jiffies. Where it is not to replace what is known, it neither does so if it is known itself,
+ * nor pushes out a younger one of its pod. */
 static __always_inline void flow_insert(const struct flow_key *k, __u64 state, __u32 seen, bool replace, bool v6, bool old)
 {
 	void *place = flow_place_of(k, v6, old);
 	__u64 seal = flow_seal(k, v6), way;
 	__u32 between = v6 ? k->ends >> 32 : k->peer[0];
+	struct flow6 *victim;
 
 	if (!place)
 		return;
@@ -315,7 +317,10 @@ static __always_inline void flow_insert(const struct flow_key *k, __u64 state, _
 		way = v6 ? old6_victim(between, k->pod) : old4_victim(between, k->pod);
 	else
 		way = v6 ? flows6_victim(between, k->pod) : flows4_victim(between, k->pod);
-	flow_write(flow_way(place, way, v6), k, seal, state, seen, v6);
+	victim = flow_way(place, way, v6);
+	if (!replace && same_instance(victim->pod, k->pod) && (__s32)(victim->seen - seen) > 0)
+		return;
+	flow_write(victim, k, seal, state, seen, v6);
 }
 
 /* As functions, for the long way, and for where the short way ends. */

@@ -51,7 +51,7 @@ func ClsactQdisc(ifindex int) *netlink.Clsact {
 func (h Hooks) attachClsact(ifindex int) error {
 	socket, err := netlink.NewHandle(unix.NETLINK_ROUTE) // one for all requests: to make one takes 25 µs and more
 	if err != nil {
-		return fmt.Errorf("netlink: %w", err)
+		return fmt.Errorf("attach to interface %d: netlink: %w", ifindex, err)
 	}
 	defer socket.Close()
 	if err := socket.QdiscAdd(ClsactQdisc(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -77,7 +77,7 @@ func (h Hooks) detachClsact(ifindex int, dir flow.Direction) error {
 func isNamed(message []byte) bool {
 	tc := nl.DeserializeTcMsg(message)
 	_, options, ok := filterOf(message)
-	return ok && tc.Handle == filterHandle && tc.Info>>16 == filterPriority && string(options[nl.TCA_BPF_NAME].Value) == filterName+"\x00"
+	return ok && tc.Handle == filterHandle && priorityOf(message) == filterPriority && string(options[nl.TCA_BPF_NAME].Value) == filterName+"\x00"
 }
 
 // isGone says that what was asked for is not there, or not on a kernel that knows it.
@@ -110,8 +110,10 @@ func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) 
 		if id, decides := programOf(options); decides {
 			state = ours[id]
 		}
-		name := strings.TrimRight(string(options[nl.TCA_BPF_NAME].Value), "\x00")
-		found.add(state, strings.TrimSpace(fmt.Sprintf("%s filter of priority %d %s", kind, priorityOf(m), name)))
+		found.add(state, func() string {
+			name := strings.TrimRight(string(options[nl.TCA_BPF_NAME].Value), "\x00")
+			return strings.TrimSpace(fmt.Sprintf("%s filter of priority %d %s", kind, priorityOf(m), name))
+		})
 	}
 	return found, err
 }

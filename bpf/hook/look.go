@@ -82,10 +82,10 @@ type onHook struct {
 	before []string
 }
 
-// add notes the next one that a packet comes by.
-func (o *onHook) add(state State, other string) {
+// add notes the next one that a packet comes by, by the name that it has if it is somebody else's.
+func (o *onHook) add(state State, name func() string) {
 	if o.state == Bare && state == Bare {
-		o.before = append(o.before, other)
+		o.before = append(o.before, name())
 	}
 	o.state = max(o.state, state)
 }
@@ -116,7 +116,7 @@ func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (fo
 		return found, err
 	}
 	for _, p := range running.Programs {
-		found.add(ours[p.ID], fmt.Sprintf("program %d on tcx", p.ID))
+		found.add(ours[p.ID], func() string { return fmt.Sprintf("program %d on tcx", p.ID) })
 	}
 	return found, nil
 }

@@ -163,6 +163,12 @@ func inC() []Mutant {
 		flow_insert(`, `	if (!k.pod && !(state >> FLOW_STATE_BITS))
 		flow_insert(`,
 			[]string{"bpf:TestMovedFlowsAreKnown"}},
+		{"c-move-pushes-out-younger", "flows that are over push out those that are in use when a table gets smaller",
+			"bpf/c/flowtable.h", `	if (!replace && same_instance(`, `	if (!replace && !same_instance(`,
+			[]string{"bpf:TestTheYoungestFlowsFitIntoFewer"}},
+		{"what-runs-before-has-no-name", "somebody passes packets before the policies, and nobody is told",
+			"bpf/hook/look.go", `if o.state == Bare && state == Bare {`, `if o.state != Bare && state == Bare {`,
+			[]string{"bpf/hook:TestFiltersOfOthersStay|TestLookNames"}},
 		{"c-moving-writes-one", "programs that are not replaced yet do not know what the others have seen",
 			"bpf/c/flowtable.h", `	if (!MOVING)
 		return;`, `	if (MOVING)
@@ -174,10 +180,10 @@ func inC() []Mutant {
 		return 0;`,
 			[]string{"bpf:TestMovedFlowsAreKnown"}},
 		{"moved-flows-keep-the-old-pin", "the next agent finds the table that flows were moved from",
-			"bpf/move.go", `	if err := os.Rename(from, n.pin(name, shape)); err != nil {
-		return err
-	}
-`, `	_ = os.Remove(from)
+			"bpf/move.go", `		if err := os.Rename(n.pin(nextPin(name), shape), n.pin(name, shape)); err != nil {
+			return err
+		}
+`, `		_ = os.Remove(n.pin(nextPin(name), shape))
 `,
 			[]string{"bpf:TestMoveGoesOnAfterAnError"}},
 		{"c-flows-crowd", "flows to one network after another share a few places",

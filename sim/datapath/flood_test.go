@@ -3,7 +3,6 @@ package datapath_test
 import (
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -118,14 +117,8 @@ func (f *flood) lost(pod int, answers flow.Direction, flows []flow.Tuple) (n int
 // of its own and never one of another pod: the next answer to each of those passes at once, without healing. Its own
 // newest flows work.
 func TestFloodsPushOutTheirOwn(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: packets go through the kernel's programs")
-	}
-	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 32 << 10}, bpf.Standard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeLater(t, h)
+	needRoot(t)
+	h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 32 << 10}})
 	// Half a million each: the table holds few of them in any case.
 	flows := map[bool]int{false: 500_000, true: 100_000}[testing.Short()]
 	for n, addrs := range [][2]netip.Addr{{podIP.Next().Next(), peerIP}, {podIP6.Next().Next(), peerIP6}} {

@@ -371,11 +371,7 @@ func playFlows(t *testing.T, cases []flowCase, keep bool) {
 		t.Log("not root: not played in the kernel")
 		return
 	}
-	h, err := bpf.OpenHarness(bpf.Options{Capacity: bpf.Capacity{Peers4: 512, Flows: 1024}, KeepEstablished: keep})
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeLater(t, h)
+	h := open(t, bpf.Options{KeepEstablished: keep})
 	instance := uint32(0)
 	play("kernel", func(*testing.T) runner {
 		instance++

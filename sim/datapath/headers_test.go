@@ -141,11 +141,7 @@ func judges(t *testing.T) []judge {
 		return d.Run(flow.Ingress, iface, false, f), nil
 	}}
 	if os.Geteuid() == 0 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		closeLater(t, h)
+		h := open(t, bpf.Options{})
 		list = append(list, func(img *bpf.Image, f []byte) (bpf.Outcome, error) {
 			if _, err := h.Sync(img); err != nil {
 				return bpf.Outcome{}, err

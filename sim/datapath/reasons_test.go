@@ -1,6 +1,7 @@
 package datapath_test
 
 import (
+	"cmp"
 	"io"
 	"net/netip"
 	"os"
@@ -220,9 +221,7 @@ func (w *witness) counted(dir flow.Direction) map[bpf.Reason]uint64 {
 // TestEveryReasonIsGiven plays a case for each reason at each hook, to the twin and to the kernel, and fails where
 // the kernel gave one of them in no case and it is not said why.
 func TestEveryReasonIsGiven(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: packets go through the kernel's programs")
-	}
+	needRoot(t)
 	seen, harness := map[where]bool{}, map[bpf.Options]*bpf.Harness{}
 	for _, o := range []bpf.Options{plain, strict, keeping} {
 		harness[o] = open(t, o)
@@ -254,9 +253,18 @@ func TestEveryReasonIsGiven(t *testing.T) {
 	}
 }
 
+// needRoot skips a test that is about the kernel's programs.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: packets go through the kernel's programs")
+	}
+}
+
+// open loads the programs with small tables, until the end of the test; 1,024 flows if the options say nothing.
 func open(t *testing.T, o bpf.Options) *bpf.Harness {
 	t.Helper()
-	o.Capacity = bpf.Capacity{Peers4: 512, Flows: 1024}
+	o.Capacity = bpf.Capacity{Peers4: 512, Flows: cmp.Or(o.Capacity.Flows, 1024)}
 	h, err := bpf.OpenHarness(o)
 	if err != nil {
 		t.Fatal(err)

@@ -15,14 +15,8 @@ import (
 // TestRepliesAreRememberedForTheirFlowOnly: the kernel keeps replies that it has allowed in a small table by a hash of
 // their addresses and ports, so others that come to the same place must be told apart.
 func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: only the kernel has that table")
-	}
-	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeLater(t, h)
+	needRoot(t)
+	h := open(t, bpf.Options{})
 	k := &kernel{h, 1}
 	if err := k.load(img("closed", "peer:80")); err != nil {
 		t.Fatal(err)
@@ -65,11 +59,7 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
 	readers["twin"] = w
 	if os.Geteuid() == 0 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 16 << 10}, bpf.Standard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		closeLater(t, h)
+		h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 16 << 10}})
 		readers["kernel"] = &kernel{h, 1}
 	}
 	router := img("closed", "peer:80")
@@ -100,20 +90,14 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 // TestLastPacketSpeaksForItsFlowOnly: the kernel decides a packet like the one before it where both belong to one flow of
 // one pod. What differs in one thing only is asked about anew.
 func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: only the kernel remembers a packet")
-	}
+	needRoot(t)
 	for _, addrs := range [][2]netip.Addr{{peerIP, podIP}, {peerIP6, podIP6}} {
 		t.Run(flow.FamilyOf(addrs[0]).String(), func(t *testing.T) { lastPacket(t, addrs[0], addrs[1]) })
 	}
 }
 
 func lastPacket(t *testing.T, peer, pod netip.Addr) {
-	h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: 1024}, bpf.Standard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeLater(t, h)
+	h := open(t, bpf.Options{})
 	// Two pods with one address, of which only one may be called: that happens for a moment when a pod is replaced.
 	both := img("open", "peer:80")
 	both.Pods = append(both.Pods, both.Pods[0])

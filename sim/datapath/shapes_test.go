@@ -3,7 +3,6 @@ package datapath_test
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -75,9 +74,7 @@ type gallery struct {
 }
 
 func newGallery(t *testing.T) *gallery {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: packets go through the kernel's programs")
-	}
+	needRoot(t)
 	g := &gallery{t: t, kernel: open(t, plain), stride: 1}
 	if testing.Short() {
 		g.stride = 31 // emulated machines are slow; no dimension has so many values

@@ -3,7 +3,6 @@ package datapath_test
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -28,15 +27,10 @@ func counted(base netip.Addr, n uint64, bits int) netip.Addr {
 // TestFlowsSpreadOverTheTable: flows that differ in a regular way do not crowd in a few places of the kernel's table, whatever its
 // seed. A quarter full, it has room for nearly all: of 1,000 at random, less than one finds no way free.
 func TestFlowsSpreadOverTheTable(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: only the kernel has that table")
-	}
+	needRoot(t)
 	const flows, room, few = 1000, 4096, 5
 	for range 8 {
-		h, err := bpf.NewHarness(bpf.Capacity{Peers4: 512, Flows: room}, bpf.Standard)
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: room}})
 		for i, vary := range []func(n uint64) flow.Tuple{
 			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP, Dst: peerIP, SrcPort: 1024 + uint16(n)} },
 			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP, Dst: counted(peerIP, n, 0), SrcPort: 1024} },
@@ -74,9 +68,6 @@ func TestFlowsSpreadOverTheTable(t *testing.T) {
 			if lost > few {
 				t.Errorf("of %d flows such as %+v and %+v, %d are not known any more", flows, tuple(0), tuple(1), lost)
 			}
-		}
-		if err := h.Close(); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

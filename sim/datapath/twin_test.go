@@ -2,7 +2,6 @@ package datapath_test
 
 import (
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -20,9 +19,7 @@ import (
 // changing policies — through the programs in the kernel and through the twin, which must give the same reason for the
 // same set and class each time.
 func TestTwinMatchesKernel(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: packets go through the kernel's programs")
-	}
+	needRoot(t)
 	for _, mode := range []bpf.Mode{bpf.Standard, bpf.Strict} {
 		kernel, err := bpf.NewHarness(bpf.Capacity{}, mode)
 		if err != nil {
