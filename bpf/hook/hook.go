@@ -56,14 +56,12 @@ func attachBoth(ifindex int, attach func(flow.Direction) error) error {
 	return nil
 }
 
-// Detach takes both programs off an interface. It is no error when they or the interface are gone.
+// Detach takes both programs off an interface: no packet meets them once it has returned. It is no error when they or the interface are
+// gone.
 func (h Hooks) Detach(ifindex int) error {
 	var errs []error
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		if err := os.Remove(h.linkPin(ifindex, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-		errs = append(errs, h.detachClsact(ifindex, dir))
+		errs = append(errs, h.detachTCX(ifindex, dir), h.detachClsact(ifindex, dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("detach from interface %d: %w", ifindex, err)
@@ -117,6 +115,19 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 		return errors.New("a link without a pin would go with the process: set Options.Dir")
 	}
 	return l.Pin(pin)
+}
+
+// detachTCX takes the program off before it lets go of the link: the kernel detaches a link that nobody holds in its own time.
+func (h Hooks) detachTCX(ifindex int, dir flow.Direction) error {
+	pin := h.linkPin(ifindex, dir)
+	l, err := link.LoadPinnedLink(pin, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Detach(), os.Remove(pin), l.Close())
 }
 
 // tcxPoint is where packets of a direction, seen from the pod, pass the host's side of its veth.

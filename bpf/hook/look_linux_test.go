@@ -84,7 +84,7 @@ func (p *place) attach() {
 	p.do(func() error { return p.Attach(p.ifindex) })
 }
 
-// want waits until Look says the State of the interface. The kernel takes its time to detach a link that nobody holds.
+// want waits until Look says the State of the interface. The kernel takes its time to detach a link of which only the pin was removed.
 func (p *place) want(want hook.State, after string) {
 	p.Helper()
 	p.do(func() error {
@@ -197,18 +197,23 @@ func TestFiltersOfOthersStay(t *testing.T) {
 	}
 }
 
-// onTCX are the programs on the hook of the pod's egress.
-func (p *place) onTCX() []ebpf.ProgramID {
+// points are where tcx calls the programs of a pod's egress, and of its ingress.
+var points = []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
+
+// onTCX are the programs at points of the interface.
+func (p *place) onTCX(points ...ebpf.AttachType) (ids []ebpf.ProgramID) {
 	p.Helper()
-	var ids []ebpf.ProgramID
 	p.do(func() error {
-		q, err := link.QueryPrograms(link.QueryOptions{Target: p.ifindex, Attach: ebpf.AttachTCXIngress})
-		if err == nil {
+		for _, point := range points {
+			q, err := link.QueryPrograms(link.QueryOptions{Target: p.ifindex, Attach: point})
+			if err != nil {
+				return err
+			}
 			for _, a := range q.Programs {
 				ids = append(ids, a.ID)
 			}
 		}
-		return err
+		return nil
 	})
 	return ids
 }
@@ -254,7 +259,7 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 		p.do(d.do)
 		p.want(hook.Bare, "after "+d.what)
 		p.attach()
-		if got, want := p.onTCX(), []ebpf.ProgramID{p.id(p.Node.Program(flow.Egress)), p.id(foreign)}; !slices.Equal(got, want) {
+		if got, want := p.onTCX(points[0]), []ebpf.ProgramID{p.id(p.Node.Program(flow.Egress)), p.id(foreign)}; !slices.Equal(got, want) {
 			t.Errorf("programs %d when attached again after %s, want %d: ours, then the other", got, d.what, want)
 		}
 	}
@@ -297,6 +302,29 @@ func TestTheKernelTellsOfFiltersAndNotOfLinks(t *testing.T) {
 	if p.Mode = hook.Clsact; !p.Told() {
 		t.Error("not told on clsact")
 	}
+}
+
+// TestNothingRunsOnceDetachReturned even if the kernel has reasons to keep the links: here somebody who looks at them.
+func TestNothingRunsOnceDetachReturned(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	if p.Told() {
+		t.Skip("this kernel has no links")
+	}
+	p.attach()
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		l, err := link.LoadPinnedLink(filepath.Join(p.Node.Dir(), fmt.Sprintf("link-%s-%d", dir, p.ifindex)), nil)
+		p.must(err)
+		t.Cleanup(func() { p.must(l.Close()) })
+	}
+	if on := p.onTCX(points...); len(on) != 2 {
+		t.Fatalf("programs %d after Attach, want one per direction", on)
+	}
+	p.do(func() error { return p.Detach(p.ifindex) })
+	if on := p.onTCX(points...); len(on) != 0 {
+		t.Errorf("programs %d after Detach", on)
+	}
+	p.attach()
+	p.want(hook.Current, "when attached again")
 }
 
 func TestLookTellsVersionsApart(t *testing.T) {

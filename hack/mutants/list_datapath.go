@@ -37,6 +37,9 @@ func inBPF() []Mutant {
 		return s, err
 	}`,
 			[]string{"bpf:TestSwitchIsAtomic"}},
+		{"detach-lets-go-only", "a program that was taken off runs until the kernel finds that nobody holds its link",
+			"bpf/hook/hook.go", `l.Detach(), os.Remove(pin)`, `os.Remove(pin)`,
+			[]string{"bpf/hook:TestNothingRunsOnceDetachReturned"}},
 		{"live-bank-written", "tables change under the packets that they judge",
 			"bpf/sync.go", `next := live ^ 1`, `next := live`,
 			[]string{"bpf:TestSync|TestSwitch"}},

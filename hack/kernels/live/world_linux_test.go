@@ -175,21 +175,6 @@ func (w *world) expect(t *testing.T, want backend.Outcome, protocol flow.Protoco
 	}
 }
 
-// expectSoon probes until the outcome is the wanted one: the kernel takes a link off some time after it was let go of.
-func (w *world) expectSoon(t *testing.T, want backend.Outcome, protocol flow.Protocol, port uint16) {
-	t.Helper()
-	var seen []backend.Observation
-	for end := time.Now().Add(long); time.Now().Before(end); {
-		var err error
-		seen, err = w.prober.Probe(t.Context(), []prober.Probe{w.probe(protocol, port, short)})
-		check(t, err)
-		if seen[0].Outcome == want {
-			return
-		}
-	}
-	t.Errorf("%s/%d: still %+v, want %s", protocol, port, seen, want)
-}
-
 // keep opens a connection that stays open.
 func (w *world) keep(t *testing.T) {
 	t.Helper()
