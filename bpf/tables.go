@@ -149,10 +149,11 @@ func used[T comparable](have []T) (n int) {
 }
 
 // storePod replaces the entry of an interface. The programs never see one pod's sets with another's addresses: an entry
-// of another instance is void from before its first word is changed until after the last one was.
+// of another instance is void from before its first word is changed until after the last one was. That of the same instance is never
+// void, since a void one is that of a pod of which nothing is known; what changes is written in place.
 func (t *tables) storePod(ifindex uint32, p kernelPod) {
 	e := &t.Pods[ifindex]
-	if instance := atomic.LoadUint32(&e.Instance); instance == p.Instance {
+	if atomic.LoadUint32(&e.Instance) == p.Instance {
 		for b := range e.Bank {
 			for dir := range e.Bank[b].Set {
 				atomic.StoreUint32(&e.Bank[b].Set[dir], p.Bank[b].Set[dir])
@@ -161,12 +162,33 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 		if samePod(*e, p) {
 			return
 		}
+		t.readdress(e, p)
+	} else {
+		atomic.StoreUint32(&e.Instance, 0)
+		instance := p.Instance
+		p.Instance = 0
+		*e = p
+		atomic.StoreUint32(&e.Instance, instance)
 	}
-	keepHealing(&p, *e)
-	atomic.StoreUint32(&e.Instance, 0)
-	instance := p.Instance
-	p.Instance = 0
-	*e = p
-	atomic.StoreUint32(&e.Instance, instance)
 	atomic.AddUint32(&t.Control.Changes, 1)
+}
+
+// readdress gives an entry the addresses of p, and says whether it may send from others. The pod has no address of a family while that
+// is written: a packet may be dropped then, but none passes. The additions keep the stores in order.
+func (t *tables) readdress(e *kernelPod, p kernelPod) {
+	if e.HasIp4 != p.HasIp4 || e.Ip4 != p.Ip4 {
+		e.HasIp4 = 0
+		atomic.AddUint32(&t.Control.Changes, 1)
+		e.Ip4 = p.Ip4
+		atomic.AddUint32(&t.Control.Changes, 1)
+		e.HasIp4 = p.HasIp4
+	}
+	if e.HasIp6 != p.HasIp6 || e.Ip6 != p.Ip6 {
+		e.HasIp6 = 0
+		atomic.AddUint32(&t.Control.Changes, 1)
+		e.Ip6 = p.Ip6
+		atomic.AddUint32(&t.Control.Changes, 1)
+		e.HasIp6 = p.HasIp6
+	}
+	e.MayRoute = p.MayRoute
 }

@@ -2,6 +2,8 @@ package bpf
 
 import (
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -44,5 +46,40 @@ func TestEveryConstantIsPlanted(t *testing.T) {
 		if err := plant(p, values); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestAPodIsNeverVoidWhileItsAddressesChange: in standard mode a void entry opens what a policy has closed.
+func TestAPodIsNeverVoidWhileItsAddressesChange(t *testing.T) {
+	const ifindex = 9
+	tables := &tables{kernelNodeTables: &kernelNodeTables{}}
+	one := kernelPod{Instance: 1, HasIp4: 1, Ip4: 0x0100010a}
+	two := one
+	two.HasIp6, two.Ip6[15], two.MayRoute = 1, 1, 1
+	tables.storePod(ifindex, one)
+	var stop atomic.Bool
+	var void int
+	var done sync.WaitGroup
+	done.Go(func() {
+		for !stop.Load() {
+			if atomic.LoadUint32(&tables.Pods[ifindex].Instance) == 0 {
+				void++
+			}
+		}
+	})
+	for i := range 200_000 {
+		want := []kernelPod{two, one}[i%2]
+		if tables.storePod(ifindex, want); tables.Pods[ifindex] != want {
+			t.Fatalf("holds %+v, want %+v", tables.Pods[ifindex], want)
+		}
+	}
+	stop.Store(true)
+	done.Wait()
+	if void > 0 {
+		t.Errorf("was seen void %d times", void)
+	}
+	other := kernelPod{Instance: 2}
+	if tables.storePod(ifindex, other); tables.Pods[ifindex] != other {
+		t.Errorf("another pod's entry is %+v, want %+v", tables.Pods[ifindex], other)
 	}
 }
