@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 
@@ -23,10 +22,15 @@ type Config struct {
 	Mode      bpf.Mode
 	Hook      hook.Mode
 	Capacity  bpf.Capacity
+	// MaxPeerEntries is how large the table of single addresses may grow, if Capacity.Hosts is less; default: DefaultMaxPeerEntries.
+	MaxPeerEntries int
 	// TrackIsolatedOnly and KeepEstablished: see bpf.Options.
 	TrackIsolatedOnly, KeepEstablished bool
 	Log                                *slog.Logger // default: slog.Default()
 }
+
+// DefaultMaxPeerEntries is room for 2,097,152 addresses: 64 MiB of buckets, and 64 bytes and more for each entry that is used.
+const DefaultMaxPeerEntries = 1 << 22
 
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
@@ -49,39 +53,35 @@ type Pod = enforce.Pod
 // Agent makes the kernel of one node enforce PolicyEndpoints. Its methods must run on a thread in the node's network
 // namespace, one at a time.
 type Agent struct {
-	cfg   Config
-	node  *bpf.Node
-	hooks hook.Hooks
+	cfg      Config
+	datapath *datapath
 }
 
 // Open finds what an earlier agent left at the pins, or loads it. Nothing that is enforced changes.
 func Open(_ context.Context, cfg Config) (*Agent, error) {
 	cfg = cfg.withDefaults()
-	node, err := bpf.Open(cfg.datapath())
+	d, err := openDatapath(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{cfg: cfg, node: node, hooks: hook.Hooks{Node: node, Mode: cfg.Hook}}, nil
+	return &Agent{cfg, d}, nil
 }
 
 // Apply makes the kernel enforce the PolicyEndpoints on exactly these pods, and returns when it does. The tables are
 // switched before a new pod's interface gets its programs, so no packet of it is judged by anything older. After an
 // error what was enforced before is still enforced, and Apply may be called again.
 func (a *Agent) Apply(_ context.Context, pods []Pod, endpoints []*v1alpha1.PolicyEndpoint) error {
-	in := enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}
-	built, err := enforce.Build(in, a.cfg.Capacity)
+	e, err := a.datapath.enforce(enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints})
 	if err != nil {
-		return fmt.Errorf("compile: %w", err)
+		return err
 	}
-	for _, c := range built.Conditions {
+	if e.grow != nil {
+		a.cfg.Log.Warn("a table is too small", "error", e.grow)
+	}
+	for _, c := range e.Conditions {
 		a.cfg.Log.Warn("closed what cannot be enforced as written", "object", c.Object, "problem", c.Message)
 	}
-	stats, err := a.node.Sync(built.Image)
-	if err != nil {
-		return fmt.Errorf("write tables: %w", err)
-	}
-	a.cfg.Log.Debug("synchronised", "tableWrites", stats.TableWrites, "podWrites", stats.PodWrites,
-		"switched", stats.Switched)
+	a.cfg.Log.Debug("synchronised", "tableWrites", e.TableWrites, "podWrites", e.PodWrites, "switched", e.Switched)
 	return a.attach(pods)
 }
 
@@ -91,17 +91,17 @@ func (a *Agent) attach(pods []Pod) error {
 	var errs []error
 	for _, p := range pods {
 		wanted[int(p.Ifindex)] = true
-		errs = append(errs, a.hooks.Attach(int(p.Ifindex)))
+		errs = append(errs, a.datapath.hooks.Attach(int(p.Ifindex)))
 	}
-	attached, err := a.hooks.Attached()
+	attached, err := a.datapath.hooks.Attached()
 	errs = append(errs, err)
 	for _, ifindex := range attached {
 		if !wanted[ifindex] {
-			errs = append(errs, a.hooks.Detach(ifindex))
+			errs = append(errs, a.datapath.hooks.Detach(ifindex))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // Close lets go of the kernel's objects. What is enforced stays enforced.
-func (a *Agent) Close() error { return a.node.Close() }
+func (a *Agent) Close() error { return a.datapath.node.Close() }

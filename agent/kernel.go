@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +12,6 @@ import (
 	"github.com/palisade-netpol/palisade/agent/flowlog"
 	"github.com/palisade-netpol/palisade/agent/hostnet"
 	"github.com/palisade-netpol/palisade/agent/metrics"
-	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/enforce"
 )
@@ -20,9 +19,7 @@ import (
 // kernel runs the effects that change the kernel. Those on tables and those on interfaces are run side by side, because
 // attaching waits for running programs; each kind is run one at a time, in order.
 type kernel struct {
-	node     *bpf.Node
-	hooks    hook.Hooks
-	capacity bpf.Capacity
+	*datapath
 	enforced *flowlog.Tables // for the flow log, nil where there is none
 	metrics  *metrics.Metrics
 	log      *slog.Logger
@@ -38,21 +35,13 @@ func (k *kernel) restored() (core.Restored, error) {
 	for _, ifindex := range pinned {
 		in.Pinned = append(in.Pinned, uint32(ifindex))
 	}
-	links, err := net.Interfaces()
+	all, err := k.hooks.LookAll()
 	if err != nil {
 		return in, err
 	}
-	all := make([]int, len(links))
-	for i, l := range links {
-		all[i] = l.Index
-	}
-	seen, err := k.hooks.Look(all...)
-	if err != nil {
-		return in, err
-	}
-	for i, s := range seen {
-		if s.State != hook.Bare {
-			in.Attached = append(in.Attached, uint32(all[i]))
+	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
+		if all[ifindex].State != hook.Bare {
+			in.Attached = append(in.Attached, uint32(ifindex))
 		}
 	}
 	in.Closed, err = hostnet.Closed()
@@ -61,17 +50,9 @@ func (k *kernel) restored() (core.Restored, error) {
 
 // moveFlows gives the tables of flows the size that they are to have now, while the interfaces that have programs are filtered on.
 // Where that does not end, flows are known all the same.
-func (k *kernel) moveFlows(attached []uint32) {
+func (k *kernel) moveFlows() {
 	begin, before := time.Now(), k.node.Flows()
-	moved, err := k.node.MoveFlows(func() error {
-		for _, ifindex := range attached {
-			err := k.hooks.Attach(int(ifindex))
-			if _, gone := net.InterfaceByIndex(int(ifindex)); err != nil && gone == nil {
-				return err
-			}
-		}
-		return nil
-	})
+	moved, err := k.node.MoveFlows(k.hooks.Replace)
 	switch {
 	case err != nil:
 		k.metrics.Failed("move-flows")
@@ -95,6 +76,8 @@ func (k *kernel) tables(e core.Effect) core.Input {
 
 // interfaces runs an effect on interfaces.
 func (k *kernel) interfaces(e core.Effect) core.Input {
+	k.programs.Lock()
+	defer k.programs.Unlock()
 	switch e := e.(type) {
 	case core.Attach:
 		return core.Attached{Ifindex: e.Ifindex, Err: k.failed("attach", k.hooks.Attach(int(e.Ifindex)))}
@@ -141,27 +124,29 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 
 // program compiles and writes.
 func (k *kernel) program(e core.Program) core.Input {
-	start := time.Now()
-	built, err := enforce.Build(e.Input, k.capacity)
-	if err != nil {
-		return core.Programmed{Err: k.failed("compile", fmt.Errorf("compile: %w", err))}
+	start, entries := time.Now(), k.node.Capacity().Hosts
+	now, err := k.enforce(e.Input)
+	if now.Result == nil {
+		return core.Programmed{Err: k.failed("compile", err)}
 	}
-	stats, err := k.node.Sync(built.Image)
+	if k.failed("grow", now.grow) == nil && k.node.Capacity().Hosts > entries {
+		k.log.Info("the table of single addresses has grown", "before", entries, "now", k.node.Capacity().Hosts)
+	}
 	if err != nil {
-		return core.Programmed{Err: k.failed("write", fmt.Errorf("write tables: %w", err)), Conditions: built.Conditions}
+		return core.Programmed{Err: k.failed("write", err), Conditions: now.Conditions}
 	}
 	if k.enforced != nil {
 		k.enforced.Enforced(k.node.Epoch(), e.Input)
 	}
 	latency := time.Duration(0)
-	if stats.Switched && !e.Since.IsZero() {
+	if now.Switched && !e.Since.IsZero() {
 		latency = time.Since(e.Since)
 	}
-	k.metrics.Overflow(overflowing(built))
-	k.metrics.Enforced(time.Since(start), stats, k.node.Usage(), latency)
-	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", stats.TableWrites,
-		"podWrites", stats.PodWrites, "switched", stats.Switched, "epoch", k.node.Epoch())
-	return core.Programmed{Conditions: built.Conditions}
+	k.metrics.Overflow(overflowing(now.Result))
+	k.metrics.Enforced(time.Since(start), now.Stats, k.node.Usage(), latency)
+	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", now.TableWrites,
+		"podWrites", now.PodWrites, "switched", now.Switched, "epoch", k.node.Epoch())
+	return core.Programmed{Conditions: now.Conditions}
 }
 
 // overflowing counts the pods that Build closed so that the others fit: its conditions follow those of the Program.

@@ -18,7 +18,6 @@ import (
 	"github.com/palisade-netpol/palisade/agent/metrics"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
-	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
 // Options are what a running agent needs besides Config. The zero value of each optional field is its default.
@@ -60,12 +59,12 @@ const rewatch = 100 * time.Millisecond
 // CAP_NET_ADMIN.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
-	node, err := bpf.Open(o.datapath())
+	d, err := openDatapath(o.Config)
 	if err != nil {
 		return err
 	}
-	m := metrics.New(node.Counters, node.Memory)
-	k := &kernel{node: node, hooks: hook.Hooks{Node: node, Mode: o.Hook}, capacity: o.Capacity, metrics: m, log: o.Log}
+	m := metrics.New(d.node.Counters, d.node.Memory)
+	k := &kernel{datapath: d, metrics: m, log: o.Log}
 	l := newLoop(core.Config{
 		NodeAddrs: o.NodeAddrs, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,
 	}, m, o.Log)
@@ -73,8 +72,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return k.close(fmt.Errorf("read what an earlier agent left: %w", err))
 	}
-	k.moveFlows(restored.Attached)
-	o.Log.Info("starting", "node", o.NodeAddrs, "pins", o.Pins, "pods", len(restored.Pods), "epoch", node.Epoch())
+	k.moveFlows()
+	o.Log.Info("starting", "node", o.NodeAddrs, "pins", o.Pins, "pods", len(restored.Pods), "epoch", d.node.Epoch())
 	l.tell(restored)
 	return k.close(o.serve(ctx, l, k))
 }

@@ -74,7 +74,7 @@ type Events struct {
 
 // Listen makes the programs report what they deny until Close. A node has one listener at a time.
 func (n *Node) Listen() (*Events, error) {
-	ring, err := ringbuf.NewReader(n.maps[kernelMapEvents])
+	ring, err := ringbuf.NewReader(n.table(kernelMapEvents))
 	if err != nil {
 		return nil, fmt.Errorf("listen to denials: %w", err)
 	}

@@ -41,6 +41,7 @@ func (n *Node) MoveFlows(replace func() error) (moved bool, err error) {
 	if err := m.run(replace); err != nil {
 		return false, fmt.Errorf("move flows: %w", errors.Join(err, m.close()))
 	}
+	n.mixed = false // all others were replaced, and by more than one kind of ours
 	return true, m.close()
 }
 
@@ -75,6 +76,7 @@ func (m *move) run(replace func() error) error {
 			return fmt.Errorf("table for %s of another size: %w", name, err)
 		}
 	}
+	m.node.mixed = true
 	if err := m.load(); err != nil {
 		return err
 	}
@@ -87,9 +89,10 @@ func (m *move) run(replace func() error) error {
 		}
 	}
 	for _, name := range m.names {
-		if err := m.take(name, mapShape(name, spec.Maps[name])); err != nil {
+		if err := m.node.take(name, m.next[name]); err != nil {
 			return err
 		}
+		delete(m.next, name)
 	}
 	if err := m.node.reload(m.node.maps, nil); err != nil {
 		return err
@@ -146,18 +149,27 @@ func (m *move) flows(name string) error {
 	return nil
 }
 
-// take makes the table that flows were moved to the node's, and its pin that of the old one.
-func (m *move) take(name string, shape []byte) error {
-	n, old := m.node, m.node.maps[name]
+// take makes next one of the node's tables, and its pin that of the one so far.
+func (n *Node) take(name string, next *ebpf.Map) error {
+	shape := n.shapes[name]
 	if n.opts.Dir != "" {
 		if err := os.Rename(n.pin(nextPin(name), shape), n.pin(name, shape)); err != nil {
 			return err
 		}
 		delete(n.pins, pinName(nextPin(name), shape))
 	}
-	n.maps[name] = m.next[name]
-	delete(m.next, name)
+	n.mapsMu.Lock()
+	defer n.mapsMu.Unlock()
+	old := n.maps[name]
+	n.maps[name] = next
 	return old.Close()
+}
+
+// table is one of the node's, for those who use it beside others.
+func (n *Node) table(name string) *ebpf.Map {
+	n.mapsMu.Lock()
+	defer n.mapsMu.Unlock()
+	return n.maps[name]
 }
 
 // nextTable makes a table that flows are moved to, or opens what an earlier attempt has left.
@@ -165,7 +177,7 @@ func (n *Node) nextTable(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	path := n.pin(nextPin(name), mapShape(name, spec))
+	path := n.pin(nextPin(name), n.shapes[name])
 	m, err := openTable(path, spec)
 	if err != nil || m.MaxEntries() == spec.MaxEntries {
 		return m, err

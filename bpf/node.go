@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
@@ -40,14 +43,19 @@ type Options struct {
 	KeepEstablished bool
 	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
 	harness bool
+	// layout is that of a version whose tables are laid out otherwise, for tests.
+	layout string
 }
 
 // Node is the datapath of one node: two programs, their tables, and where they are attached. It is not safe for
 // concurrent use.
 type Node struct {
 	opts    Options
+	shapes  map[string][]byte // of the maps: see shapesOf
+	mapsMu  sync.Mutex        // held while maps is replaced, and by those who read it beside the one who uses the node
 	maps    map[string]*ebpf.Map
 	progs   [2]*ebpf.Program // by flow.Direction
+	mixed   bool             // programs of other versions may run on our tables: see Replace
 	tables  *tables          // the kernel's own memory
 	barrier *barrier
 	banks   [banks]bank          // what the kernel's other tables hold
@@ -77,6 +85,9 @@ func (n *Node) open() error {
 		return err
 	}
 	n.size(spec)
+	if n.shapes, err = shapesOf(spec, n.opts.layout); err != nil {
+		return err
+	}
 	if n.opts.Dir != "" {
 		if err := os.MkdirAll(n.opts.Dir, 0o700); err != nil {
 			return err
@@ -91,10 +102,14 @@ func (n *Node) open() error {
 		}
 		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
+	n.opts.Capacity.Hosts, n.opts.Capacity.Nets = int(sizeOf(n.maps[kernelMapPeerHosts])), int(sizeOf(n.maps[kernelMapPeerNets]))
 	if err := n.fit(spec, n.maps); err != nil {
 		return err
 	}
 	if n.progs, err = n.openPrograms(spec, n.maps); err != nil {
+		return err
+	}
+	if n.mixed, err = n.sharesTables(); err != nil {
 		return err
 	}
 	if n.tables, err = openTables(n.maps); err != nil {
@@ -146,20 +161,20 @@ func (n *Node) size(spec *ebpf.CollectionSpec) {
 }
 
 // fit makes the programs those of the node's options and of tables, which may have ones that flows are moved from among them.
-func (n *Node) fit(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
+func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error {
 	ticks, err := hz()
 	if err != nil {
 		return err
 	}
 	locate(spec.Programs)
-	last := func(name string) uint32 { return max(sizeOf(maps[name]), 1) - 1 }
+	last := func(name string) uint32 { return max(sizeOf(tables[name]), 1) - 1 }
 	return plant(spec.Programs, [kernelConstantCONSTANT_COUNT]uint32{
 		kernelConstantCONSTANT_HZ:               ticks,
 		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
 		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
 		kernelConstantCONSTANT_FLOWS4MASK:       last(kernelMapFlows4),
 		kernelConstantCONSTANT_FLOWS6MASK:       last(kernelMapFlows6),
-		kernelConstantCONSTANT_MOVING:           number(isMoving(maps)),
+		kernelConstantCONSTANT_MOVING:           number(isMoving(tables)),
 		kernelConstantCONSTANT_OLD4MASK:         last(kernelMapOld4),
 		kernelConstantCONSTANT_OLD6MASK:         last(kernelMapOld6),
 		kernelConstantCONSTANT_HARNESS:          number(n.opts.harness),
@@ -167,7 +182,19 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
 }
 
 // isMoving says whether tables are those of programs that know ones that flows are moved from.
-func isMoving(maps map[string]*ebpf.Map) bool { return maps[kernelMapOld4] != nil }
+func isMoving(tables map[string]*ebpf.Map) bool { return tables[kernelMapOld4] != nil }
+
+func mapID(m *ebpf.Map) (ebpf.MapID, error) {
+	info, err := m.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("the kernel tells no id of a map")
+	}
+	return id, nil
+}
 
 // number is 1 for true.
 func number(b bool) uint32 {
@@ -195,10 +222,11 @@ func mapNames(spec *ebpf.CollectionSpec) []string {
 	return names
 }
 
-// keepsSize says which maps stay as large as they were made, until MoveFlows. What they hold comes from packets and cannot be
-// written again, and while programs are replaced one by one, a flow that one direction's program notes in one map would
-// be missing from the map of the other's.
-func keepsSize(name string) bool { return slices.Contains(flowMaps[:], name) }
+// keepsSize says which maps stay as large as they were made, until MoveFlows or GrowPeers. While programs are replaced one by one, what
+// is written into one map would be missing from the map of a program that was there before.
+func keepsSize(name string) bool {
+	return slices.Contains(flowMaps[:], name) || name == kernelMapPeerHosts || name == kernelMapPeerNets
+}
 
 // openMap opens the pin of a map, or creates both. The name of the pin carries a hash of the map's shape: a program with
 // another layout finds no pin and starts with a table of its own, while the old program goes on with the old one.
@@ -206,7 +234,7 @@ func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	return openTable(n.pin(name, mapShape(name, spec)), spec)
+	return openTable(n.pin(name, n.shapes[name]), spec)
 }
 
 func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
@@ -214,24 +242,62 @@ func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
 
-// mapShape is what has to be the same for a map to be taken for another one's.
-func mapShape(name string, spec *ebpf.MapSpec) []byte {
+// shapesOf returns what has to be the same for maps to be taken for those of another version: their types and sizes, and how what they
+// hold is laid out. Tables of policies have one shape together. One word switches them all, so that either a
+// program finds all of them as this version writes them, or it goes on with all those of its own, which nobody writes any more.
+func shapesOf(spec *ebpf.CollectionSpec, layout string) (map[string][]byte, error) {
+	shapes, together := map[string][]byte{}, []byte(layout)
+	for _, name := range mapNames(spec) {
+		shape, err := mapShape(name, spec.Maps[name])
+		if err != nil {
+			return nil, fmt.Errorf("shape of map %s: %w", name, err)
+		}
+		if shapes[name] = shape; !standsAlone(name) {
+			together = append(together, shape...)
+		}
+	}
+	for name := range shapes {
+		if !standsAlone(name) {
+			shapes[name] = together
+		}
+	}
+	return shapes, nil
+}
+
+// standsAlone says which maps are no tables of policies: only programs write them.
+func standsAlone(name string) bool {
+	return slices.Contains(flowMaps[:], name) || name == kernelMapFragments || name == kernelMapEvents || name == kernelMapScratch
+}
+
+func mapShape(name string, spec *ebpf.MapSpec) ([]byte, error) {
 	size := spec.MaxEntries
 	if keepsSize(name) {
 		size = 0
 	}
-	return fmt.Appendf(nil, "%v %d %d %d %d", spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
+	shape := fmt.Appendf(nil, "%s %v %d %d %d %d ", name, spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
+	var types []btf.Type
+	for _, t := range []btf.Type{spec.Key, spec.Value} {
+		if t != nil {
+			types = append(types, t)
+		}
+	}
+	layout, err := btf.NewBuilder(types, nil)
+	if err != nil {
+		return nil, err
+	}
+	marshalled, err := layout.Marshal(nil, nil)
+	return append(shape, marshalled...), err
 }
 
 // openPrograms opens the pinned programs of exactly this object file and these sizes, or loads and pins them.
-func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) (opened [2]*ebpf.Program, err error) {
+func (n *Node) openPrograms(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) (opened [2]*ebpf.Program, err error) {
 	type filters struct {
 		PodEgress  *ebpf.Program `ebpf:"pod_egress"`
 		PodIngress *ebpf.Program `ebpf:"pod_ingress"`
 	}
 	load := func() (*filters, error) {
 		var progs filters
-		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: maps})
+		err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: tables})
 		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w: %w", ErrNotSupported, err)
 		}
@@ -241,9 +307,13 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map
 		progs, err := load()
 		return [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}, err
 	}
-	version := fmt.Appendf(nil, "%+v %t %t ", n.opts.Capacity, n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
-	for _, name := range flowMaps { // a program that is pinned knows these by their size
-		version = fmt.Appendf(version, "%d %d ", maps[name].MaxEntries(), sizeOf(maps[oldFlows[name]]))
+	version := fmt.Appendf(nil, "%t %t ", n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
+	for _, name := range slices.Sorted(maps.Keys(tables)) { // a program that is pinned knows these very maps
+		id, err := mapID(tables[name])
+		if err != nil {
+			return opened, fmt.Errorf("map %s: %w", name, err)
+		}
+		version = fmt.Appendf(version, "%d ", id)
 	}
 	version = append(version, _KernelBytes...)
 	var loaded *filters
@@ -307,6 +377,9 @@ func (n *Node) Program(dir flow.Direction) *ebpf.Program { return n.progs[dir] }
 // Flows returns how many flows of an address family the node remembers: those of Options.Capacity, or those of the table
 // that was found at its pin.
 func (n *Node) Flows() int { return int(n.maps[kernelMapFlows4].MaxEntries()) * flowWays }
+
+// Capacity returns how many entries the tables have, but for flows: see Flows.
+func (n *Node) Capacity() Capacity { return n.opts.Capacity }
 
 // Dir returns the directory of the pins, empty where nothing is pinned.
 func (n *Node) Dir() string { return n.opts.Dir }

@@ -34,6 +34,9 @@ type Stats struct {
 // starts from what the failed one left.
 func (n *Node) Sync(img *Image) (Stats, error) {
 	var s Stats
+	if n.mixed {
+		return s, ErrMixed
+	}
 	if err := img.Fits(n.opts.Capacity); err != nil {
 		return s, err
 	}
@@ -68,8 +71,7 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 		store(t.PortPages[:], img.PortPages) + store(t.PortLeaves[:], img.PortLeaves)
 	x.Otherwise = img.otherwise6()
 	return errors.Join(
-		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(),
-			func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: b, Addr: a} }, s),
+		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(), hostKey(b), s),
 		writeMap(n.maps[kernelMapPeerNets], n.banks[b].nets, img.nets(), func(p prefix) kernelNetKey {
 			return kernelNetKey{PrefixLen: 32 + uint32(p.bits), Bank: b, Addr: p.addr}
 		}, s),
@@ -84,28 +86,49 @@ func (n *Node) holds(b uint32, img *Image) bool {
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 
+func hostKey(bank uint32) func([16]byte) kernelHostKey {
+	return func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: bank, Addr: a} }
+}
+
 // writeMap makes the entries of a bank of a hash or trie equal to want. It deletes first: the bank is not live, and a
 // full map then has room.
 func writeMap[A comparable, K any](m *ebpf.Map, have, want map[A]uint32, key func(A) K, s *Stats) error {
-	for a := range have {
+	gone := entries[A, K]{
+		many: func(keys []K, _ []uint32) (int, error) { return m.BatchDelete(keys, nil) },
+		one: func(key K, _ uint32) error {
+			if err := m.Delete(key); !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return err
+			}
+			return nil
+		},
+		done: func(a A, _ uint32) { delete(have, a); s.TableWrites++ },
+	}
+	for a, class := range have {
 		if _, ok := want[a]; ok {
 			continue
 		}
-		if err := m.Delete(key(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := gone.add(a, key(a), class); err != nil {
 			return fmt.Errorf("delete from %v: %w", m, err)
 		}
-		delete(have, a)
-		s.TableWrites++
+	}
+	if err := gone.flush(); err != nil {
+		return fmt.Errorf("delete from %v: %w", m, err)
+	}
+	written := entries[A, K]{
+		many: func(keys []K, classes []uint32) (int, error) { return m.BatchUpdate(keys, classes, nil) },
+		one:  func(key K, class uint32) error { return m.Put(key, class) },
+		done: func(a A, class uint32) { have[a] = class; s.TableWrites++ },
 	}
 	for a, class := range want {
 		if old, ok := have[a]; ok && old == class {
 			continue
 		}
-		if err := m.Put(key(a), class); err != nil {
+		if err := written.add(a, key(a), class); err != nil {
 			return fmt.Errorf("write to %v: %w", m, err)
 		}
-		have[a] = class
-		s.TableWrites++
+	}
+	if err := written.flush(); err != nil {
+		return fmt.Errorf("write to %v: %w", m, err)
 	}
 	return nil
 }

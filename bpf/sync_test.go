@@ -255,29 +255,30 @@ func TestReopenGoesOn(t *testing.T) {
 	}
 }
 
-// TestOtherOptionsAreOtherProgramsWithTheSameFlows: what packets have taught must be known to both directions' programs
-// while they are replaced one after the other.
-func TestOtherOptionsAreOtherProgramsWithTheSameFlows(t *testing.T) {
-	for name, change := range map[string]func(*bpf.Options){
-		"tables of another size": func(o *bpf.Options) { o.Capacity.Sets = 64 },
-		"fewer flows":            func(o *bpf.Options) { o.Capacity.Flows /= 2 },
-		"more flows":             func(o *bpf.Options) { o.Capacity.Flows *= 2 },
-		"flows of isolated pods": func(o *bpf.Options) { o.TrackIsolatedOnly = true },
+// TestOtherOptionsUseTheSameTables: what packets have taught, and what is in force, must be known to both directions' programs
+// while they are replaced one after the other; and they are not replaced where nothing that they know is another.
+func TestOtherOptionsUseTheSameTables(t *testing.T) {
+	for name, change := range map[string]func(*bpf.Options) (others bool){
+		"fewer flows":            func(o *bpf.Options) bool { o.Capacity.Flows /= 2; return false },
+		"more flows":             func(o *bpf.Options) bool { o.Capacity.Flows *= 2; return false },
+		"fewer peers":            func(o *bpf.Options) bool { o.Capacity.Hosts /= 2; return false },
+		"more peers":             func(o *bpf.Options) bool { o.Capacity.Hosts *= 2; return false },
+		"flows of isolated pods": func(o *bpf.Options) bool { o.TrackIsolatedOnly = true; return true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := bpf.Options{Dir: pinDir(t), Capacity: small}
 			first := open(t, opts)
 			closeLater(t, first)
-			change(&opts)
+			others := change(&opts)
 			second := open(t, opts)
 			closeLater(t, second)
 			before, after := programIDs(t, first), programIDs(t, second)
 			for dir := range before {
-				if before[dir] == after[dir] {
-					t.Errorf("the %s program is the old one", flow.Direction(dir))
+				if others == (before[dir] == after[dir]) {
+					t.Errorf("the %s program is %d, after %d; want another: %t", flow.Direction(dir), after[dir], before[dir], others)
 				}
 			}
-			for _, m := range []string{"flows4", "flows6"} {
+			for m := range first.Maps() {
 				if got, want := mapID(t, second, m), mapID(t, first, m); got != want {
 					t.Errorf("%s is map %d, want %d, the one that was there", m, got, want)
 				}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -13,11 +14,21 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// Versions returns the kernel's ids of the programs of a direction: of this node's, and of those that other versions left at
-// the pins.
-func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []ebpf.ProgramID, err error) {
+// Version is a program that another version of the datapath left at a pin, or this one before it changed its tables.
+type Version struct {
+	Program ebpf.ProgramID
+	// Shares says that the program decides by the tables that this node writes.
+	Shares bool
+}
+
+// Versions returns the kernel's id of the node's program of a direction, and those that other versions left at the pins.
+func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []Version, err error) {
 	if current, err = programID(n.progs[dir]); err != nil || n.opts.Dir == "" {
 		return current, nil, err
+	}
+	shared, err := mapID(n.maps[kernelMapNode])
+	if err != nil {
+		return 0, nil, err
 	}
 	entries, err := os.ReadDir(n.opts.Dir)
 	if err != nil {
@@ -28,25 +39,66 @@ func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []eb
 		if !strings.HasPrefix(e.Name(), name+"-") || n.pins[e.Name()] {
 			continue
 		}
-		id, err := pinnedID(filepath.Join(n.opts.Dir, e.Name()))
+		v, err := pinnedVersion(filepath.Join(n.opts.Dir, e.Name()), shared)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
 		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("pin %s: %w", e.Name(), err)
 		}
-		others = append(others, id)
+		others = append(others, v)
 	}
 	return current, others, nil
 }
 
-func pinnedID(path string) (ebpf.ProgramID, error) {
+func pinnedVersion(path string, shared ebpf.MapID) (v Version, err error) {
 	p, err := ebpf.LoadPinnedProgram(path, nil)
 	if err != nil {
-		return 0, err
+		return v, err
 	}
 	defer func() { _ = p.Close() }()
-	return programID(p)
+	info, err := p.Info()
+	if err != nil {
+		return v, err
+	}
+	used, ok := info.MapIDs()
+	if !ok {
+		return v, errors.New("the kernel tells no maps of a program")
+	}
+	v.Shares = slices.Contains(used, shared)
+	v.Program, err = programID(p)
+	return v, err
+}
+
+// sharesTables says whether other versions left programs that decide by the tables of this one.
+func (n *Node) sharesTables() (bool, error) {
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		_, others, err := n.Versions(dir)
+		if err != nil || slices.ContainsFunc(others, func(v Version) bool { return v.Shares }) {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// ErrMixed says that programs of other versions may still decide by the node's tables, or by some of them.
+var ErrMixed = errors.New("programs of other versions share the tables, and are not replaced yet")
+
+// Replace makes sure that the node's are the only programs that decide by its tables. Where another version left some that may differ in
+// what else they read, replace must put Program in place of each that is attached. Until then, Sync refuses to write
+// anything.
+func (n *Node) Replace(replace func() error) error {
+	if !n.mixed {
+		return nil
+	}
+	if err := n.reload(n.maps, nil); err != nil {
+		return fmt.Errorf("replace programs: %w", err)
+	}
+	if err := replace(); err != nil {
+		return fmt.Errorf("replace programs: %w", err)
+	}
+	n.mixed = false
+	return nil
 }
 
 func programID(p *ebpf.Program) (ebpf.ProgramID, error) {

@@ -98,7 +98,7 @@ func dumpClsact(ifindex int, dir flow.Direction) ([][]byte, error) {
 
 // lookClsact looks for our programs among the filters that every packet comes by: those of chain 0. It reads no more of
 // other filters than their kind and name, so none of them can be in its way.
-func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (found onHook, err error) {
+func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]version) (found onHook, err error) {
 	messages, err := dumpClsact(ifindex, dir)
 	slices.SortStableFunc(messages, func(a, b []byte) int { return cmp.Compare(priorityOf(a), priorityOf(b)) })
 	for _, m := range messages {
@@ -106,11 +106,11 @@ func lookClsact(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) 
 		if !ok {
 			continue
 		}
-		state := Bare
+		var v version
 		if id, decides := programOf(options); decides {
-			state = ours[id]
+			v = ours[id]
 		}
-		found.add(state, func() string {
+		found.add(v, func() string {
 			name := strings.TrimRight(string(options[nl.TCA_BPF_NAME].Value), "\x00")
 			return strings.TrimSpace(fmt.Sprintf("%s filter of priority %d %s", kind, priorityOf(m), name))
 		})

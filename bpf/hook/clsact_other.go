@@ -12,6 +12,8 @@ func (h Hooks) attachClsact(int) error { return ebpf.ErrNotSupported }
 
 func (h Hooks) detachClsact(int, flow.Direction) error { return nil }
 
-func lookClsact(int, flow.Direction, map[ebpf.ProgramID]State) (onHook, error) { return onHook{}, nil }
+func lookClsact(int, flow.Direction, map[ebpf.ProgramID]version) (onHook, error) {
+	return onHook{}, nil
+}
 
 func isGone(error) bool { return false }

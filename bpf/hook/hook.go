@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,15 +37,41 @@ type Hooks struct {
 }
 
 // Attach puts both programs on an interface: what enters the host there is the pod's egress. A program that is there
-// already stays, one of an older version is replaced in place, so there is no moment without a filter.
+// already stays, one of an older version is replaced in place, so there is no moment without a filter. On the other kind of hook, which
+// another mode used, none stays.
 func (h Hooks) Attach(ifindex int) error {
 	if h.Mode != Clsact {
 		err := attachBoth(ifindex, func(dir flow.Direction) error { return h.attachTCX(ifindex, dir) })
+		if err == nil {
+			return h.detach(ifindex, h.detachClsact)
+		}
 		if h.Mode == TCX || !errors.Is(err, ebpf.ErrNotSupported) {
 			return err
 		}
 	}
-	return h.attachClsact(ifindex)
+	if err := h.attachClsact(ifindex); err != nil {
+		return err
+	}
+	return h.detach(ifindex, h.detachTCX)
+}
+
+// Replace puts both programs on each interface of this network namespace that has one of another version which decides by the same
+// tables. It is no error when an interface goes meanwhile.
+func (h Hooks) Replace() error {
+	all, err := h.LookAll()
+	if err != nil {
+		return err
+	}
+	for ifindex, seen := range all {
+		if !seen.Shares {
+			continue
+		}
+		err := h.Attach(ifindex)
+		if _, gone := net.InterfaceByIndex(ifindex); err != nil && gone == nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func attachBoth(ifindex int, attach func(flow.Direction) error) error {
@@ -59,9 +86,16 @@ func attachBoth(ifindex int, attach func(flow.Direction) error) error {
 // Detach takes both programs off an interface: no packet meets them once it has returned. It is no error when they or the interface are
 // gone.
 func (h Hooks) Detach(ifindex int) error {
+	return h.detach(ifindex, h.detachTCX, h.detachClsact)
+}
+
+// detach takes both programs off kinds of hooks.
+func (h Hooks) detach(ifindex int, kinds ...func(ifindex int, dir flow.Direction) error) error {
 	var errs []error
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		errs = append(errs, h.detachTCX(ifindex, dir), h.detachClsact(ifindex, dir))
+		for _, kind := range kinds {
+			errs = append(errs, kind(ifindex, dir))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("detach from interface %d: %w", ifindex, err)

@@ -3,6 +3,7 @@ package hook
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -27,6 +28,8 @@ type Seen struct {
 	// Before names what others run before our programs, empty where that is nothing. A packet that one of these passes for
 	// good, ours does not see.
 	Before string
+	// Shares says that in some direction a program of another version decides by the tables of this one.
+	Shares bool
 }
 
 // Look tells what is on each interface. What counts is which program runs, not where its filter says it came from: one of
@@ -51,12 +54,34 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 			}
 			s := &seen[i]
 			s.State = min(s.State, found.state)
+			s.Shares = s.Shares || found.shares
 			for _, other := range found.before {
 				s.Before = strings.TrimPrefix(s.Before+", "+dir.String()+" "+other, ", ")
 			}
 		}
 	}
 	return seen, nil
+}
+
+// LookAll is Look for all interfaces of this network namespace.
+func (h Hooks) LookAll() (map[int]Seen, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("look for programs: %w", err)
+	}
+	ifindexes := make([]int, len(links))
+	for i, l := range links {
+		ifindexes[i] = l.Index
+	}
+	list, err := h.Look(ifindexes...)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[int]Seen, len(list))
+	for i, seen := range list {
+		all[ifindexes[i]] = seen
+	}
+	return all, nil
 }
 
 // Told says that the kernel tells whatever others do to our filters: on clsact it does (RTNLGRP_TC), on tcx it does not.
@@ -75,23 +100,33 @@ func (h Hooks) Has(ifindex int) (bool, error) {
 	return err == nil && seen[0].State != Bare, err
 }
 
+// version is what is known of a program by its id. The zero value is that of one of somebody else.
+type version struct {
+	state  State
+	shares bool // see Seen.Shares
+}
+
 // onHook is what runs on a hook: the best of our programs, and those of others before the first one of ours, or all where
 // there is none of ours.
 type onHook struct {
-	state  State
+	version
 	before []string
 }
 
 // add notes the next one that a packet comes by, by the name that it has if it is somebody else's.
-func (o *onHook) add(state State, name func() string) {
-	if o.state == Bare && state == Bare {
+func (o *onHook) add(v version, name func() string) {
+	if o.state == Bare && v.state == Bare {
 		o.before = append(o.before, name())
 	}
-	o.state = max(o.state, state)
+	o.merge(v)
+}
+
+func (o *onHook) merge(v version) {
+	o.state, o.shares = max(o.state, v.state), o.shares || v.shares
 }
 
 // look finds what runs on an interface in a direction, on either kind of hook: a packet comes by tcx first.
-func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (onHook, error) {
+func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]version) (onHook, error) {
 	found, err := lookTCX(ifindex, dir, ours)
 	if err != nil || found.state == Current {
 		return found, err
@@ -100,14 +135,14 @@ func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]Sta
 	if found.state == Bare {
 		found.before = append(found.before, next.before...)
 	}
-	if found.state = max(found.state, next.state); found.state == Bare {
+	if found.merge(next.version); found.state == Bare {
 		found.before = nil
 	}
 	return found, err
 }
 
 // lookTCX asks the interface itself: a link that is pinned may have been detached, or run the program of somebody else.
-func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (found onHook, err error) {
+func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]version) (found onHook, err error) {
 	running, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: tcxPoint(dir)})
 	if err != nil {
 		if errors.Is(err, ebpf.ErrNotSupported) || isGone(err) {
@@ -121,16 +156,16 @@ func lookTCX(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]State) (fo
 	return found, nil
 }
 
-// versions are the States of those on whose interface a program runs.
-func (h Hooks) versions(dir flow.Direction) (map[ebpf.ProgramID]State, error) {
+// versions are those of our programs, by id.
+func (h Hooks) versions(dir flow.Direction) (map[ebpf.ProgramID]version, error) {
 	current, others, err := h.Node.Versions(dir)
 	if err != nil {
 		return nil, err
 	}
-	ours := map[ebpf.ProgramID]State{}
-	for _, id := range others {
-		ours[id] = Older
+	ours := map[ebpf.ProgramID]version{}
+	for _, other := range others {
+		ours[other.Program] = version{Older, other.Shares}
 	}
-	ours[current] = Current
+	ours[current] = version{state: Current}
 	return ours, nil
 }

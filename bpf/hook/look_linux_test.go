@@ -46,7 +46,7 @@ func newPlace(t *testing.T, mode hook.Mode) *place {
 	t.Cleanup(func() { p.must(fs.Close()) })
 	dir, err := fs.Mkdir("node")
 	p.must(err)
-	p.Node = p.open(dir, 1024)
+	p.Node = p.open(dir, false)
 	p.do(func() error {
 		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "host"}, PeerName: "pod"}
 		if err := netlink.LinkAdd(veth); err != nil {
@@ -58,10 +58,10 @@ func newPlace(t *testing.T, mode hook.Mode) *place {
 	return p
 }
 
-// open opens a node; another number of flows makes other programs.
-func (p *place) open(dir string, flows int) *bpf.Node {
+// open opens a node; another option makes other programs.
+func (p *place) open(dir string, another bool) *bpf.Node {
 	p.Helper()
-	n, err := bpf.Open(bpf.Options{Dir: dir, Capacity: bpf.Capacity{Hosts: 16, Nets: 16, Flows: flows}})
+	n, err := bpf.Open(bpf.Options{Dir: dir, Capacity: bpf.Capacity{Hosts: 16, Nets: 16, Flows: 1024}, TrackIsolatedOnly: another})
 	p.must(err)
 	p.Cleanup(func() { p.must(n.Close()) })
 	return n
@@ -327,17 +327,80 @@ func TestNothingRunsOnceDetachReturned(t *testing.T) {
 	p.want(hook.Current, "when attached again")
 }
 
+func TestAnotherModeLeavesOneKindOfHook(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	if p.Told() {
+		t.Skip("this kernel has no links")
+	}
+	for _, want := range []struct {
+		mode           hook.Mode
+		links, filters int
+	}{{hook.Auto, 2, 0}, {hook.Clsact, 0, 1}, {hook.TCX, 2, 0}} {
+		p.Mode = want.mode
+		p.attach()
+		if on, filters := p.onTCX(points...), p.filters(); len(on) != want.links || len(filters) != want.filters {
+			t.Errorf("mode %d: programs %d by links and filters %q of the pod's egress, want %d and %d", want.mode, on, filters, want.links, want.filters)
+		}
+		p.want(hook.Current, "after Attach")
+	}
+}
+
 func TestLookTellsVersionsApart(t *testing.T) {
 	for name, mode := range map[string]hook.Mode{"tcx": hook.Auto, "clsact": hook.Clsact} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, mode)
 			p.attach()
-			p.Node = p.open(p.Node.Dir(), 2048)
+			p.Node = p.open(p.Node.Dir(), true)
 			p.want(hook.Older, "when another version attached")
 			p.attach()
 			p.want(hook.Current, "after Attach")
 		})
 	}
+}
+
+// TestReplaceKeepsProgramsOfOtherTables until somebody attaches: what they decide by is complete, and what this version writes may not be.
+func TestReplaceKeepsProgramsOfOtherTables(t *testing.T) {
+	for name, mode := range map[string]hook.Mode{"tcx": hook.Auto, "clsact": hook.Clsact} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, mode)
+			p.attach()
+			p.wantShared(false, "by the only version")
+			p.Node = p.open(p.Node.Dir(), true)
+			p.wantShared(true, "by another version")
+			p.do(p.Replace)
+			p.want(hook.Current, "after Replace")
+			p.wantShared(false, "after Replace")
+
+			pins, err := filepath.Glob(filepath.Join(p.Node.Dir(), "pod_*"))
+			p.must(err)
+			other := filepath.Join(filepath.Dir(p.Node.Dir()), "other")
+			p.must(os.Mkdir(other, 0o700))
+			for _, pin := range pins { // as if they had been loaded by a version with other tables
+				prog, err := ebpf.LoadPinnedProgram(pin, nil)
+				p.must(err)
+				p.must(errors.Join(prog.Pin(filepath.Join(other, filepath.Base(pin)+"0")), prog.Close()))
+			}
+			p.Node = p.open(other, false)
+			p.want(hook.Older, "with programs of other tables")
+			p.wantShared(false, "with programs of other tables")
+			p.do(p.Replace)
+			p.want(hook.Older, "after Replace with programs of other tables")
+			p.attach()
+			p.want(hook.Current, "after Attach")
+		})
+	}
+}
+
+// wantShared checks whether Look says that another version decides by our tables.
+func (p *place) wantShared(want bool, when string) {
+	p.Helper()
+	p.do(func() error {
+		all, err := p.LookAll()
+		if err == nil && all[p.ifindex].Shares != want {
+			p.Errorf("shares tables %s: %t, want %t", when, !want, want)
+		}
+		return err
+	})
 }
 
 // TestDetachLeavesTheFilterOfAnother that was put in the place of ours.

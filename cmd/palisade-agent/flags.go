@@ -26,7 +26,7 @@ type flags struct {
 	socket, listen                                          string
 	flowLog, flowLogFile, nodeName                          string
 	startTimeout                                            time.Duration
-	flows, peers                                            int
+	flows, peers, mostPeers                                 int
 	trackIsolatedOnly, keepEstablished                      bool
 	pprof                                                   bool
 	level                                                   slog.Level
@@ -57,7 +57,9 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.BoolVar(&f.keepEstablished, "keep-established", false,
 		"let connections go on that a policy does not allow any more; without, they end with their next packet")
 	fs.IntVar(&f.peers, "peer-entries", bpf.DefaultCapacity().Hosts,
-		"room for IPv6 addresses of peers, and IPv4 ones in sparse networks; two are used per address")
+		"room for IPv6 addresses of peers, and IPv4 ones, in sparse networks; two are used per address")
+	fs.IntVar(&f.mostPeers, "max-peer-entries", agent.DefaultMaxPeerEntries,
+		"how large that room may grow when policies need it; beyond, they close the pods that they select")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
 		"how many flows are known at a time, per address family; those in a table of another size are moved")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")
@@ -81,7 +83,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o := agent.Options{
 		Config: agent.Config{
-			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows, Hosts: f.peers},
+			Pins: f.pins, Log: log, Capacity: bpf.Capacity{Flows: f.flows, Hosts: f.peers}, MaxPeerEntries: f.mostPeers,
 			TrackIsolatedOnly: f.trackIsolatedOnly, KeepEstablished: f.keepEstablished,
 		},
 		LinkPrefixes: splitList(f.prefixes),
@@ -116,10 +118,13 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	if f.pins == "" {
 		note(errors.New("-pins: a directory is needed, so that policies outlive the agent"))
 	}
-	for name, entries := range map[string]int{"-flow-entries": f.flows, "-peer-entries": f.peers} {
+	for name, entries := range map[string]int{"-flow-entries": f.flows, "-peer-entries": f.peers, "-max-peer-entries": f.mostPeers} {
 		if entries < 1 {
 			note(fmt.Errorf("%s: %d is not positive", name, entries))
 		}
+	}
+	if max(f.peers, f.mostPeers) > bpf.MostPeers {
+		note(fmt.Errorf("-peer-entries, -max-peer-entries: more than %d", bpf.MostPeers))
 	}
 	o.API, err = f.api()
 	note(err)

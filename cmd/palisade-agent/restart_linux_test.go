@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
 // blaster sends numbered UDP datagrams from the client to a port of the server, as fast as every 100 µs, and counts
@@ -130,6 +134,110 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 	if b.connects("client", serverIP, 80) {
 		t.Error("the policy is not in force after the upgrades")
 	}
+}
+
+// TestPeersGrow: a table that gets too small grows under the packets that it judges, and stays as large.
+func TestPeersGrow(t *testing.T) {
+	for _, hook := range []string{"auto", "clsact"} {
+		t.Run(hook, func(t *testing.T) {
+			b := newTestbed(t)
+			b.enforceOnePort("-hook", hook, "-peer-entries", "32")
+			allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+			few := b.spillPeers(0)
+			small, large := roomFor(few), roomFor(few+1000)
+			if small >= large {
+				t.Fatalf("%d peers are in the table: so many that it would not grow", few)
+			}
+			b.awaitPeers(few, small)
+			for i, more := range []int{1000, 0, 1001} {
+				b.put(marked(t, sparsePeers(more)))
+				b.awaitPeers(few+more, large)
+				if b.connects("client", serverIP, 80) {
+					t.Errorf("change %d opened what no policy allows", i)
+				}
+			}
+			pins := b.pinNames()
+			for _, restart := range []struct {
+				args []string
+				room int
+			}{{[]string{"-peer-entries", "32"}, large}, {nil, bpf.DefaultCapacity().Hosts / 2}} {
+				b.agent.stop()
+				b.start(append([]string{"-hook", hook}, restart.args...)...)
+				b.awaitReady()
+				b.awaitPeers(few+1001, restart.room)
+			}
+			b.endAllowed(allowed)
+			b.endDenied(denied)
+			if now := b.pinNames(); len(now) != len(pins) {
+				t.Errorf("pins %q, before restarts %q", now, pins)
+			}
+		})
+	}
+}
+
+// TestPeersBeyondTheLimitCloseTheirPod until there is room.
+func TestPeersBeyondTheLimitCloseTheirPod(t *testing.T) {
+	b := newTestbed(t)
+	b.enforceOnePort("-peer-entries", "32", "-max-peer-entries", "1024")
+	fromClient := func(o *v1alpha1.PolicyEndpoint) *v1alpha1.PolicyEndpoint {
+		o.Spec.Ingress = append(o.Spec.Ingress, v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(clientIP.String())})
+		return marked(t, o)
+	}
+	closed := func(pods string) {
+		t.Helper()
+		const name = "palisade_agent_overflow_pods "
+		b.await(name+pods, func() bool { return b.metric(name) == name+pods && b.connects("client", serverIP, 80) == (pods == "0") })
+	}
+	few := b.spillPeers(0)
+	b.put(fromClient(sparsePeers(512 - few)))
+	b.awaitPeers(512, 512)
+	closed("0")
+	b.put(fromClient(sparsePeers(512 - few + 1)))
+	closed("1")
+	b.agent.stop()
+	b.start()
+	b.awaitReady()
+	closed("0")
+	b.awaitPeers(513, bpf.DefaultCapacity().Hosts/2)
+}
+
+// sparsePeers may send to the server: about as many as there are pages for networks of their own, and some more.
+func sparsePeers(more int) *v1alpha1.PolicyEndpoint {
+	var peers []string
+	for i := range bpf.DefaultCapacity().Peers4 + more {
+		peers = append(peers, fmt.Sprintf("fd00:%x:%x::1", i+1, i+1))
+	}
+	return ingressTo("sparse", peers...)
+}
+
+// spillPeers puts sparsePeers into force, and returns how many of them are in the table of single addresses.
+func (b *testbed) spillPeers(more int) (entries int) {
+	b.Helper()
+	b.put(marked(b.T, sparsePeers(more)))
+	b.await("peers without a page", func() bool { entries = b.peers("entries"); return entries > 0 })
+	return entries
+}
+
+// roomFor is the room, per bank, of a table that grew for so many entries.
+func roomFor(entries int) int { return 1 << bits.Len(uint(entries-1)) }
+
+// awaitPeers waits until the table of single addresses has so many entries and so much room, per bank.
+func (b *testbed) awaitPeers(entries, room int) {
+	b.Helper()
+	b.await(fmt.Sprintf("%d of %d single addresses", entries, room), func() bool {
+		return b.peers("entries") == entries && b.peers("capacity") == room
+	})
+}
+
+// peers is a metric of the table of single addresses, -1 where there is none.
+func (b *testbed) peers(metric string) int {
+	b.Helper()
+	name := fmt.Sprintf("palisade_agent_map_%s{table=\"peer_hosts\"} ", metric)
+	var got float64
+	if _, err := fmt.Sscanf(b.metric(name), name+"%g", &got); err != nil {
+		return -1
+	}
+	return int(got)
 }
 
 // TestOutageOfTheAPIServerChangesNothing: policies stay in force, and changes after it take effect.

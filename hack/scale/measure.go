@@ -41,9 +41,9 @@ func measure(c scaleCase) (_ *result, err error) {
 	r := &result{scaleCase: c}
 	in := c.make(0)
 	start := time.Now()
-	built, err := enforce.Build(in, c.capacity)
+	built, err := c.build(in)
 	if err != nil {
-		return nil, fmt.Errorf("compile: %w", err)
+		return nil, err
 	}
 	r.compile = time.Since(start)
 	if r.sync, r.writes, err = load(kernel, built.Image); err != nil {
@@ -62,8 +62,24 @@ func measure(c scaleCase) (_ *result, err error) {
 	return r, r.addPeer(kernel)
 }
 
+func (c *scaleCase) build(in enforce.Input) (*enforce.Result, error) {
+	room := c.capacity
+	if room.Hosts == 0 {
+		room.Hosts = bpf.MostPeers
+	}
+	built, err := enforce.Build(in, room)
+	if err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	return built, nil
+}
+
+// load makes room for an image, and writes it.
 func load(kernel *bpf.Harness, img *bpf.Image) (time.Duration, int, error) {
 	start := time.Now()
+	if err := kernel.GrowPeers(len(img.Hosts), func() error { return nil }); err != nil {
+		return 0, 0, err
+	}
 	stats, err := kernel.Sync(img)
 	if err != nil {
 		return 0, 0, fmt.Errorf("write tables: %w", err)
@@ -76,9 +92,9 @@ func (r *result) addPeer(kernel *bpf.Harness) error {
 	for more := 1; more <= 2; more++ {
 		in := r.make(more)
 		start := time.Now()
-		built, err := enforce.Build(in, r.capacity)
+		built, err := r.build(in)
 		if err != nil {
-			return fmt.Errorf("compile with %d peers more: %w", more, err)
+			return fmt.Errorf("with %d peers more: %w", more, err)
 		}
 		r.moreCompile = time.Since(start)
 		if r.moreSync, r.moreWrites, err = load(kernel, built.Image); err != nil {

@@ -183,6 +183,7 @@ func TestAgentsAreUpgraded(t *testing.T) {
 		"with the same program":   nil,
 		"with a changed program":  {"-track-isolated-only"},
 		"with tables of new size": {"-flow-entries", "4096"},
+		"with room for peers":     {"-peer-entries", "262144"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := besieged(t)

@@ -1,0 +1,202 @@
+package bpf_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
+)
+
+// grower is a node with one pod whose ingress allows single addresses that only the hash knows.
+type grower struct {
+	*testing.T
+	opts  bpf.Options
+	shift uint32
+}
+
+var pod6 = netip.MustParseAddr("fd00:1::1")
+
+func newGrower(t *testing.T) *grower {
+	needRoot(t)
+	return &grower{T: t, opts: bpf.Options{Dir: pinDir(t), Capacity: small}}
+}
+
+func (g *grower) open() *bpf.Harness {
+	g.Helper()
+	h, err := bpf.OpenHarness(g.opts)
+	if err != nil {
+		g.Fatal(err)
+	}
+	closeLater(g.T, h)
+	return h
+}
+
+// peer is one that may call if its number is among those of an image.
+func (g *grower) peer(i int) netip.Addr {
+	a := netip.MustParseAddr("fd00:2::").As16()
+	binary.BigEndian.PutUint32(a[12:], uint32(i))
+	return netip.AddrFrom16(a)
+}
+
+// image allows the peers from first to last-1. Each call gives everything another number, so that tables of two images never mean
+// anything together.
+func (g *grower) image(first, last int) *bpf.Image {
+	g.shift = (g.shift + 1) % 50
+	img := image(bpf.PortsAll, g.shift)
+	img.Pods[0].IP6 = pod6
+	img.Hosts, img.Nets = nil, nil
+	for i := first; i < last; i++ {
+		img.Hosts = append(img.Hosts, bpf.Host{Addr: bpf.Mapped(g.peer(i)), Class: 1 + g.shift})
+	}
+	return img
+}
+
+// allows checks that peers from first to last-1 may call, and no other one below 40.
+func (g *grower) allows(h *bpf.Harness, first, last int, when string) {
+	g.Helper()
+	for i := range 40 {
+		want := bpf.ReasonNoRule
+		if first <= i && i < last {
+			want = bpf.ReasonPolicy
+		}
+		syn := frame.New(flow.Tuple{Src: g.peer(i), Dst: pod6, Protocol: flow.TCP, SrcPort: uint16(4000 + i), DstPort: 80}, frame.First)
+		if got, err := h.Run(flow.Ingress, iface, false, syn); err != nil || got.Reason != want {
+			g.Errorf("%s: peer %d: %s (%v), want %s", when, i, got.Reason, err, want)
+		}
+	}
+}
+
+func hosts(t *testing.T, h *bpf.Harness) bpf.Usage {
+	t.Helper()
+	for _, u := range h.Usage() {
+		if u.Table == "peer_hosts" {
+			return u
+		}
+	}
+	t.Fatal("no table peer_hosts")
+	return bpf.Usage{}
+}
+
+// TestPeersGrowWhileProgramsAreReplaced: programs of before and after decide alike until the last one is replaced, and what is
+// synchronised then has room.
+func TestPeersGrowWhileProgramsAreReplaced(t *testing.T) {
+	g := newGrower(t)
+	old := g.open()
+	mustSync(t, old.Node, g.image(8, 12))
+	mustSync(t, old.Node, g.image(0, 8))
+	h := g.open()
+	calls := 0
+	replace := func() error {
+		calls++
+		g.allows(old, 0, 8, "old program meanwhile")
+		g.allows(h, 0, 8, "new program meanwhile")
+		if programIDs(t, h.Node) == programIDs(t, old.Node) {
+			t.Error("the programs are those of before")
+		}
+		return nil
+	}
+	if err := h.GrowPeers(8, replace); err != nil || calls != 0 {
+		t.Fatalf("grew for as many as there was room for: %v, %d calls", err, calls)
+	}
+	if err := h.GrowPeers(30, replace); err != nil || calls != 1 {
+		t.Fatalf("got %v after %d calls, want none after 1", err, calls)
+	}
+	if u := hosts(t, h); u.Entries != 8 || u.Capacity != 32 {
+		t.Errorf("holds %d of %d, want 8 of 32", u.Entries, u.Capacity)
+	}
+	mustSync(t, h.Node, g.image(3, 33))
+	g.allows(h, 3, 33, "after the next switch")
+	mustSync(t, h.Node, g.image(4, 34))
+	g.allows(h, 4, 34, "after the one after that")
+	again := g.open()
+	if u := hosts(t, again); u.Entries != 30 || u.Capacity != 32 {
+		t.Errorf("the next process finds %d of %d, want 30 of 32", u.Entries, u.Capacity)
+	}
+	if programIDs(t, again.Node) != programIDs(t, h.Node) {
+		t.Error("the next process has other programs")
+	}
+	g.allows(again, 4, 34, "in the next process")
+	if s := mustSync(t, again.Node, g.image(0, 1)); !s.Switched {
+		t.Errorf("the next process wrote %+v", s)
+	}
+}
+
+// TestPeersGrowAfterAnError: nothing is written before all programs read the table that is written, in whichever process that is.
+func TestPeersGrowAfterAnError(t *testing.T) {
+	broken := errors.New("broken")
+	fail, pass := func() error { return broken }, func() error { return nil }
+	for name, goesOn := range map[string]func(*grower, *bpf.Harness) *bpf.Harness{
+		"grows": func(g *grower, h *bpf.Harness) *bpf.Harness {
+			if err := h.GrowPeers(30, pass); err != nil {
+				g.Fatal(err)
+			}
+			return h
+		},
+		"grows in another process": func(g *grower, _ *bpf.Harness) *bpf.Harness {
+			h := g.open()
+			if err := h.GrowPeers(30, pass); err != nil {
+				g.Fatal(err)
+			}
+			return h
+		},
+		"stays as it was": func(g *grower, h *bpf.Harness) *bpf.Harness {
+			if err := h.Replace(pass); err != nil {
+				g.Fatal(err)
+			}
+			return h
+		},
+		"stays as it was in another process": func(g *grower, _ *bpf.Harness) *bpf.Harness {
+			h := g.open()
+			if _, err := h.Sync(g.image(0, 1)); !errors.Is(err, bpf.ErrMixed) {
+				g.Errorf("the next process wrote before it had replaced programs: %v", err)
+			}
+			if err := h.Replace(fail); !errors.Is(err, broken) {
+				g.Errorf("got %v", err)
+			}
+			if err := h.Replace(pass); err != nil {
+				g.Fatal(err)
+			}
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGrower(t)
+			h := g.open()
+			mustSync(t, h.Node, g.image(8, 12))
+			mustSync(t, h.Node, g.image(0, 8))
+			if err := h.GrowPeers(30, fail); !errors.Is(err, broken) {
+				t.Fatalf("got %v", err)
+			}
+			g.allows(h, 0, 8, "after the error")
+			if _, err := h.Sync(g.image(0, 1)); !errors.Is(err, bpf.ErrMixed) {
+				t.Errorf("wrote while programs read two tables: %v", err)
+			}
+			g.allows(h, 0, 8, "after nothing was written")
+			h = goesOn(g, h)
+			g.allows(h, 0, 8, "at last")
+			for _, last := range []int{8, 7} {
+				mustSync(t, h.Node, g.image(1, last))
+				g.allows(h, 1, last, "after a switch")
+			}
+			if err := h.RemoveStale(); err != nil {
+				t.Fatal(err)
+			}
+			next := g.open()
+			g.allows(next, 1, 7, "in the next process")
+			mustSync(t, next.Node, g.image(2, 6))
+			g.allows(next, 2, 6, "in the next process")
+		})
+	}
+}
+
+func TestPeersGrowToALimit(t *testing.T) {
+	needRoot(t)
+	h := harness(t, bpf.Standard)
+	if err := h.GrowPeers(bpf.MostPeers/2+1, nil); !errors.Is(err, bpf.ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, bpf.ErrTooLarge)
+	}
+}
