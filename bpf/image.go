@@ -20,7 +20,8 @@ type Image struct {
 	// under a PeerSparse slot. Sorted by address, then by length; no duplicates.
 	Hosts []Host
 	Nets  []Net
-	// Sets[set] leads by the upper byte of a class to one of Rows, which leads by the lower byte to the ports.
+	// Sets[set] leads by the upper bits of a class to one of Rows, which leads by the lower ones to the ports: class / RowClasses
+	// and class % RowClasses.
 	Sets []SetRows
 	Rows []Row
 	// PortPages and PortLeaves say which ports are allowed. Their first entries are those of PortTables.
@@ -85,12 +86,13 @@ func (c Capacity) flowPlaces() uint32 {
 }
 
 // DefaultCapacity holds 16,384 classes, 2,048 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the arrays take less than 11 MiB of kernel memory in all.
+// handful occur in policies; the arrays take less than 14 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
 	var b *kernelRuleBank
+	var p *kernelPortBank
 	return Capacity{
-		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(b.PortPages), PortLeaves: len(b.PortLeaves),
-		Hosts: 128 << 10, // a bucket of the hash takes 16 bytes also where it is empty
+		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(p.PortPages), PortLeaves: len(p.PortLeaves),
+		Hosts: 32 << 10, // a bucket of the hash takes 16 bytes also where it is empty
 		Nets:  1 << 20,
 		Flows: 128 << 10, // 4 MiB of IPv4, 6 MiB of IPv6
 	}

@@ -46,14 +46,14 @@ type Usage struct {
 // Usage returns how full the tables of the live bank are, in the order of Capacity, and the pods.
 func (n *Node) Usage() []Usage {
 	live, c := n.Epoch()&1, n.opts.Capacity
-	b, t := &n.banks[live], &n.tables.rules.Bank[live]
+	b, t, p := &n.banks[live], &n.tables.rules.Bank[live], &n.tables.ports.Bank[live]
 	return []Usage{
 		{"peers4", used(n.tables.peers.Bank[live].Pages[:]), c.Peers4},
 		{"prefixes6", countPrefixes(&n.tables.prefixes.Bank[live]), len(kernelPrefixBank{}.Prefixes) * int(kernelPrefix6SearchPREFIX6WAYS)},
 		{"sets", used(t.Sets[:]), c.Sets},
 		{"rows", used(t.Rows[:]), c.Rows},
-		{"port_pages", used(t.PortPages[:]), c.PortPages},
-		{"port_leaves", used(t.PortLeaves[:]), c.PortLeaves},
+		{"port_pages", used(p.PortPages[:]), c.PortPages},
+		{"port_leaves", used(p.PortLeaves[:]), c.PortLeaves},
 		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
 		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
 		{"pods", len(n.pods), podsSize + int(n.maps[kernelMapPodsFar].MaxEntries())},

@@ -200,6 +200,12 @@ type kernelPod struct {
 	Ip6       [16]uint8
 }
 
+type kernelPortBank struct {
+	_          structs.HostLayout
+	PortPages  [1024]kernelPortPage
+	PortLeaves [8192]kernelPortLeaf
+}
+
 type kernelPortLeaf struct {
 	_    structs.HostLayout
 	Bits [4]uint64
@@ -208,6 +214,11 @@ type kernelPortLeaf struct {
 type kernelPortPage struct {
 	_    structs.HostLayout
 	Leaf [256]uint16
+}
+
+type kernelPortTables struct {
+	_    structs.HostLayout
+	Bank [2]kernelPortBank
 }
 
 type kernelPorts uint32
@@ -278,15 +289,13 @@ const (
 
 type kernelRow struct {
 	_     structs.HostLayout
-	Ports [256]uint32
+	Ports [64]uint32
 }
 
 type kernelRuleBank struct {
-	_          structs.HostLayout
-	Sets       [2048]kernelSetRows
-	Rows       [1024]kernelRow
-	PortPages  [1024]kernelPortPage
-	PortLeaves [8192]kernelPortLeaf
+	_    structs.HostLayout
+	Sets [2048]kernelSetRows
+	Rows [4096]kernelRow
 }
 
 type kernelRuleTables struct {
@@ -385,7 +394,7 @@ const (
 
 type kernelSetRows struct {
 	_   structs.HostLayout
-	Row [64]uint16
+	Row [256]uint16
 }
 
 type kernelTableSize uint32
@@ -393,7 +402,7 @@ type kernelTableSize uint32
 const (
 	kernelTableSizePEERS4SIZE       kernelTableSize = 4096
 	kernelTableSizeSETS_SIZE        kernelTableSize = 2048
-	kernelTableSizeROWS_SIZE        kernelTableSize = 1024
+	kernelTableSizeROWS_SIZE        kernelTableSize = 4096
 	kernelTableSizePREFIXES6SIZE    kernelTableSize = 2048
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
@@ -417,6 +426,7 @@ const (
 	kernelMapPeerNets            = "peer_nets"
 	kernelMapPeers4              = "peers4"
 	kernelMapPodsFar             = "pods_far"
+	kernelMapPortBits            = "port_bits"
 	kernelMapPrefixes6           = "prefixes6"
 	kernelMapRules               = "rules"
 	kernelMapScratch             = "scratch"
@@ -431,6 +441,7 @@ const (
 	kernelVarUnusedNodeTables    = "unused_node_tables"
 	kernelVarUnusedPeerSlot      = "unused_peer_slot"
 	kernelVarUnusedPeerTables    = "unused_peer_tables"
+	kernelVarUnusedPortTables    = "unused_port_tables"
 	kernelVarUnusedPorts         = "unused_ports"
 	kernelVarUnusedPrefix6Search = "unused_prefix6_search"
 	kernelVarUnusedPrefixTables  = "unused_prefix_tables"
@@ -502,6 +513,7 @@ type kernelMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	PortBits  *ebpf.MapSpec `ebpf:"port_bits"`
 	Prefixes6 *ebpf.MapSpec `ebpf:"prefixes6"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
@@ -519,6 +531,7 @@ type kernelVariableSpecs struct {
 	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPortTables    *ebpf.VariableSpec `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
 	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
@@ -559,6 +572,7 @@ type kernelMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	PortBits  *ebpf.Map `ebpf:"port_bits"`
 	Prefixes6 *ebpf.Map `ebpf:"prefixes6"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
@@ -577,6 +591,7 @@ func (m *kernelMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
+		m.PortBits,
 		m.Prefixes6,
 		m.Rules,
 		m.Scratch,
@@ -595,6 +610,7 @@ type kernelVariables struct {
 	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPortTables    *ebpf.Variable `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
 	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`

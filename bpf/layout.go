@@ -11,9 +11,9 @@ import (
 type (
 	// AddrPage is one step of the look-up of an address: Fanout slots, one of which a byte of it selects.
 	AddrPage = kernelAddrPage
-	// SetRows leads by the upper byte of a class to one of Image.Rows.
+	// SetRows leads by the upper bits of a class to one of Image.Rows.
 	SetRows = kernelSetRows
-	// Row says by the lower byte of a class which ports are allowed.
+	// Row says by the lower bits of a class which ports are allowed.
 	Row = kernelRow
 	// PortPage leads by the upper byte of a port to a leaf: PortsNone, PortsEvery or from PortsFirst on others.
 	PortPage = kernelPortPage
@@ -25,7 +25,8 @@ type (
 
 // Words of the layout: see the enums of the same names in layout.h.
 const (
-	Fanout = len(AddrPage{}.Slot)
+	Fanout     = len(AddrPage{}.Slot)
+	RowClasses = len(Row{}.Ports)
 
 	SetUnknown = uint32(kernelSetSET_UNKNOWN)
 	SetOpen    = uint32(kernelSetSET_OPEN)

@@ -66,9 +66,9 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
-	x := &n.tables.prefixes.Bank[b]
+	x, w := &n.tables.prefixes.Bank[b], &n.tables.ports.Bank[b]
 	s.TableWrites += store(p.Pages[:], img.Peers4) + store(x.Prefixes[:], img.Prefixes6) + store(t.Sets[:], img.Sets) + store(t.Rows[:], img.Rows) +
-		store(t.PortPages[:], img.PortPages) + store(t.PortLeaves[:], img.PortLeaves)
+		store(w.PortPages[:], img.PortPages) + store(w.PortLeaves[:], img.PortLeaves)
 	x.Otherwise = img.otherwise6()
 	return errors.Join(
 		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(), hostKey(b), s),
@@ -80,9 +80,10 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 
 // holds says whether a bank holds exactly img.
 func (n *Node) holds(b uint32, img *Image) bool {
-	p, x, t := &n.tables.peers.Bank[b], &n.tables.prefixes.Bank[b], &n.tables.rules.Bank[b]
+	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
+	x, w := &n.tables.prefixes.Bank[b], &n.tables.ports.Bank[b]
 	return same(p.Pages[:], img.Peers4) && same(x.Prefixes[:], img.Prefixes6) && x.Otherwise == img.otherwise6() && same(t.Sets[:], img.Sets) && same(t.Rows[:], img.Rows) &&
-		same(t.PortPages[:], img.PortPages) && same(t.PortLeaves[:], img.PortLeaves) &&
+		same(w.PortPages[:], img.PortPages) && same(w.PortLeaves[:], img.PortLeaves) &&
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // inMemory are the maps whose single value user space maps into its memory, and the programs use without a look-up.
-var inMemory = [...]string{kernelMapNode, kernelMapPeers4, kernelMapPrefixes6, kernelMapRules}
+var inMemory = [...]string{kernelMapNode, kernelMapPeers4, kernelMapPrefixes6, kernelMapRules, kernelMapPortBits}
 
 // tables are these maps in this process's memory: what is stored here is there for the programs at once.
 type tables struct {
@@ -23,6 +23,7 @@ type tables struct {
 	peers    *kernelPeerTables
 	prefixes *kernelPrefixTables
 	rules    *kernelRuleTables
+	ports    *kernelPortTables
 	memory   [][]byte
 }
 
@@ -44,6 +45,7 @@ func openTables(maps map[string]*ebpf.Map) (*tables, error) {
 	t.peers = (*kernelPeerTables)(unsafe.Pointer(unsafe.SliceData(t.memory[1])))
 	t.prefixes = (*kernelPrefixTables)(unsafe.Pointer(unsafe.SliceData(t.memory[2])))
 	t.rules = (*kernelRuleTables)(unsafe.Pointer(unsafe.SliceData(t.memory[3])))
+	t.ports = (*kernelPortTables)(unsafe.Pointer(unsafe.SliceData(t.memory[4])))
 	return t, nil
 }
 

@@ -275,29 +275,70 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// TestSmallChangeMovesLittle: numbers follow from content, so one more policy leaves most of the tables as they were.
-func TestSmallChangeMovesLittle(t *testing.T) {
+// TestPoliciesNeedFewRows: what the rules of a policy tell apart lies side by side, so that a set needs a row or two, however many
+// policies there are on the node.
+func TestPoliciesNeedFewRows(t *testing.T) {
+	const count = 100
+	var pods []enforce.Pod
 	var endpoints []*v1alpha1.PolicyEndpoint
-	for i := range 40 {
-		endpoints = append(endpoints, endpoint(fmt.Sprintf("np%d", i), fmt.Sprintf("10.%d.0.0/16 TCP/%d", i, 1000+i)))
+	for i := range count {
+		p := pod()
+		p.Name, p.Ifindex = fmt.Sprint("p", i), uint32(1+i)
+		pods = append(pods, p)
+		var entries []string
+		for port := range 20 {
+			entries = append(entries, fmt.Sprintf("10.%d.%d.0/24 TCP/%d", i, port, 1000+port))
+		}
+		pe := endpoint(fmt.Sprint("np", i), entries...)
+		pe.Spec.PodSelectorEndpoints[0].Name = p.Name
+		endpoints = append(endpoints, pe)
 	}
-	before := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, endpoints[:39]...).Image
-	after := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, endpoints...).Image
-	changed := 0
-	for i := range before.PortLeaves {
-		if before.PortLeaves[i] != (bpf.PortLeaf{}) && before.PortLeaves[i] != after.PortLeaves[i] {
-			changed++
+	img := build(t, bpf.Capacity{}, pods, endpoints...).Image
+	used, sets := 0, map[uint32]bool{}
+	for _, r := range img.Rows {
+		if r != (bpf.Row{}) {
+			used++
 		}
 	}
-	for i := range before.Peers4 {
-		for s, class := range before.Peers4[i].Slot {
-			if class != 0 && class != after.Peers4[i].Slot[s] {
+	for _, p := range img.Pods {
+		sets[p.Sets[flow.Ingress]] = true
+	}
+	if len(sets) != count || used < count || used > 2*count {
+		t.Errorf("%d sets have %d rows, want %d and at most twice as many", len(sets), used, count)
+	}
+}
+
+// TestSmallChangeMovesLittle: numbers follow from content, so one more policy, or another peer in one rule of many, leaves most of the tables
+// as they were.
+func TestSmallChangeMovesLittle(t *testing.T) {
+	var policies []*v1alpha1.PolicyEndpoint
+	var rules []string
+	for i := range 40 {
+		rule := fmt.Sprintf("10.%d.0.0/16 TCP/%d", i, 1000+i)
+		policies, rules = append(policies, endpoint(fmt.Sprintf("np%d", i), rule)), append(rules, rule)
+	}
+	one, other := endpoint("np", rules...), endpoint("np", append(rules[1:], "10.0.0.0/17 TCP/1000")...)
+	for name, c := range map[string][2][]*v1alpha1.PolicyEndpoint{
+		"one more policy": {policies[:39], policies}, "another peer in a rule": {{one}, {other}},
+	} {
+		before := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, c[0]...).Image
+		after := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, c[1]...).Image
+		changed := 0
+		for i := range before.PortLeaves {
+			if before.PortLeaves[i] != (bpf.PortLeaf{}) && before.PortLeaves[i] != after.PortLeaves[i] {
 				changed++
 			}
 		}
-	}
-	if changed > 10 {
-		t.Errorf("%d of about 80 entries changed for one more policy", changed)
+		for i := range bpf.Fanout {
+			for s, class := range before.Peers4[i].Slot {
+				if class != 0 && class != after.Peers4[i].Slot[s] {
+					changed++
+				}
+			}
+		}
+		if changed > 10 {
+			t.Errorf("%s: %d of about 80 entries changed", name, changed)
+		}
 	}
 }
 

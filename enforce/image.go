@@ -53,13 +53,35 @@ func (b *builder) placeSets() error {
 	return nil
 }
 
+// placeClasses gives the classes of a policy numbers near each other, so that a set finds them in few rows. A class of more than one
+// policy belongs to the first one.
 func (b *builder) placeClasses() error {
-	var ids []digest
+	first := map[*Peers]Origin{}
+	for _, s := range b.prog.Sets {
+		for _, r := range s.Rules {
+			origin := r.Origin
+			origin.Index = 0
+			if have, ok := first[r.Peers]; !ok || origin.compare(have) < 0 {
+				first[r.Peers] = origin
+			}
+		}
+	}
+	ids, near := make([]digest, 0, len(b.classes.list)), map[digest]digest{}
 	for _, c := range b.classes.list {
-		ids = append(ids, c.id)
+		origin := first[c.peers[0]]
+		for _, p := range c.peers[1:] {
+			if other := first[p]; other.compare(origin) < 0 {
+				origin = other
+			}
+		}
+		h := newHasher("policy")
+		h.str(origin.Namespace)
+		h.str(origin.Policy)
+		h.str(origin.Direction.String())
+		ids, near[c.id] = append(ids, c.id), h.sum()
 	}
 	var ok bool
-	if b.classNum, ok = place(ids, 1, bpf.MaxClasses-1); !ok {
+	if b.classNum, ok = placeNear(ids, func(d digest) digest { return near[d] }, 1, bpf.MaxClasses-1); !ok {
 		return tooLarge("classes", bpf.MaxClasses, len(ids)+1)
 	}
 	return nil
@@ -111,11 +133,11 @@ func (b *builder) buildRows() error {
 		}
 		byUpper := map[int]*bpf.Row{}
 		for class, ports := range b.rows[s] {
-			upper := int(class) / bpf.Fanout
+			upper := int(class) / bpf.RowClasses
 			if byUpper[upper] == nil {
 				byUpper[upper] = &bpf.Row{}
 			}
-			byUpper[upper].Ports[int(class)%bpf.Fanout] = b.ports[ports.String()]
+			byUpper[upper].Ports[int(class)%bpf.RowClasses] = b.ports[ports.String()]
 		}
 		for upper, row := range byUpper {
 			id := rowDigest(row)

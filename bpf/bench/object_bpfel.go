@@ -27,6 +27,7 @@ const (
 	objectMapPeerNets            = "peer_nets"
 	objectMapPeers4              = "peers4"
 	objectMapPodsFar             = "pods_far"
+	objectMapPortBits            = "port_bits"
 	objectMapPrefixes6           = "prefixes6"
 	objectMapRules               = "rules"
 	objectMapScratch             = "scratch"
@@ -47,6 +48,7 @@ const (
 	objectVarUnusedNodeTables    = "unused_node_tables"
 	objectVarUnusedPeerSlot      = "unused_peer_slot"
 	objectVarUnusedPeerTables    = "unused_peer_tables"
+	objectVarUnusedPortTables    = "unused_port_tables"
 	objectVarUnusedPorts         = "unused_ports"
 	objectVarUnusedPrefix6Search = "unused_prefix6_search"
 	objectVarUnusedPrefixTables  = "unused_prefix_tables"
@@ -121,6 +123,7 @@ type objectMapSpecs struct {
 	PeerNets  *ebpf.MapSpec `ebpf:"peer_nets"`
 	Peers4    *ebpf.MapSpec `ebpf:"peers4"`
 	PodsFar   *ebpf.MapSpec `ebpf:"pods_far"`
+	PortBits  *ebpf.MapSpec `ebpf:"port_bits"`
 	Prefixes6 *ebpf.MapSpec `ebpf:"prefixes6"`
 	Rules     *ebpf.MapSpec `ebpf:"rules"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
@@ -141,6 +144,7 @@ type objectVariableSpecs struct {
 	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
+	UnusedPortTables    *ebpf.VariableSpec `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
 	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
@@ -181,6 +185,7 @@ type objectMaps struct {
 	PeerNets  *ebpf.Map `ebpf:"peer_nets"`
 	Peers4    *ebpf.Map `ebpf:"peers4"`
 	PodsFar   *ebpf.Map `ebpf:"pods_far"`
+	PortBits  *ebpf.Map `ebpf:"port_bits"`
 	Prefixes6 *ebpf.Map `ebpf:"prefixes6"`
 	Rules     *ebpf.Map `ebpf:"rules"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
@@ -199,6 +204,7 @@ func (m *objectMaps) Close() error {
 		m.PeerNets,
 		m.Peers4,
 		m.PodsFar,
+		m.PortBits,
 		m.Prefixes6,
 		m.Rules,
 		m.Scratch,
@@ -220,6 +226,7 @@ type objectVariables struct {
 	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
+	UnusedPortTables    *ebpf.Variable `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
 	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`

@@ -173,7 +173,7 @@ static __always_inline enum reason quick_policy(const struct quick *q, __u32 epo
 	if (!word)
 		return REASON_NO_RULE;
 	word >>= quick_is_tcp(q, v6) ? PORTS_TCP_SHIFT : PORTS_UDP_SHIFT;
-	return page_allows(b, word, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
+	return page_allows(port_bank_of(epoch), word, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
 /* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */

@@ -8,7 +8,8 @@
 #pragma once
 
 enum {
-	FANOUT = 256, /* slots of a page: one byte of an address, class or port selects one */
+	FANOUT = 256, /* slots of a page: one byte of an address or port selects one */
+	ROW_CLASSES = 64, /* slots of a row: the lower bits of a class select one */
 	BANKS = 2,
 };
 
@@ -16,7 +17,7 @@ enum {
 enum table_size {
 	PEERS4_SIZE = 4096,
 	SETS_SIZE = 2048,
-	ROWS_SIZE = 1024,
+	ROWS_SIZE = 4096,
 	PREFIXES6_SIZE = 2048, /* places with PREFIX6_WAYS prefixes each: half as many again as there are pages */
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
@@ -129,12 +130,12 @@ struct prefix6 {
 };
 
 struct row {
-	__u32 ports[FANOUT];
+	__u32 ports[ROW_CLASSES];
 };
 
-/* Leads from a set, by the upper byte of a class, to a page of rows. */
+/* Leads from a set, by the upper bits of a class, to a row. */
 struct set_rows {
-	__u16 row[(PEER_CLASS_MASK + 1) / FANOUT];
+	__u16 row[(PEER_CLASS_MASK + 1) / ROW_CLASSES];
 };
 
 /* Leads by the upper byte of a port to a leaf. */
@@ -306,10 +307,17 @@ struct prefix_tables {
 struct rule_bank {
 	struct set_rows sets[SETS_SIZE];
 	struct row rows[ROWS_SIZE];
-	struct port_page port_pages[PORT_PAGES_SIZE];
-	struct port_leaf port_leaves[PORT_LEAVES_SIZE];
 };
 
 struct rule_tables {
 	struct rule_bank bank[BANKS];
+};
+
+struct port_bank {
+	struct port_page port_pages[PORT_PAGES_SIZE];
+	struct port_leaf port_leaves[PORT_LEAVES_SIZE];
+};
+
+struct port_tables {
+	struct port_bank bank[BANKS];
 };

@@ -43,6 +43,7 @@ const enum direction *unused_direction UNUSED;
 const struct node_tables *unused_node_tables UNUSED;
 const struct peer_tables *unused_peer_tables UNUSED;
 const struct rule_tables *unused_rule_tables UNUSED;
+const struct port_tables *unused_port_tables UNUSED;
 const struct prefix_tables *unused_prefix_tables UNUSED;
 const enum prefix6_search *unused_prefix6_search UNUSED;
 

@@ -90,15 +90,15 @@ static __always_inline __u32 slot_of_ip6(__u32 epoch, __u64 high, __u64 low)
 static __always_inline __u32 ports_of(struct rule_bank *b, __u32 set, __u32 class)
 {
 	struct set_rows *s = ENTRY(b, sets, set);
-	__u32 row = s->row[0], *word = &b->rows[0].ports[class & (FANOUT - 1)];
+	__u32 row = s->row[0], *word = &b->rows[0].ports[class & (ROW_CLASSES - 1)];
 
 	EARLY(word);
-	if (class & PEER_CLASS_MASK & ~(FANOUT - 1)) /* few classes are usual, and their row is read before the class is known */
-		row = s->row[(class & PEER_CLASS_MASK) >> 8];
-	return word[(row & (ROWS_SIZE - 1)) * FANOUT];
+	if (class & PEER_CLASS_MASK & ~(ROW_CLASSES - 1)) /* few classes are usual, and their row is read before the class is known */
+		row = s->row[(class & PEER_CLASS_MASK) / ROW_CLASSES];
+	return word[(row & (ROWS_SIZE - 1)) * ROW_CLASSES];
 }
 
-static __always_inline bool page_allows(struct rule_bank *b, __u32 page, __u32 port)
+static __always_inline bool page_allows(struct port_bank *b, __u32 page, __u32 port)
 {
 	__u16 *leaf = &b->port_pages[0].leaf[port >> 8 & (FANOUT - 1)];
 	__u64 *bits = &b->port_leaves[0].bits[port >> 6 & 3];
@@ -109,7 +109,7 @@ static __always_inline bool page_allows(struct rule_bank *b, __u32 page, __u32 p
 	return *bits >> (port & 63) & 1;
 }
 
-static __always_inline bool ports_allow(struct rule_bank *b, __u32 ports, __u64 proto_port)
+static __always_inline bool ports_allow(struct port_bank *b, __u32 ports, __u64 proto_port)
 {
 	__u32 protocol = proto_port >> 16 & 0xff, page;
 
@@ -147,12 +147,11 @@ __noinline __u32 class_of_ip6(__u32 epoch, __u64 high, __u64 low)
 
 __noinline __u32 policy(__u64 epoch_set, __u32 class, __u64 proto_port)
 {
-	struct rule_bank *b = rules_of(epoch_set >> 32);
-	__u32 ports = ports_of(b, epoch_set, class);
+	__u32 epoch = epoch_set >> 32, allowed = ports_of(rules_of(epoch), epoch_set, class);
 
-	if (ports_allow(b, ports, proto_port))
+	if (ports_allow(port_bank_of(epoch), allowed, proto_port))
 		return ANSWER(REASON_POLICY, 1);
-	return ANSWER(proto_port >> 32 || !ports ? REASON_NO_RULE : REASON_FRAGMENT, 0);
+	return ANSWER(proto_port >> 32 || !allowed ? REASON_NO_RULE : REASON_FRAGMENT, 0);
 }
 
 /* What a verdict is about besides the packet. */

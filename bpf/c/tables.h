@@ -16,6 +16,7 @@ TABLE_MAP(node, struct node_tables);
 TABLE_MAP(peers4, struct peer_tables);
 TABLE_MAP(prefixes6, struct prefix_tables);
 TABLE_MAP(rules, struct rule_tables);
+TABLE_MAP(port_bits, struct port_tables);
 
 /* The value of a variable, of which the compiler knows nothing: it then makes no branch of a choice between two, and leaves out
  * no check because it knows better than the verifier. */
@@ -64,6 +65,14 @@ static __always_inline struct rule_bank *rules_of(__u32 epoch)
 
 	OPAQUE(bank);
 	return VALUE_OF(rules) + bank * sizeof(struct rule_bank);
+}
+
+static __always_inline struct port_bank *port_bank_of(__u32 epoch)
+{
+	__u64 bank = epoch & (BANKS - 1);
+
+	OPAQUE(bank);
+	return VALUE_OF(port_bits) + bank * sizeof(struct port_bank);
 }
 
 /* The entry of an interface that is below PODS_SIZE. The cut looks needless and is not: the verifier of 5.10 forgets the bounds of

@@ -85,13 +85,7 @@ func inBPF() []Mutant {
 		if i < len(want) {`,
 			[]string{"bpf:TestWhatIsBeyond"}},
 		{"stale-prefixes", "prefixes of deleted policies go on matching",
-			"bpf/sync.go", `		if _, ok := want[a]; ok {
-			continue
-		}
-		if err := m.Delete`, `		if _, ok := want[a]; ok || len(want) > 0 {
-			continue
-		}
-		if err := m.Delete`,
+			"bpf/sync.go", `if _, ok := want[a]; ok {`, `if _, ok := want[a]; ok || len(want) > 0 {`,
 			[]string{"bpf:TestWhatIsBeyond", "sim/engine:TestEnginesAgree$"}},
 		{"gone-pods-stay", "trap 26: the entry of a deleted pod judges whoever gets its interface",
 			"bpf/sync.go", `for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
@@ -173,8 +167,10 @@ func inC() []Mutant {
 		__sync_fetch_and_add`,
 			[]string{flows}},
 		{"last-of-the-former-pod", "what the former pod of an interface may, the next one may",
-			"bpf/tables.go", `	atomic.AddUint32(&t.Control.Changes, 1)
-`, ``,
+			"bpf/tables.go", `	}
+	atomic.AddUint32(&t.Control.Changes, 1)
+`, `	}
+`,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-fast-reply-to-anybody", "a reply to one port is one to all",
 			"bpf/c/fast.h", `FLOW_ENDS4(dir == EGRESS ? dst : src, ports);
@@ -197,7 +193,7 @@ func inC() []Mutant {
 			"bpf/c/flowtable.h", `	if (!replace && same_instance(`, `	if (!replace && !same_instance(`,
 			[]string{"bpf:TestTheYoungestFlowsFitIntoFewer"}},
 		{"what-runs-before-has-no-name", "somebody passes packets before the policies, and nobody is told",
-			"bpf/hook/look.go", `if o.state == Bare && state == Bare {`, `if o.state != Bare && state == Bare {`,
+			"bpf/hook/look.go", `if o.state == Bare && v.state == Bare {`, `if o.state != Bare && v.state == Bare {`,
 			[]string{"bpf/hook:TestFiltersOfOthersStay|TestLookNames"}},
 		{"c-moving-writes-one", "programs that are not replaced yet do not know what the others have seen",
 			"bpf/c/flowtable.h", `	if (!MOVING)
@@ -223,8 +219,8 @@ func inC() []Mutant {
 			"bpf/c/flowtable.h", `return (one + other) *`, `return (one + 2 * other) *`,
 			[]string{flows}},
 		{"c-unwritten-is-allowed", "an empty slot opens everything",
-			"bpf/c/policy.h", `return word[(row & (ROWS_SIZE - 1)) * FANOUT];`,
-			`return word[(row & (ROWS_SIZE - 1)) * FANOUT] ?: PORTS_ALL;`,
+			"bpf/c/policy.h", `return word[(row & (ROWS_SIZE - 1)) * ROW_CLASSES];`,
+			`return word[(row & (ROWS_SIZE - 1)) * ROW_CLASSES] ?: PORTS_ALL;`,
 			[]string{headers, flows}},
 		{"c-flow-of-another-instance", "traps 14 and 15: a new pod uses the flows of the last one on its interface",
 			"bpf/c/flowtable.h", `((__u64)(instance) | (__u64)(protocol) << 32`, `((__u64)(!!(instance)) | (__u64)(protocol) << 32`,

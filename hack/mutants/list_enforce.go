@@ -93,6 +93,12 @@ func inEnforce() []Mutant {
 		{"numbers-by-order", "an image depends on the order of its input, so every event rewrites the tables",
 			"enforce/place.go", `range slices.SortedFunc(slices.Values(digests), digest.compare) {`, `range slices.Clone(digests) {`,
 			[]string{"enforce:TestManyParts"}},
+		{"classes-anywhere", "what the rules of a policy tell apart takes rows all over the table, until pods are closed for want of them",
+			"enforce/place.go", `window := min(roomFor(together[n]), room)`, `window := room`,
+			[]string{"enforce:TestPoliciesNeedFewRows"}},
+		{"classes-as-they-come", "one class more moves all others of its policy",
+			"enforce/place.go", `int(d.number()%uint64(window))`, `len(numbers)%window`,
+			[]string{"enforce:TestSmallChange"}},
 		{"digest-without-length", "trap 6: \"ab\"+\"c\" is \"a\"+\"bc\"",
 			"enforce/digest.go", `h.h.Write(n[:])
 `, ``,

@@ -61,6 +61,7 @@ func cases(part int) []scaleCase {
 		podCase("five hundred pods, each with a policy of its own", count, 1, true, false),
 		podCase("five hundred pods, each with policies of its own both ways", count, 1, true, true),
 		podCase("five hundred pods, each with twenty peers of its own under four rules", count, 20, true, false),
+		podCase("the same, both ways", count, 20, true, true),
 	}
 }
 

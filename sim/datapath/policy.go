@@ -22,8 +22,8 @@ func (d *Datapath) policy(set uint32, p *packet, peer netip.Addr, port uint16, o
 		return bpf.ReasonUnknownPod
 	}
 	out.Class = d.class(peer)
-	row := entry(d.img.Sets, set).Row[out.Class>>8]
-	ports := entry(d.img.Rows, uint32(row)).Ports[out.Class&0xff]
+	row := entry(d.img.Sets, set).Row[out.Class/uint32(bpf.RowClasses)]
+	ports := entry(d.img.Rows, uint32(row)).Ports[out.Class%uint32(bpf.RowClasses)]
 	switch {
 	case d.portAllowed(ports, p, port):
 		return bpf.ReasonPolicy

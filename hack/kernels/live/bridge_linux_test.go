@@ -26,6 +26,9 @@ func (w *wire) bridge(t *testing.T) {
 		if err := netlink.LinkAdd(br); err != nil {
 			return err
 		}
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/cni0/disable_ipv6", []byte("1"), 0); err != nil { // it would look for routers behind the pods
+			return err
+		}
 		for _, ifindex := range []int{w.client.Ifindex(), w.server.Ifindex()} {
 			link, err := netlink.LinkByIndex(ifindex)
 			if err != nil {
