@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/cilium/ebpf"
 )
@@ -57,4 +58,32 @@ func (e *entries[A, K]) tell(from, to int) {
 	for i := from; i < to; i++ {
 		e.done(e.addrs[i], e.classes[i])
 	}
+}
+
+// readMap hands over the entries of a hash or trie, in no order.
+func readMap[K any](m *ebpf.Map, take func(K, uint32)) error {
+	keys, classes := make([]K, batchSize), make([]uint32, batchSize)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, classes, nil)
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			break // at the first call, if at all
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("read %v: %w", m, err)
+		}
+		for i := range n {
+			take(keys[i], classes[i])
+		}
+		if err != nil { // these were the last
+			return nil
+		}
+	}
+	var key K
+	var class uint32
+	all := m.Iterate()
+	for all.Next(&key, &class) {
+		take(key, class)
+	}
+	return all.Err()
 }

@@ -200,3 +200,43 @@ func TestPeersGrowToALimit(t *testing.T) {
 		t.Errorf("got %v, want %v", err, bpf.ErrTooLarge)
 	}
 }
+
+// BenchmarkReopen opens a node that holds a million single addresses in each bank, as an agent does that starts again.
+func BenchmarkReopen(b *testing.B) {
+	needRoot(b)
+	opts := bpf.Options{Dir: pinDir(b), Capacity: small}
+	n, err := bpf.Open(opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const peers = 1_000_000
+	if err := n.GrowPeers(peers, func() error { return nil }); err != nil {
+		b.Fatal(err)
+	}
+	for class := range uint32(2) {
+		img := image(bpf.PortsAll, class)
+		img.Hosts = nil
+		for i := range uint32(peers) {
+			h := bpf.Host{Class: 1 + class}
+			binary.BigEndian.PutUint32(h.Addr[12:], i)
+			img.Hosts = append(img.Hosts, h)
+		}
+		if _, err := n.Sync(img); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := n.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		n, err := bpf.Open(opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := n.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

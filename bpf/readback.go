@@ -14,18 +14,12 @@ func (n *Node) readBack() error {
 }
 
 func (n *Node) readPeers() error {
-	var class uint32
-	var host kernelHostKey
-	hosts := n.maps[kernelMapPeerHosts].Iterate()
-	for hosts.Next(&host, &class) {
-		n.banks[host.Bank&1].hosts[host.Addr] = class
-	}
-	var net kernelNetKey
-	nets := n.maps[kernelMapPeerNets].Iterate()
-	for nets.Next(&net, &class) {
-		n.banks[net.Bank&1].nets[prefix{net.Addr, uint8(net.PrefixLen - 32)}] = class
-	}
-	return errors.Join(hosts.Err(), nets.Err())
+	return errors.Join(
+		readMap(n.maps[kernelMapPeerHosts], func(k kernelHostKey, class uint32) { n.banks[k.Bank&1].hosts[k.Addr] = class }),
+		readMap(n.maps[kernelMapPeerNets], func(k kernelNetKey, class uint32) {
+			n.banks[k.Bank&1].nets[prefix{k.Addr, uint8(k.PrefixLen - 32)}] = class
+		}),
+	)
 }
 
 func (n *Node) readPods() error {
