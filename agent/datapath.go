@@ -62,11 +62,9 @@ func (d *datapath) enforce(in enforce.Input) (e enforced, err error) {
 	return e, nil
 }
 
-// grow makes room for so many addresses, as do programs that read the table of before.
+// grow makes room for so many addresses, as do programs that read a larger table.
 func (d *datapath) grow(peers int) error {
-	d.programs.Lock()
-	defer d.programs.Unlock()
-	return d.node.GrowPeers(peers, d.hooks.Replace)
+	return d.node.GrowPeers(peers, &d.programs, d.hooks.Replace)
 }
 
 // replace makes sure that all programs on interfaces decide by the tables that are written.

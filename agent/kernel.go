@@ -146,7 +146,7 @@ func (k *kernel) program(e core.Program) core.Input {
 	k.metrics.Enforced(time.Since(start), now.Stats, k.node.Usage(), latency)
 	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", now.TableWrites,
 		"podWrites", now.PodWrites, "switched", now.Switched, "epoch", k.node.Epoch())
-	return core.Programmed{Conditions: now.Conditions}
+	return core.Programmed{Conditions: now.Conditions, Again: now.grow}
 }
 
 // overflowing counts the pods that Build closed so that the others fit: its conditions follow those of the Program.

@@ -29,9 +29,9 @@ func newBarrier() (*barrier, error) {
 	return b, nil
 }
 
-// restart awaits a new grace period from now on, after wait returned.
+// restart awaits a new grace period from now on.
 func (b *barrier) restart() {
-	<-b.settled //nolint:errcheck // It is nil, since wait returned.
+	<-b.settled //nolint:errcheck // The one that begins now ends later than the one that failed would have.
 	b.begin()
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
+	"sync"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -99,10 +101,10 @@ func TestPeersGrowWhileProgramsAreReplaced(t *testing.T) {
 		}
 		return nil
 	}
-	if err := h.GrowPeers(8, replace); err != nil || calls != 0 {
+	if err := h.GrowPeers(8, new(sync.Mutex), replace); err != nil || calls != 0 {
 		t.Fatalf("grew for as many as there was room for: %v, %d calls", err, calls)
 	}
-	if err := h.GrowPeers(30, replace); err != nil || calls != 1 {
+	if err := h.GrowPeers(30, new(sync.Mutex), replace); err != nil || calls != 1 {
 		t.Fatalf("got %v after %d calls, want none after 1", err, calls)
 	}
 	if u := hosts(t, h); u.Entries != 8 || u.Capacity != 32 {
@@ -131,14 +133,14 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 	fail, pass := func() error { return broken }, func() error { return nil }
 	for name, goesOn := range map[string]func(*grower, *bpf.Harness) *bpf.Harness{
 		"grows": func(g *grower, h *bpf.Harness) *bpf.Harness {
-			if err := h.GrowPeers(30, pass); err != nil {
+			if err := h.GrowPeers(30, new(sync.Mutex), pass); err != nil {
 				g.Fatal(err)
 			}
 			return h
 		},
 		"grows in another process": func(g *grower, _ *bpf.Harness) *bpf.Harness {
 			h := g.open()
-			if err := h.GrowPeers(30, pass); err != nil {
+			if err := h.GrowPeers(30, new(sync.Mutex), pass); err != nil {
 				g.Fatal(err)
 			}
 			return h
@@ -168,10 +170,13 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 			h := g.open()
 			mustSync(t, h.Node, g.image(8, 12))
 			mustSync(t, h.Node, g.image(0, 8))
-			if err := h.GrowPeers(30, fail); !errors.Is(err, broken) {
+			if err := h.GrowPeers(30, new(sync.Mutex), fail); !errors.Is(err, broken) {
 				t.Fatalf("got %v", err)
 			}
 			g.allows(h, 0, 8, "after the error")
+			if err := h.RemoveStale(); !errors.Is(err, bpf.ErrMixed) {
+				t.Errorf("removed the pins of programs that are attached: %v", err)
+			}
 			if _, err := h.Sync(g.image(0, 1)); !errors.Is(err, bpf.ErrMixed) {
 				t.Errorf("wrote while programs read two tables: %v", err)
 			}
@@ -182,8 +187,15 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 				mustSync(t, h.Node, g.image(1, last))
 				g.allows(h, 1, last, "after a switch")
 			}
+			pins, err := os.ReadDir(g.opts.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := h.RemoveStale(); err != nil {
 				t.Fatal(err)
+			}
+			if left, err := os.ReadDir(g.opts.Dir); err != nil || len(left) != len(pins) {
+				t.Errorf("pins %v (%v) after those of others were removed, before %v: what was tried stayed", left, err, pins)
 			}
 			next := g.open()
 			g.allows(next, 1, 7, "in the next process")
@@ -196,7 +208,7 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 func TestPeersGrowToALimit(t *testing.T) {
 	needRoot(t)
 	h := harness(t, bpf.Standard)
-	if err := h.GrowPeers(bpf.MostPeers/2+1, nil); !errors.Is(err, bpf.ErrTooLarge) {
+	if err := h.GrowPeers(bpf.MostPeers/2+1, new(sync.Mutex), nil); !errors.Is(err, bpf.ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, bpf.ErrTooLarge)
 	}
 }
@@ -210,7 +222,7 @@ func BenchmarkReopen(b *testing.B) {
 		b.Fatal(err)
 	}
 	const peers = 1_000_000
-	if err := n.GrowPeers(peers, func() error { return nil }); err != nil {
+	if err := n.GrowPeers(peers, new(sync.Mutex), func() error { return nil }); err != nil {
 		b.Fatal(err)
 	}
 	for class := range uint32(2) {

@@ -61,8 +61,11 @@ func (n *Node) Usage() []Usage {
 }
 
 // RemoveStale removes the pins of maps and programs that other versions left. It must be called only when every
-// interface runs the programs of this version. Links are not touched.
+// interface runs the programs of this version; the error is ErrMixed where that is known not to be so. Links are not touched.
 func (n *Node) RemoveStale() error {
+	if n.mixed {
+		return fmt.Errorf("remove stale pins: %w", ErrMixed)
+	}
 	if n.opts.Dir == "" {
 		return nil
 	}

@@ -41,7 +41,6 @@ func (n *Node) MoveFlows(replace func() error) (moved bool, err error) {
 	if err := m.run(replace); err != nil {
 		return false, fmt.Errorf("move flows: %w", errors.Join(err, m.close()))
 	}
-	n.mixed = false // all others were replaced, and by more than one kind of ours
 	return true, m.close()
 }
 
@@ -100,7 +99,7 @@ func (m *move) run(replace func() error) error {
 	if err := replace(); err != nil {
 		return err
 	}
-	return m.node.RemoveStale()
+	return m.node.replaced()
 }
 
 // load makes the node's programs those that know both tables.
@@ -172,7 +171,7 @@ func (n *Node) table(name string) *ebpf.Map {
 	return n.maps[name]
 }
 
-// nextTable makes a table that flows are moved to, or opens what an earlier attempt has left.
+// nextTable makes a table that is to take the place of one of the node's, or opens what an earlier attempt has left.
 func (n *Node) nextTable(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
@@ -186,6 +185,14 @@ func (n *Node) nextTable(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 		return nil, err
 	}
 	return openTable(path, spec)
+}
+
+// dropNext removes the pin of what an earlier attempt has left of such a table.
+func (n *Node) dropNext(name string) error {
+	if n.opts.Dir == "" {
+		return nil
+	}
+	return n.unpin(pinName(nextPin(name), n.shapes[name]))
 }
 
 // reload replaces the node's programs by those for tables; with is what else to do with the object file that they are made of.

@@ -199,6 +199,9 @@ func TestMoveGoesOnAfterAnError(t *testing.T) {
 			}
 			m.knows(second, flows, "at last")
 			m.knows(second, more, "at last")
+			if err := second.Replace(func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
 			if err := second.RemoveStale(); err != nil {
 				t.Fatal(err)
 			}

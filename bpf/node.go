@@ -243,7 +243,7 @@ func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 }
 
 // shapesOf returns what has to be the same for maps to be taken for those of another version: their types and sizes, and how what they
-// hold is laid out. Tables of policies have one shape together. One word switches them all, so that either a
+// hold is laid out. Nearly all have one shape together. One word switches the tables of policies, so that either a
 // program finds all of them as this version writes them, or it goes on with all those of its own, which nobody writes any more.
 func shapesOf(spec *ebpf.CollectionSpec, layout string) (map[string][]byte, error) {
 	shapes, together := map[string][]byte{}, []byte(layout)
@@ -264,10 +264,9 @@ func shapesOf(spec *ebpf.CollectionSpec, layout string) (map[string][]byte, erro
 	return shapes, nil
 }
 
-// standsAlone says which maps are no tables of policies: only programs write them.
-func standsAlone(name string) bool {
-	return slices.Contains(flowMaps[:], name) || name == kernelMapFragments || name == kernelMapEvents || name == kernelMapScratch
-}
+// standsAlone says which maps hold nothing that belongs to one version of the tables. Flows and fragments do: a flow's place follows from a
+// seed, and what is believed of it from an epoch, and both are in a table.
+func standsAlone(name string) bool { return name == kernelMapEvents || name == kernelMapScratch }
 
 func mapShape(name string, spec *ebpf.MapSpec) ([]byte, error) {
 	size := spec.MaxEntries

@@ -176,7 +176,7 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 }
 
 // readdress gives an entry the addresses of p, and says whether it may send from others. The pod has no address of a family while that
-// is written: a packet may be dropped then, but none passes. The additions keep the stores in order.
+// is written: a packet may be dropped then. The additions keep the stores in order.
 func (t *tables) readdress(e *kernelPod, p kernelPod) {
 	if e.HasIp4 != p.HasIp4 || e.Ip4 != p.Ip4 {
 		e.HasIp4 = 0

@@ -19,6 +19,7 @@ type Version struct {
 	Program ebpf.ProgramID
 	// Shares says that the program decides by the tables that this node writes.
 	Shares bool
+	pin    string
 }
 
 // Versions returns the kernel's id of the node's program of a direction, and those that other versions left at the pins.
@@ -46,6 +47,7 @@ func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []Ve
 		if err != nil {
 			return 0, nil, fmt.Errorf("pin %s: %w", e.Name(), err)
 		}
+		v.pin = e.Name()
 		others = append(others, v)
 	}
 	return current, others, nil
@@ -91,13 +93,44 @@ func (n *Node) Replace(replace func() error) error {
 	if !n.mixed {
 		return nil
 	}
+	for name := range n.maps { // what was to take their place has nobody who writes it any more
+		if err := n.dropNext(name); err != nil {
+			return fmt.Errorf("replace programs: %w", err)
+		}
+	}
 	if err := n.reload(n.maps, nil); err != nil {
 		return fmt.Errorf("replace programs: %w", err)
 	}
 	if err := replace(); err != nil {
 		return fmt.Errorf("replace programs: %w", err)
 	}
+	return n.replaced()
+}
+
+// replaced notes that all programs on our tables are the node's. Some that were replaced may still be running: Sync waits for them. Their pins
+// go; those of programs that decide by other tables stay, by which they are known as long as they are attached.
+func (n *Node) replaced() error {
+	n.barrier.restart()
 	n.mixed = false
+	var errs []error
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		_, others, err := n.Versions(dir)
+		errs = append(errs, err)
+		for _, v := range others {
+			if v.Shares {
+				errs = append(errs, n.unpin(v.pin))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unpin removes a pin, if it is there.
+func (n *Node) unpin(name string) error {
+	delete(n.pins, name)
+	if err := os.Remove(filepath.Join(n.opts.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return nil
 }
 

@@ -56,21 +56,21 @@ func (b *builder) placeSets() error {
 // placeClasses gives the classes of a policy numbers near each other, so that a set finds them in few rows. A class of more than one
 // policy belongs to the first one.
 func (b *builder) placeClasses() error {
-	first := map[*Peers]Origin{}
+	first := map[digest]Origin{}
 	for _, s := range b.prog.Sets {
 		for _, r := range s.Rules {
 			origin := r.Origin
 			origin.Index = 0
-			if have, ok := first[r.Peers]; !ok || origin.compare(have) < 0 {
-				first[r.Peers] = origin
+			if have, ok := first[r.Peers.id]; !ok || origin.compare(have) < 0 {
+				first[r.Peers.id] = origin
 			}
 		}
 	}
 	ids, near := make([]digest, 0, len(b.classes.list)), map[digest]digest{}
 	for _, c := range b.classes.list {
-		origin := first[c.peers[0]]
+		origin := first[c.peers[0].id]
 		for _, p := range c.peers[1:] {
-			if other := first[p]; other.compare(origin) < 0 {
+			if other := first[p.id]; other.compare(origin) < 0 {
 				origin = other
 			}
 		}

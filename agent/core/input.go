@@ -146,6 +146,8 @@ type Detached struct {
 type Programmed struct {
 	Conditions []enforce.Condition
 	Err        error
+	// Again is why more is closed than has to be, where Err is nil: what failed is tried again.
+	Again error
 }
 
 // Pruned is the result of the effect Prune.

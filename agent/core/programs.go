@@ -17,6 +17,7 @@ type programs struct {
 	asked      int
 	done       int // the last run that succeeded
 	retry      backoff
+	again      backoff             // of the attempts at what the last run that succeeded could not do
 	conditions []enforce.Condition // of the last run that succeeded
 	names      map[uint32]Name     // the pods that the last run that was asked for knew, by interface
 }
@@ -25,7 +26,8 @@ type programs struct {
 // for its end and then make one run together.
 func (s *State) program() {
 	p := &s.programs
-	if !p.dirty || p.running || !s.synced || !s.hostKnown || !p.retry.ready(s.now) {
+	due := p.dirty && p.retry.ready(s.now) || p.again.err != nil && p.again.ready(s.now)
+	if !due || p.running || !s.synced || !s.hostKnown {
 		return
 	}
 	if p.done == 0 && s.policies.waiting() {
@@ -54,14 +56,23 @@ func (s *State) programmed(in Programmed) {
 		return
 	}
 	p.retry.succeed()
+	if in.Again != nil {
+		p.again.fail(s.now, in.Again)
+	} else {
+		p.again.succeed()
+	}
 	p.done = p.asked
 	p.conditions = append(in.Conditions[:len(in.Conditions):len(in.Conditions)], p.runProblem...)
 }
 
-// failure is the condition that the last run failed.
+// failure is the condition that the last run failed, or did less than it should.
 func (p *programs) failure() []enforce.Condition {
-	if p.retry.err == nil {
-		return nil
+	var list []enforce.Condition
+	if p.retry.err != nil {
+		list = append(list, enforce.Condition{Object: "node", Message: fmt.Sprintf("policies are not up to date: %v", p.retry.err)})
 	}
-	return []enforce.Condition{{Object: "node", Message: fmt.Sprintf("policies are not up to date: %v", p.retry.err)}}
+	if p.again.err != nil {
+		list = append(list, enforce.Condition{Object: "node", Message: fmt.Sprintf("tables are smaller than they should be: %v", p.again.err)})
+	}
+	return list
 }

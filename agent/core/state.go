@@ -70,7 +70,7 @@ func New(cfg Config) *State {
 		host:       newHost(),
 		ifaces:     map[uint32]*iface{},
 		requests:   map[uint64]*request{},
-		programs:   programs{retry: cfg.backoff()},
+		programs:   programs{retry: cfg.backoff(), again: cfg.backoff()},
 		leftovers:  leftovers{gone: map[uint32]*removal{}, others: removal{retry: cfg.backoff()}},
 		inspection: inspection{touched: map[uint32]struct{}{}},
 	}
@@ -203,7 +203,7 @@ func (s *State) wake() {
 
 // times lists when something is to be done, past times and zero included.
 func (s *State) times() []time.Time {
-	list := []time.Time{s.policies.next(), s.programs.retry.at, s.leftovers.others.retry.at}
+	list := []time.Time{s.policies.next(), s.programs.retry.at, s.programs.again.at, s.leftovers.others.retry.at}
 	for _, r := range s.leftovers.gone {
 		list = append(list, r.retry.at)
 	}

@@ -202,6 +202,34 @@ func TestChangesDuringAProgramMakeOneNextProgram(t *testing.T) {
 	}
 }
 
+// TestWhatDidNotFitIsTriedAgain: pods that are closed because a table could not grow stay so no longer than that lasts, and hold up nothing.
+func TestWhatDidNotFitIsTriedAgain(t *testing.T) {
+	r := newRig(t, core.Config{RetryFirst: time.Second, RetryMax: 3 * time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	for _, wait := range []time.Duration{time.Second, 2 * time.Second} {
+		r.step(core.Programmed{Again: errBroken})
+		if len(r.reported.Conditions) != 1 || !r.state.Ready() || r.program != nil {
+			t.Fatalf("conditions %v, ready %v, program %v after a table did not grow", r.reported.Conditions, r.state.Ready(), r.program)
+		}
+		if r.wake != r.now.Add(wait) {
+			t.Fatalf("wakes at %v, want %v after %v", r.wake, wait, r.now)
+		}
+		r.now = r.wake
+		if r.step(core.Tick{}); r.program == nil {
+			t.Fatal("not tried again")
+		}
+	}
+	r.step(core.Programmed{Again: errBroken})
+	if r.step(core.Changed{Object: object("web", pods(1), "10.9.0.2")}); r.program == nil {
+		t.Fatal("a change waits for what is tried again")
+	}
+	r.step(core.Programmed{})
+	if len(r.reported.Conditions) != 0 || r.program != nil {
+		t.Errorf("conditions %v, program %v when all is well", r.reported.Conditions, r.program)
+	}
+}
+
 func TestFailedProgramIsTriedAgainLaterEachTime(t *testing.T) {
 	r := newRig(t, core.Config{RetryFirst: time.Second, RetryMax: 3 * time.Second})
 	r.up(veth(7, linkOf(1)))

@@ -85,6 +85,23 @@ func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
 }
 
+// interfaces lists the interfaces of this network namespace. A list during which others came or went may lack some that were there all the
+// time, and is read again.
+func interfaces() ([]int, error) {
+	links, err := netlink.LinkList()
+	for range 100 {
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+		links, err = netlink.LinkList()
+	}
+	list := make([]int, len(links))
+	for i, l := range links {
+		list[i] = l.Attrs().Index
+	}
+	return list, err
+}
+
 // dumpClsact reads the filters of a direction: none where the qdisc or the interface is not there.
 func dumpClsact(ifindex int, dir flow.Direction) ([][]byte, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)

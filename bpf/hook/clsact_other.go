@@ -17,3 +17,5 @@ func lookClsact(int, flow.Direction, map[ebpf.ProgramID]version) (onHook, error)
 }
 
 func isGone(error) bool { return false }
+
+func interfaces() ([]int, error) { return nil, ebpf.ErrNotSupported }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,31 +55,39 @@ func (h Hooks) Attach(ifindex int) error {
 }
 
 // Replace puts both programs on each interface of this network namespace that has one of another version which decides by the same
-// tables. It is no error when an interface goes meanwhile.
+// tables. It returns nil when no such program is left, by looking again.
 func (h Hooks) Replace() error {
-	all, err := h.LookAll()
+	before, err := h.LookAll()
 	if err != nil {
 		return err
 	}
-	for ifindex, seen := range all {
-		if !seen.Shares {
-			continue
+	var errs []error
+	for ifindex, seen := range before {
+		if seen.Shares {
+			errs = append(errs, h.Attach(ifindex))
 		}
-		err := h.Attach(ifindex)
-		if _, gone := net.InterfaceByIndex(ifindex); err != nil && gone == nil {
-			return err
+	}
+	after, err := h.LookAll()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for ifindex, seen := range after {
+		if seen.Shares {
+			return errors.Join(append(errs, fmt.Errorf("interface %d still has a program of another version", ifindex))...)
 		}
 	}
 	return nil
 }
 
+// attachBoth tries both, also where one fails: half of a filter is better than none.
 func attachBoth(ifindex int, attach func(flow.Direction) error) error {
+	var errs []error
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		if err := attach(dir); err != nil {
-			return fmt.Errorf("attach %s program to interface %d: %w", dir, ifindex, err)
+			errs = append(errs, fmt.Errorf("attach %s program to interface %d: %w", dir, ifindex, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Detach takes both programs off an interface: no packet meets them once it has returned. It is no error when they or the interface are

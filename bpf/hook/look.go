@@ -3,7 +3,6 @@ package hook
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -65,13 +64,9 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 
 // LookAll is Look for all interfaces of this network namespace.
 func (h Hooks) LookAll() (map[int]Seen, error) {
-	links, err := net.Interfaces()
+	ifindexes, err := interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("look for programs: %w", err)
-	}
-	ifindexes := make([]int, len(links))
-	for i, l := range links {
-		ifindexes[i] = l.Index
+		return nil, fmt.Errorf("look for programs: list interfaces: %w", err)
 	}
 	list, err := h.Look(ifindexes...)
 	if err != nil {

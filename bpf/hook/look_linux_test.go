@@ -391,6 +391,51 @@ func TestReplaceKeepsProgramsOfOtherTables(t *testing.T) {
 	}
 }
 
+// TestReplaceFailsWhileAnotherVersionIsLeft on some interface, and goes on with the others.
+func TestReplaceFailsWhileAnotherVersionIsLeft(t *testing.T) {
+	p := newPlace(t, hook.Auto)
+	if p.Told() {
+		t.Skip("this kernel has no links")
+	}
+	p.Mode = hook.Clsact
+	p.attach()
+	first := p.ifindex
+	p.do(func() error {
+		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "host2"}, PeerName: "pod2"}
+		if err := netlink.LinkAdd(veth); err != nil {
+			return err
+		}
+		p.ifindex = veth.Index
+		return p.Attach(p.ifindex)
+	})
+	second := p.ifindex
+	p.Node = p.open(p.Node.Dir(), true)
+	p.Mode = hook.TCX
+	kept := p.pinLinkOf(first)
+	p.do(func() error {
+		if err := p.Replace(); err == nil {
+			t.Error("no error although one interface could not be attached to")
+		}
+		return nil
+	})
+	p.ifindex = first
+	p.want(hook.Older, "where nothing can be attached")
+	p.ifindex = second
+	p.want(hook.Current, "beside one where nothing can be attached")
+	p.must(os.Remove(kept))
+	p.do(p.Replace)
+	p.ifindex = first
+	p.want(hook.Current, "when that is possible again")
+}
+
+// pinLinkOf puts something in the way of links of an interface: a pin that is no link.
+func (p *place) pinLinkOf(ifindex int) (path string) {
+	p.Helper()
+	path = filepath.Join(p.Node.Dir(), fmt.Sprintf("link-egress-%d", ifindex))
+	p.must(p.foreign().Pin(path))
+	return path
+}
+
 // wantShared checks whether Look says that another version decides by our tables.
 func (p *place) wantShared(want bool, when string) {
 	p.Helper()

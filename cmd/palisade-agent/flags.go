@@ -59,7 +59,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.IntVar(&f.peers, "peer-entries", bpf.DefaultCapacity().Hosts,
 		"room for IPv6 addresses of peers, and IPv4 ones, in sparse networks; two are used per address")
 	fs.IntVar(&f.mostPeers, "max-peer-entries", agent.DefaultMaxPeerEntries,
-		"how large that room may grow when policies need it; beyond, they close the pods that they select")
+		"how large that room may grow when policies need it, rounded up to a power of two; beyond, they close the pods that they select")
 	fs.IntVar(&f.flows, "flow-entries", bpf.DefaultCapacity().Flows,
 		"how many flows are known at a time, per address family; those in a table of another size are moved")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9471", "`address` of /healthz, /readyz and /metrics; empty for none")

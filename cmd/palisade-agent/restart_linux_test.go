@@ -65,13 +65,22 @@ func (b *testbed) end(bl *blaster) (sent, arrived uint64) {
 	b.Helper()
 	bl.stop.Store(true)
 	b.must(<-bl.ended)
-	last := uint64(0)
+	return bl.sent.Load(), b.settled(bl)
+}
+
+// settled waits until no more packets have arrived for some time, and returns how many did.
+func (b *testbed) settled(bl *blaster) (arrived uint64) {
+	b.Helper()
+	same := 0
 	b.await("the last packets arrive", func() bool {
-		before := last
-		last = bl.arrived.Load()
-		return last == bl.sent.Load() || last == before
+		before := arrived
+		arrived = bl.arrived.Load()
+		if same++; arrived != before {
+			same = 0
+		}
+		return same == 10
 	})
-	return bl.sent.Load(), bl.arrived.Load()
+	return arrived
 }
 
 func (b *testbed) listenUDP(pod string, at netip.AddrPort) *net.UDPConn {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -77,7 +78,7 @@ func (c *scaleCase) build(in enforce.Input) (*enforce.Result, error) {
 // load makes room for an image, and writes it.
 func load(kernel *bpf.Harness, img *bpf.Image) (time.Duration, int, error) {
 	start := time.Now()
-	if err := kernel.GrowPeers(len(img.Hosts), func() error { return nil }); err != nil {
+	if err := kernel.GrowPeers(len(img.Hosts), new(sync.Mutex), func() error { return nil }); err != nil {
 		return 0, 0, err
 	}
 	stats, err := kernel.Sync(img)
