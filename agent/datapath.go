@@ -47,29 +47,17 @@ func (d *datapath) enforce(in enforce.Input) (e enforced, err error) {
 	if e.Result, err = enforce.Build(in, room); err != nil {
 		return e, fmt.Errorf("compile: %w", err)
 	}
-	e.grow = d.grow(max(len(e.Image.Hosts), d.least/2))
+	e.grow = d.node.GrowPeers(max(len(e.Image.Hosts), d.least/2), &d.programs, d.hooks.Replace)
 	if room = d.node.Capacity(); e.Image.Fits(room) != nil {
 		if e.Result, err = enforce.Build(in, room); err != nil {
 			return e, fmt.Errorf("compile: %w", err)
 		}
 	}
-	if err = d.replace(); err == nil {
+	if err = d.node.Replace(&d.programs, d.hooks.Replace); err == nil {
 		e.Stats, err = d.node.Sync(e.Image)
 	}
 	if err != nil {
 		return e, fmt.Errorf("write tables: %w", err)
 	}
 	return e, nil
-}
-
-// grow makes room for so many addresses, as do programs that read a larger table.
-func (d *datapath) grow(peers int) error {
-	return d.node.GrowPeers(peers, &d.programs, d.hooks.Replace)
-}
-
-// replace makes sure that all programs on interfaces decide by the tables that are written.
-func (d *datapath) replace() error {
-	d.programs.Lock()
-	defer d.programs.Unlock()
-	return d.node.Replace(d.hooks.Replace)
 }

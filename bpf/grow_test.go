@@ -146,7 +146,7 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 			return h
 		},
 		"stays as it was": func(g *grower, h *bpf.Harness) *bpf.Harness {
-			if err := h.Replace(pass); err != nil {
+			if err := h.Replace(new(sync.Mutex), pass); err != nil {
 				g.Fatal(err)
 			}
 			return h
@@ -156,10 +156,10 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 			if _, err := h.Sync(g.image(0, 1)); !errors.Is(err, bpf.ErrMixed) {
 				g.Errorf("the next process wrote before it had replaced programs: %v", err)
 			}
-			if err := h.Replace(fail); !errors.Is(err, broken) {
+			if err := h.Replace(new(sync.Mutex), fail); !errors.Is(err, broken) {
 				g.Errorf("got %v", err)
 			}
-			if err := h.Replace(pass); err != nil {
+			if err := h.Replace(new(sync.Mutex), pass); err != nil {
 				g.Fatal(err)
 			}
 			return h

@@ -3,6 +3,7 @@ package bpf_test
 import (
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,7 +200,7 @@ func TestMoveGoesOnAfterAnError(t *testing.T) {
 			}
 			m.knows(second, flows, "at last")
 			m.knows(second, more, "at last")
-			if err := second.Replace(func() error { return nil }); err != nil {
+			if err := second.Replace(new(sync.Mutex), func() error { return nil }); err != nil {
 				t.Fatal(err)
 			}
 			if err := second.RemoveStale(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -87,12 +88,14 @@ func (n *Node) sharesTables() (bool, error) {
 var ErrMixed = errors.New("programs of other versions share the tables, and are not replaced yet")
 
 // Replace makes sure that the node's are the only programs that decide by its tables. Where another version left some that may differ in
-// what else they read, replace must put Program in place of each that is attached. Until then, Sync refuses to write
-// anything.
-func (n *Node) Replace(replace func() error) error {
+// what else they read, replace must put Program in place of each that is attached, while Replace holds programs, as others must who use
+// Program. Until then, Sync refuses to write anything.
+func (n *Node) Replace(programs sync.Locker, replace func() error) error {
 	if !n.mixed {
 		return nil
 	}
+	programs.Lock()
+	defer programs.Unlock()
 	for name := range n.maps { // what was to take their place has nobody who writes it any more
 		if err := n.dropNext(name); err != nil {
 			return fmt.Errorf("replace programs: %w", err)
