@@ -84,11 +84,11 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	case core.Inspect:
 		return k.inspect(e)
 	case core.SetLink:
-		err := hostnet.Open(int(e.Ifindex))
-		if !e.Up {
-			err = hostnet.Close(int(e.Ifindex))
+		set := hostnet.Close
+		if e.Up {
+			set = hostnet.Open
 		}
-		return core.LinkSet{Ifindex: e.Ifindex, Up: e.Up, Err: k.failed("set-link", err)}
+		return core.LinkSet{Ifindex: e.Ifindex, Up: e.Up, Err: k.failed("set-link", set(int(e.Ifindex)))}
 	default:
 		d := e.(core.Detach)
 		return core.Detached{Ifindex: d.Ifindex, Err: k.failed("detach", k.hooks.Detach(int(d.Ifindex)))}

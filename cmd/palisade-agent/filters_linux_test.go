@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/bpf/hook/hooktest"
@@ -242,11 +244,19 @@ func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 	})
 	b.await("the interface is down", func() bool { return !in.isUp() })
 	b.await("that is told", func() bool { return b.metric(`palisade_agent_condition{object="shop/server"}`) != "" })
+	ups := in.watchUps()
+	const failures = `palisade_agent_errors_total{step="attach"} `
+	before := b.metric(failures)
+	down := bl.sent.Load() + 1 // one may be on its way, and all that were sent before may be read much later
+	b.await("more packets are sent", func() bool { return bl.sent.Load() > down+100 })
 	arrived := b.settled(bl)
-	sent := bl.sent.Load()
-	b.await("more packets are sent", func() bool { return bl.sent.Load() > sent+100 })
-	if got := bl.arrived.Load(); got > arrived {
-		t.Errorf("%d packets passed while the interface was down", got-arrived)
+	b.await("it is tried again", func() bool { return b.metric(failures) != before })
+	b.await("more packets are sent", func() bool { return bl.sent.Load() > down+200 })
+	if got := bl.highest.Load(); got > down {
+		t.Errorf("packet %d passed, and after number %d the interface was down", got, down)
+	}
+	if got := ups.Load(); got > 0 {
+		t.Errorf("the interface came up %d times", got)
 	}
 	in.do(func() error { return netlink.FilterDel(usurper) })
 	b.await("the interface is up again", in.isUp)
@@ -255,6 +265,22 @@ func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 		t.Error("the policy is not in force")
 	}
 	b.await("all is well again", func() bool { return b.metric("palisade_agent_conditions") == "palisade_agent_conditions 0" })
+}
+
+// watchUps counts how often the kernel says from now on that the interface is up.
+func (in *intruder) watchUps() *atomic.Uint64 {
+	in.Helper()
+	updates, done, ups := make(chan netlink.LinkUpdate, 1024), make(chan struct{}), &atomic.Uint64{}
+	in.do(func() error { return netlink.LinkSubscribe(updates, done) })
+	in.Cleanup(func() { close(done) })
+	go func() {
+		for u := range updates {
+			if u.Attrs().Index == in.ifindex && u.IfInfomsg.Flags&unix.IFF_UP != 0 {
+				ups.Add(1)
+			}
+		}
+	}()
+	return ups
 }
 
 func (in *intruder) isUp() (up bool) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"net"
@@ -18,7 +19,8 @@ import (
 // those that arrive.
 type blaster struct {
 	sent, arrived atomic.Uint64
-	first, last   atomic.Int64 // when packets arrived, in nanoseconds since 1970
+	highest       atomic.Uint64 // number of those that arrived
+	first, last   atomic.Int64  // when packets arrived, in nanoseconds since 1970
 	stop          atomic.Bool
 	ended         chan error
 }
@@ -32,10 +34,14 @@ func (b *testbed) blast(port uint16) *blaster {
 	go func() {
 		buf := make([]byte, 64)
 		for {
-			if _, _, err := server.ReadFromUDPAddrPort(buf); err != nil {
+			n, _, err := server.ReadFromUDPAddrPort(buf)
+			if err != nil {
 				return
 			}
 			bl.arrived.Add(1)
+			if number, _ := binary.Uvarint(buf[:n]); number > bl.highest.Load() {
+				bl.highest.Store(number)
+			}
 			bl.last.Store(time.Now().UnixNano())
 			bl.first.CompareAndSwap(0, bl.last.Load())
 		}
@@ -45,7 +51,7 @@ func (b *testbed) blast(port uint16) *blaster {
 		pace := time.NewTicker(100 * time.Microsecond)
 		defer pace.Stop()
 		for !bl.stop.Load() {
-			if _, err := client.WriteToUDPAddrPort([]byte("packet"), to); err != nil {
+			if _, err := client.WriteToUDPAddrPort(binary.AppendUvarint(nil, bl.sent.Load()+1), to); err != nil {
 				bl.ended <- err
 				return
 			}

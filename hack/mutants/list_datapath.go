@@ -302,6 +302,17 @@ func inAgent() []Mutant {
 			"agent/core/iface.go", `	s.refuse(ifindex, errLinkGone)
 	s.leave(ifindex)`, `	s.refuse(ifindex, errLinkGone)`,
 			[]string{"agent/core:TestInterfaceThatIsGone"}},
+		{"closed-by-way-of-open", "an interface that is down in strict mode comes up whenever it is to be taken down again",
+			"agent/kernel.go", `		set := hostnet.Close
+		if e.Up {
+			set = hostnet.Open
+		}
+`, `		set := hostnet.Open
+		if !e.Up {
+			set = func(i int) error { return errors.Join(hostnet.Open(i), hostnet.Close(i)) }
+		}
+`,
+			[]string{"cmd/palisade-agent:TestStrictMode"}},
 		{"agent-programs-before-policies", "tables are written before anything is known, and close or open everything",
 			"agent/core/programs.go", `if !due || p.running || !s.synced || !s.hostKnown {`,
 			`if !due || p.running || !s.hostKnown {`,
