@@ -161,6 +161,9 @@ func (h Hooks) attachTCX(ifindex int, dir flow.Direction) error {
 // detachTCX takes the program off before it lets go of the link: the kernel detaches a link that nobody holds in its own time.
 func (h Hooks) detachTCX(ifindex int, dir flow.Direction) error {
 	pin := h.linkPin(ifindex, dir)
+	if _, err := os.Lstat(pin); errors.Is(err, fs.ErrNotExist) { // to ask for a link that is not there takes 0.1 ms
+		return nil
+	}
 	l, err := link.LoadPinnedLink(pin, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
