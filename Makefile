@@ -1,4 +1,4 @@
-# Targets are one line each; `make help` lists them. Everything but `generate` and `lint` needs only Go.
+# Targets are one line each; `make help` lists them. Everything but `generate`, `lint` and `race` needs only Go.
 BACKEND  ?= auto
 SCENARIO ?=
 OUT      ?= out
@@ -29,6 +29,10 @@ build: ## build the commands into bin/
 .PHONY: test
 test: ## run all tests (as root also those that need the kernel)
 	$(GO) test -timeout 30m ./...
+
+.PHONY: race
+race: ## run the tests of what several goroutines share with the race detector (as root; needs a C compiler, CC=clang)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./bpf ./agent/...
 
 .PHONY: scenarios
 scenarios: ## replay the scenarios; BACKEND=auto|sim|netns|kind|cluster CONTROL_PLANE=auto|processes|memory SCENARIO=pattern FLAGS="--nodes 3"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -31,17 +32,17 @@ func openDatapath(cfg Config) (*datapath, error) {
 	}, nil
 }
 
-// enforced is what became of an input.
-type enforced struct {
+// outcome is what became of an input.
+type outcome struct {
 	*enforce.Result
 	bpf.Stats
 	// grow is why a table is not as large as it should be. What then does not fit is closed.
 	grow error
 }
 
-// enforce compiles the input and makes the kernel hold it. A table that is too small grows. After an error what was enforced
-// before still is; of what it is about, all that is known is there.
-func (d *datapath) enforce(in enforce.Input) (e enforced, err error) {
+// enforce compiles the input and makes the kernel hold it. A table that is too small grows. After an error what was enforced before still
+// is; the Result is nil where it could not be compiled.
+func (d *datapath) enforce(in enforce.Input) (e outcome, err error) {
 	room := d.node.Capacity()
 	room.Hosts = max(room.Hosts, d.most)
 	if e.Result, err = enforce.Build(in, room); err != nil {
@@ -50,7 +51,7 @@ func (d *datapath) enforce(in enforce.Input) (e enforced, err error) {
 	e.grow = d.node.GrowPeers(max(len(e.Image.Hosts), d.least/2), &d.programs, d.hooks.Replace)
 	if room = d.node.Capacity(); e.Image.Fits(room) != nil {
 		if e.Result, err = enforce.Build(in, room); err != nil {
-			return e, fmt.Errorf("compile: %w", err)
+			return e, fmt.Errorf("compile: %w", errors.Join(err, e.grow))
 		}
 	}
 	if err = d.node.Replace(&d.programs, d.hooks.Replace); err == nil {

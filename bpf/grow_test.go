@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -203,6 +204,41 @@ func TestPeersGrowAfterAnError(t *testing.T) {
 			g.allows(next, 2, 6, "in the next process")
 		})
 	}
+}
+
+// TestPeersGrowBesideOthers: who looks for programs, holding what GrowPeers holds, and who asks for the memory, need not wait for its end.
+// What it cannot show without -race ends the process: a map that is read and written at the same time.
+func TestPeersGrowBesideOthers(t *testing.T) {
+	g := newGrower(t)
+	h := g.open()
+	mustSync(t, h.Node, g.image(0, 8))
+	var programs sync.Mutex
+	var stop atomic.Bool
+	var done sync.WaitGroup
+	beside := func(f func() error) {
+		done.Go(func() {
+			for !stop.Load() && !t.Failed() {
+				if err := f(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	beside(func() error {
+		programs.Lock()
+		defer programs.Unlock()
+		_, _, err := h.Versions(flow.Ingress)
+		return err
+	})
+	beside(func() error { _, err := h.Memory(); return err })
+	for peers := 16; peers <= 1024; peers *= 2 {
+		if err := h.GrowPeers(peers, &programs, func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	stop.Store(true)
+	done.Wait()
+	g.allows(h, 0, 8, "at last")
 }
 
 func TestPeersGrowToALimit(t *testing.T) {

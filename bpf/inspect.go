@@ -3,9 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -75,11 +73,8 @@ func (n *Node) RemoveStale() error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if n.pins[e.Name()] || !n.knows(e.Name()) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(n.opts.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+		if !n.uses(e.Name()) && n.knows(e.Name()) {
+			errs = append(errs, n.unpin(e.Name()))
 		}
 	}
 	return errors.Join(errs...)

@@ -16,8 +16,8 @@ type Memory struct {
 // Memory returns what each table takes, by name: all of it where a table is as large as it ever gets, else what its entries
 // take now. It may be called while another goroutine uses the node, but not while one closes it.
 func (n *Node) Memory() ([]Memory, error) {
-	n.mapsMu.Lock()
-	defer n.mapsMu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if len(n.maps) == 0 {
 		return nil, os.ErrClosed
 	}

@@ -150,15 +150,14 @@ func (m *move) flows(name string) error {
 
 // take makes next one of the node's tables, and its pin that of the one so far.
 func (n *Node) take(name string, next *ebpf.Map) error {
-	shape := n.shapes[name]
 	if n.opts.Dir != "" {
-		if err := os.Rename(n.pin(nextPin(name), shape), n.pin(name, shape)); err != nil {
+		if err := os.Rename(n.pin(nextPin(name), n.shape), n.pin(name, n.shape)); err != nil {
 			return err
 		}
-		delete(n.pins, pinName(nextPin(name), shape))
 	}
-	n.mapsMu.Lock()
-	defer n.mapsMu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.pins, pinName(nextPin(name), n.shape))
 	old := n.maps[name]
 	n.maps[name] = next
 	return old.Close()
@@ -166,8 +165,8 @@ func (n *Node) take(name string, next *ebpf.Map) error {
 
 // table is one of the node's, for those who use it beside others.
 func (n *Node) table(name string) *ebpf.Map {
-	n.mapsMu.Lock()
-	defer n.mapsMu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	return n.maps[name]
 }
 
@@ -176,7 +175,7 @@ func (n *Node) nextTable(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	path := n.pin(nextPin(name), n.shapes[name])
+	path := n.pin(nextPin(name), n.shape)
 	m, err := openTable(path, spec)
 	if err != nil || m.MaxEntries() == spec.MaxEntries {
 		return m, err
@@ -192,7 +191,7 @@ func (n *Node) dropNext(name string) error {
 	if n.opts.Dir == "" {
 		return nil
 	}
-	return n.unpin(pinName(nextPin(name), n.shapes[name]))
+	return n.unpin(pinName(nextPin(name), n.shape))
 }
 
 // reload replaces the node's programs by those for tables; with is what else to do with the object file that they are made of.
@@ -200,10 +199,6 @@ func (n *Node) reload(tables map[string]*ebpf.Map, with func(*ebpf.CollectionSpe
 	spec, err := loadKernel()
 	if err != nil {
 		return err
-	}
-	n.size(spec)
-	for name, m := range tables {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}
 	if err := n.fit(spec, tables); err != nil {
 		return err
@@ -213,15 +208,18 @@ func (n *Node) reload(tables map[string]*ebpf.Map, with func(*ebpf.CollectionSpe
 			return err
 		}
 	}
-	before, pins := n.progs, maps.Clone(n.pins)
-	for pin := range n.pins { // the programs so far are another version's from now on
-		if name, _ := pinned(pin); isProgram(name) {
-			delete(n.pins, pin)
-		}
-	}
-	if n.progs, err = n.openPrograms(spec, tables); err != nil {
-		n.progs, n.pins = before, pins
+	before := n.pins
+	after := maps.Clone(before)
+	maps.DeleteFunc(after, func(pin string, _ bool) bool { // the programs so far are another version's from now on
+		name, _ := pinned(pin)
+		return isProgram(name)
+	})
+	n.usePins(after)
+	progs, err := n.openPrograms(spec, tables)
+	if err != nil {
+		n.usePins(before)
 		return err
 	}
-	return errors.Join(before[0].Close(), before[1].Close())
+	progs, n.progs = n.progs, progs
+	return errors.Join(progs[0].Close(), progs[1].Close())
 }

@@ -51,16 +51,17 @@ type Options struct {
 // concurrent use.
 type Node struct {
 	opts    Options
-	shapes  map[string][]byte // of the maps: see shapesOf
-	mapsMu  sync.Mutex        // held while maps is replaced, and by those who read it beside the one who uses the node
-	maps    map[string]*ebpf.Map
+	shape   []byte           // of the maps: see shapeOf
 	progs   [2]*ebpf.Program // by flow.Direction
 	mixed   bool             // programs of other versions may run on our tables: see Replace
 	tables  *tables          // the kernel's own memory
 	barrier *barrier
 	banks   [banks]bank          // what the kernel's other tables hold
 	pods    map[uint32]kernelPod // likewise, by ifindex
-	pins    map[string]bool      // names of the pins in use, but for links
+
+	mu   sync.Mutex // held while what follows changes, and by those who read it beside the one who uses the node
+	maps map[string]*ebpf.Map
+	pins map[string]bool // names of the pins in use, but for links
 }
 
 // Open finds the node's tables and programs at their pins, and loads what is missing. Attached filters go on as they are.
@@ -85,8 +86,8 @@ func (n *Node) open() error {
 		return err
 	}
 	n.size(spec)
-	if n.shapes, err = shapesOf(spec, n.opts.layout); err != nil {
-		return err
+	if n.shape, err = shapeOf(spec, n.opts.layout); err != nil {
+		return fmt.Errorf("shape of the maps: %w", err)
 	}
 	if n.opts.Dir != "" {
 		if err := os.MkdirAll(n.opts.Dir, 0o700); err != nil {
@@ -100,7 +101,6 @@ func (n *Node) open() error {
 		if n.maps[name], err = n.openMap(name, spec.Maps[name]); err != nil {
 			return fmt.Errorf("map %s: %w", name, errors.Join(err, unlimited))
 		}
-		spec.Maps[name].MaxEntries = n.maps[name].MaxEntries()
 	}
 	n.opts.Capacity.Hosts, n.opts.Capacity.Nets = int(sizeOf(n.maps[kernelMapPeerHosts])), int(sizeOf(n.maps[kernelMapPeerNets]))
 	if err := n.fit(spec, n.maps); err != nil {
@@ -109,9 +109,11 @@ func (n *Node) open() error {
 	if n.progs, err = n.openPrograms(spec, n.maps); err != nil {
 		return err
 	}
-	if n.mixed, err = n.sharesTables(); err != nil {
+	others, err := n.sharing()
+	if err != nil {
 		return err
 	}
+	n.mixed = len(others) > 0
 	if n.tables, err = openTables(n.maps); err != nil {
 		return err
 	}
@@ -162,6 +164,9 @@ func (n *Node) size(spec *ebpf.CollectionSpec) {
 
 // fit makes the programs those of the node's options and of tables, which may have ones that flows are moved from among them.
 func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error {
+	for name, m := range tables {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
 	ticks, err := hz()
 	if err != nil {
 		return err
@@ -184,14 +189,14 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error
 // isMoving says whether tables are those of programs that know ones that flows are moved from.
 func isMoving(tables map[string]*ebpf.Map) bool { return tables[kernelMapOld4] != nil }
 
-func mapID(m *ebpf.Map) (ebpf.MapID, error) {
-	info, err := m.Info()
+// idOf is the kernel's number of a map or program.
+func idOf[ID any, Info interface{ ID() (ID, bool) }](info Info, err error) (id ID, _ error) {
 	if err != nil {
-		return 0, err
+		return id, err
 	}
 	id, ok := info.ID()
 	if !ok {
-		return 0, errors.New("the kernel tells no id of a map")
+		return id, errors.New("the kernel tells no id of a map or program")
 	}
 	return id, nil
 }
@@ -234,7 +239,7 @@ func (n *Node) openMap(name string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if n.opts.Dir == "" {
 		return ebpf.NewMap(spec)
 	}
-	return openTable(n.pin(name, n.shapes[name]), spec)
+	return openTable(n.pin(name, n.shape), spec)
 }
 
 func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
@@ -242,49 +247,34 @@ func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
 
-// shapesOf returns what has to be the same for maps to be taken for those of another version: their types and sizes, and how what they
-// hold is laid out. Nearly all have one shape together. One word switches the tables of policies, so that either a
-// program finds all of them as this version writes them, or it goes on with all those of its own, which nobody writes any more.
-func shapesOf(spec *ebpf.CollectionSpec, layout string) (map[string][]byte, error) {
-	shapes, together := map[string][]byte{}, []byte(layout)
+// shapeOf returns what has to be the same for maps to be taken for those of another version: their types and sizes, and how what they hold
+// is laid out. They have one shape together. One word switches all tables of policies, and a flow's place and what is believed of it
+// follow from a seed and an epoch that are in a table; so either a program finds all as this version writes them, or it
+// goes on with all those of its own, which nobody writes any more.
+func shapeOf(spec *ebpf.CollectionSpec, layout string) ([]byte, error) {
+	shape, types := []byte(layout), []btf.Type{}
 	for _, name := range mapNames(spec) {
-		shape, err := mapShape(name, spec.Maps[name])
-		if err != nil {
-			return nil, fmt.Errorf("shape of map %s: %w", name, err)
+		m := spec.Maps[name]
+		size := m.MaxEntries
+		if keepsSize(name) {
+			size = 0
 		}
-		if shapes[name] = shape; !standsAlone(name) {
-			together = append(together, shape...)
-		}
-	}
-	for name := range shapes {
-		if !standsAlone(name) {
-			shapes[name] = together
-		}
-	}
-	return shapes, nil
-}
-
-// standsAlone says which maps hold nothing that belongs to one version of the tables. Flows and fragments do: a flow's place follows from a
-// seed, and what is believed of it from an epoch, and both are in a table.
-func standsAlone(name string) bool { return name == kernelMapEvents || name == kernelMapScratch }
-
-func mapShape(name string, spec *ebpf.MapSpec) ([]byte, error) {
-	size := spec.MaxEntries
-	if keepsSize(name) {
-		size = 0
-	}
-	shape := fmt.Appendf(nil, "%s %v %d %d %d %d ", name, spec.Type, spec.KeySize, spec.ValueSize, size, spec.Flags)
-	var types []btf.Type
-	for _, t := range []btf.Type{spec.Key, spec.Value} {
-		if t != nil {
-			types = append(types, t)
+		shape = fmt.Appendf(shape, "%s %v %d %d %d %d ", name, m.Type, m.KeySize, m.ValueSize, size, m.Flags)
+		for _, t := range []btf.Type{m.Key, m.Value} {
+			if t != nil {
+				types = append(types, t)
+			}
 		}
 	}
-	layout, err := btf.NewBuilder(types, nil)
+	event, err := spec.Types.AnyTypeByName("event") // what the ring holds, of which its map says nothing
 	if err != nil {
 		return nil, err
 	}
-	marshalled, err := layout.Marshal(nil, nil)
+	all, err := btf.NewBuilder(append(types, event), nil)
+	if err != nil {
+		return nil, err
+	}
+	marshalled, err := all.Marshal(nil, nil)
 	return append(shape, marshalled...), err
 }
 
@@ -308,7 +298,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, tables map[string]*ebpf.M
 	}
 	version := fmt.Appendf(nil, "%t %t ", n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
 	for _, name := range slices.Sorted(maps.Keys(tables)) { // a program that is pinned knows these very maps
-		id, err := mapID(tables[name])
+		id, err := idOf(tables[name].Info())
 		if err != nil {
 			return opened, fmt.Errorf("map %s: %w", name, err)
 		}
@@ -344,8 +334,34 @@ func sizeOf(m *ebpf.Map) uint32 {
 // pin returns the path of the pin of a map or program in a version, and notes that it is in use.
 func (n *Node) pin(name string, version []byte) string {
 	name = pinName(name, version)
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.pins[name] = true
 	return filepath.Join(n.opts.Dir, name)
+}
+
+// uses says whether a pin is in use.
+func (n *Node) uses(pin string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pins[pin]
+}
+
+func (n *Node) usePins(pins map[string]bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pins = pins
+}
+
+// unpin removes a pin, if it is there.
+func (n *Node) unpin(name string) error {
+	n.mu.Lock()
+	delete(n.pins, name)
+	n.mu.Unlock()
+	if err := os.Remove(filepath.Join(n.opts.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func pinName(name string, version []byte) string { return name + "-" + shortHash(version) }

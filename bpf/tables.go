@@ -175,22 +175,23 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 	atomic.AddUint32(&t.Control.Changes, 1)
 }
 
-// readdress gives an entry the addresses of p, and says whether it may send from others. The pod has no address of a family while that
-// is written: a packet may be dropped then. The additions keep the stores in order.
+// readdress gives an entry the addresses of p, and says whether it may send from others.
 func (t *tables) readdress(e *kernelPod, p kernelPod) {
 	if e.HasIp4 != p.HasIp4 || e.Ip4 != p.Ip4 {
-		e.HasIp4 = 0
-		atomic.AddUint32(&t.Control.Changes, 1)
-		e.Ip4 = p.Ip4
-		atomic.AddUint32(&t.Control.Changes, 1)
-		e.HasIp4 = p.HasIp4
+		t.setAddr(&e.HasIp4, p.HasIp4, func() { e.Ip4 = p.Ip4 })
 	}
 	if e.HasIp6 != p.HasIp6 || e.Ip6 != p.Ip6 {
-		e.HasIp6 = 0
-		atomic.AddUint32(&t.Control.Changes, 1)
-		e.Ip6 = p.Ip6
-		atomic.AddUint32(&t.Control.Changes, 1)
-		e.HasIp6 = p.HasIp6
+		t.setAddr(&e.HasIp6, p.HasIp6, func() { e.Ip6 = p.Ip6 })
 	}
 	e.MayRoute = p.MayRoute
+}
+
+// setAddr sets an address of a pod, which has none of its family meanwhile: a packet may be dropped then. The additions keep the stores in
+// order.
+func (t *tables) setAddr(has *uint8, want uint8, set func()) {
+	*has = 0
+	atomic.AddUint32(&t.Control.Changes, 1)
+	set()
+	atomic.AddUint32(&t.Control.Changes, 1)
+	*has = want
 }

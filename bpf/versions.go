@@ -25,10 +25,10 @@ type Version struct {
 
 // Versions returns the kernel's id of the node's program of a direction, and those that other versions left at the pins.
 func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []Version, err error) {
-	if current, err = programID(n.progs[dir]); err != nil || n.opts.Dir == "" {
+	if current, err = idOf(n.progs[dir].Info()); err != nil || n.opts.Dir == "" {
 		return current, nil, err
 	}
-	shared, err := mapID(n.maps[kernelMapNode])
+	shared, err := idOf(n.maps[kernelMapNode].Info())
 	if err != nil {
 		return 0, nil, err
 	}
@@ -38,7 +38,7 @@ func (n *Node) Versions(dir flow.Direction) (current ebpf.ProgramID, others []Ve
 	}
 	name := []string{flow.Egress: kernelProgPodEgress, flow.Ingress: kernelProgPodIngress}[dir]
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), name+"-") || n.pins[e.Name()] {
+		if !strings.HasPrefix(e.Name(), name+"-") || n.uses(e.Name()) {
 			continue
 		}
 		v, err := pinnedVersion(filepath.Join(n.opts.Dir, e.Name()), shared)
@@ -69,19 +69,20 @@ func pinnedVersion(path string, shared ebpf.MapID) (v Version, err error) {
 		return v, errors.New("the kernel tells no maps of a program")
 	}
 	v.Shares = slices.Contains(used, shared)
-	v.Program, err = programID(p)
+	v.Program, err = idOf(info, nil)
 	return v, err
 }
 
-// sharesTables says whether other versions left programs that decide by the tables of this one.
-func (n *Node) sharesTables() (bool, error) {
+// sharing returns the programs of other versions that decide by the tables of this one.
+func (n *Node) sharing() (list []Version, err error) {
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		_, others, err := n.Versions(dir)
-		if err != nil || slices.ContainsFunc(others, func(v Version) bool { return v.Shares }) {
-			return true, err
+		if err != nil {
+			return nil, err
 		}
+		list = append(list, slices.DeleteFunc(others, func(v Version) bool { return !v.Shares })...)
 	}
-	return false, nil
+	return list, nil
 }
 
 // ErrMixed says that programs of other versions may still decide by the node's tables, or by some of them.
@@ -115,36 +116,10 @@ func (n *Node) Replace(programs sync.Locker, replace func() error) error {
 func (n *Node) replaced() error {
 	n.barrier.restart()
 	n.mixed = false
-	var errs []error
-	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
-		_, others, err := n.Versions(dir)
-		errs = append(errs, err)
-		for _, v := range others {
-			if v.Shares {
-				errs = append(errs, n.unpin(v.pin))
-			}
-		}
+	others, err := n.sharing()
+	errs := []error{err}
+	for _, v := range others {
+		errs = append(errs, n.unpin(v.pin))
 	}
 	return errors.Join(errs...)
-}
-
-// unpin removes a pin, if it is there.
-func (n *Node) unpin(name string) error {
-	delete(n.pins, name)
-	if err := os.Remove(filepath.Join(n.opts.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
-	info, err := p.Info()
-	if err != nil {
-		return 0, err
-	}
-	id, ok := info.ID()
-	if !ok {
-		return 0, errors.New("the kernel tells no id of a program")
-	}
-	return id, nil
 }

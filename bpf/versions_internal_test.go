@@ -1,10 +1,8 @@
 package bpf
 
 import (
-	"maps"
 	"net/netip"
 	"os"
-	"slices"
 	stdsync "sync"
 	"testing"
 
@@ -25,52 +23,46 @@ func loadSpec(t *testing.T) *ebpf.CollectionSpec {
 	return spec
 }
 
-// TestShapesTellLayoutsApart: a table of another layout makes all of them others, also where its size is the same.
-func TestShapesTellLayoutsApart(t *testing.T) {
-	shapes := func(spec *ebpf.CollectionSpec) map[string][]byte {
-		s, err := shapesOf(spec, "")
+// TestShapeTellsLayoutsApart, also where sizes are the same, and not what keeps its size.
+func TestShapeTellsLayoutsApart(t *testing.T) {
+	shape := func(change func(*ebpf.CollectionSpec)) string {
+		spec := loadSpec(t)
+		change(spec)
+		s, err := shapeOf(spec, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return string(s)
 	}
-	same := func(a, b map[string][]byte) (names []string) {
-		for _, name := range slices.Sorted(maps.Keys(a)) {
-			if string(a[name]) == string(b[name]) {
-				names = append(names, name)
-			}
+	before := shape(func(*ebpf.CollectionSpec) {})
+	event := func(s *ebpf.CollectionSpec) *btf.Struct {
+		var e *btf.Struct
+		if err := s.Types.TypeByName("event", &e); err != nil {
+			t.Fatal(err)
 		}
-		return names
+		return e
 	}
-	spec := loadSpec(t)
-	before := shapes(spec)
-	if got := same(before, shapes(loadSpec(t))); !slices.Equal(got, mapNames(spec)) {
-		t.Errorf("loaded again, the shapes of %q are the same, want all", got)
-	}
-	for _, name := range []string{kernelMapPeerHosts, kernelMapFlows4} {
-		spec.Maps[name].MaxEntries *= 2
-	}
-	if got := same(before, shapes(spec)); !slices.Equal(got, mapNames(spec)) {
-		t.Errorf("with tables of another size the shapes of %q are the same, want all", got)
-	}
-	alone := []string{kernelMapEvents, kernelMapScratch}
-	for name, change := range map[string]func(*ebpf.CollectionSpec){
-		"a number of entries":   func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPodsFar].MaxEntries++ },
-		"the size of a value":   func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPeerNets].ValueSize++ },
-		"the name of a member":  func(s *ebpf.CollectionSpec) { s.Maps[kernelMapNode].Value.(*btf.Struct).Members[0].Name += "x" },
-		"the place of a member": func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPeerHosts].Key.(*btf.Struct).Members[0].Offset++ },
+	for name, c := range map[string]struct {
+		change func(*ebpf.CollectionSpec)
+		same   bool
+	}{
+		"nothing":                 {func(*ebpf.CollectionSpec) {}, true},
+		"the room for peers":      {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPeerHosts].MaxEntries *= 2 }, true},
+		"the room for flows":      {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapFlows4].MaxEntries *= 2 }, true},
+		"a number of entries":     {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPodsFar].MaxEntries++ }, false},
+		"the size of a value":     {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPeerNets].ValueSize++ }, false},
+		"the name of a member":    {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapNode].Value.(*btf.Struct).Members[0].Name += "x" }, false},
+		"the place of a member":   {func(s *ebpf.CollectionSpec) { s.Maps[kernelMapPeerHosts].Key.(*btf.Struct).Members[0].Offset++ }, false},
+		"what is told of denials": {func(s *ebpf.CollectionSpec) { event(s).Members[0].Name += "x" }, false},
 	} {
-		spec := loadSpec(t)
-		change(spec)
-		if got := same(before, shapes(spec)); !slices.Equal(got, alone) {
-			t.Errorf("with %s changed the shapes of %q are the same, want those of %q", name, got, alone)
+		if same := shape(c.change) == before; same != c.same {
+			t.Errorf("with %s changed the shape is the same: %t, want %t", name, same, c.same)
 		}
 	}
 }
 
-// TestVersionsOfAnotherLayoutShareNoTables: what is attached goes on with what was in force, whatever the next version writes, and is not to
-// be replaced before that has written.
-func TestVersionsOfAnotherLayoutShareNoTables(t *testing.T) {
+func pinDir(t *testing.T) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: the tables are the kernel's")
 	}
@@ -83,13 +75,43 @@ func TestVersionsOfAnotherLayoutShareNoTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+func openHarness(t *testing.T, o Options) *Harness {
+	t.Helper()
+	h, err := OpenHarness(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// TestSyncWaitsForProgramsThatWereReplaced: one that still runs reads a table that is not written any more, and must not meet the next epoch.
+func TestSyncWaitsForProgramsThatWereReplaced(t *testing.T) {
+	h := openHarness(t, Options{Dir: pinDir(t), Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}})
+	pod := Pod{Ifindex: 9, Instance: 1, IP4: netip.MustParseAddr("10.1.0.1"), Sets: [2]uint32{SetOpen, SetClosed}}
+	if err := h.barrier.wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.barrier.outer.Close(); err != nil { // whoever waits from now on is told
+		t.Fatal(err)
+	}
+	if err := h.GrowPeers(100, new(stdsync.Mutex), func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.Sync(&Image{Pods: []Pod{pod}}); err == nil {
+		t.Errorf("wrote %+v without waiting", s)
+	}
+}
+
+// TestVersionsOfAnotherLayoutShareNoTables: what is attached goes on with what was in force, whatever the next version writes, and is not to
+// be replaced before that has written.
+func TestVersionsOfAnotherLayoutShareNoTables(t *testing.T) {
+	dir := pinDir(t)
 	open := func(layout string) *Harness {
-		h, err := OpenHarness(Options{Dir: dir, Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}, layout: layout})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = h.Close() })
-		return h
+		return openHarness(t, Options{Dir: dir, Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}, layout: layout})
 	}
 	const ifindex = 9
 	pod := Pod{Ifindex: ifindex, Instance: 1, IP4: netip.MustParseAddr("10.1.0.1")}

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
@@ -56,6 +57,19 @@ func newPlace(t *testing.T, mode hook.Mode) *place {
 		return nil
 	})
 	return p
+}
+
+// newPlaceForLinks is newPlace, where the kernel has tcx.
+func newPlaceForLinks(t *testing.T) *place {
+	t.Helper()
+	_, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress}) // loopback: every namespace has it
+	if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
+		t.Skip("this kernel has no links")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPlace(t, hook.Auto)
 }
 
 // open opens a node; another option makes other programs.
@@ -306,10 +320,7 @@ func TestTheKernelTellsOfFiltersAndNotOfLinks(t *testing.T) {
 
 // TestNothingRunsOnceDetachReturned even if the kernel has reasons to keep the links: here somebody who looks at them.
 func TestNothingRunsOnceDetachReturned(t *testing.T) {
-	p := newPlace(t, hook.Auto)
-	if p.Told() {
-		t.Skip("this kernel has no links")
-	}
+	p := newPlaceForLinks(t)
 	p.attach()
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		l, err := link.LoadPinnedLink(filepath.Join(p.Node.Dir(), fmt.Sprintf("link-%s-%d", dir, p.ifindex)), nil)
@@ -328,10 +339,7 @@ func TestNothingRunsOnceDetachReturned(t *testing.T) {
 }
 
 func TestAnotherModeLeavesOneKindOfHook(t *testing.T) {
-	p := newPlace(t, hook.Auto)
-	if p.Told() {
-		t.Skip("this kernel has no links")
-	}
+	p := newPlaceForLinks(t)
 	for _, want := range []struct {
 		mode           hook.Mode
 		links, filters int
@@ -393,10 +401,7 @@ func TestReplaceKeepsProgramsOfOtherTables(t *testing.T) {
 
 // TestReplaceFailsWhileAnotherVersionIsLeft on some interface, and goes on with the others.
 func TestReplaceFailsWhileAnotherVersionIsLeft(t *testing.T) {
-	p := newPlace(t, hook.Auto)
-	if p.Told() {
-		t.Skip("this kernel has no links")
-	}
+	p := newPlaceForLinks(t)
 	p.Mode = hook.Clsact
 	p.attach()
 	first := p.ifindex

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/palisade-netpol/palisade/agent/hostnet"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
@@ -99,24 +97,19 @@ func detachAll(dir string) (detached int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	links, err := netlink.LinkList()
-	if err != nil {
-		return 0, fmt.Errorf("list interfaces: %w", err)
-	}
 	hooks := hook.Hooks{Node: node}
-	for _, l := range links {
-		index := l.Attrs().Index
-		has, err := hooks.Has(index)
-		if err != nil {
-			return detached, err
-		}
+	all, err := hooks.LookAll()
+	if err != nil {
+		return 0, err
+	}
+	for index, seen := range all {
 		if err := hooks.Detach(index); err != nil { // even if there is half of it only
 			return detached, err
 		}
 		if err := hostnet.Open(index); err != nil { // strict mode takes down what it cannot filter
 			return detached, err
 		}
-		if has {
+		if seen.State != hook.Bare {
 			detached++
 		}
 	}

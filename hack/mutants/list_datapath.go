@@ -56,19 +56,22 @@ func inBPF() []Mutant {
 			"bpf/node.go", `version = fmt.Appendf(version, "%d ", id)`, `version = fmt.Appendf(version, "%d ", min(id, 1))`,
 			[]string{"bpf:TestPeersGrowAfterAnError|TestPeersGrowWhileProgramsAreReplaced"}},
 		{"pins-of-others-go", "programs that decide by other tables are taken for somebody else's, and replaced by ones whose tables are empty",
-			"bpf/versions.go", `			if v.Shares {
-				errs`, `			if true {
-				errs`,
+			"bpf/versions.go", `func(v Version) bool { return !v.Shares }`, `func(Version) bool { return false }`,
 			[]string{"bpf:TestVersionsOfAnotherLayoutShareNoTables"}},
+		{"replaced-may-still-run", "a program that is being replaced meets an epoch of which its tables know nothing",
+			"bpf/versions.go", `	n.barrier.restart()
+`, ``,
+			[]string{"bpf:TestSyncWaitsForProgramsThatWereReplaced"}},
 		{"replace-believes", "what could not be replaced goes on by tables that nobody writes any more",
 			"bpf/hook/hook.go", `	after, err := h.LookAll()`, `	after, err := map[int]Seen{}, error(nil)`,
 			[]string{"bpf/hook:TestReplaceFailsWhileAnotherVersionIsLeft"}},
 		{"pruned-while-mixed", "the pins by which attached programs are known go before they are replaced",
 			"bpf/inspect.go", `if n.mixed {`, `if false {`,
 			[]string{"bpf:TestPeersGrowAfterAnError"}},
-		{"layouts-share-tables", "a version that lays out one table otherwise writes all others of the version before",
-			"bpf/node.go", `shapes[name] = together`, `_ = together`,
-			[]string{"bpf:TestShapesTellLayoutsApart|TestVersionsOfAnotherLayoutShareNoTables"}},
+		{"layouts-share-tables", "a version that lays out a table otherwise, in as many bytes, takes it for its own",
+			"bpf/node.go", `return append(shape, marshalled...), err`, `_ = marshalled
+	return shape, err`,
+			[]string{"bpf:TestShapeTellsLayoutsApart"}},
 		{"replaced-before-written", "a program that decides by complete tables of its own is replaced by one whose tables are empty yet",
 			"bpf/hook/hook.go", `		if seen.Shares {
 			errs`, `		if seen.State == Older {
@@ -219,10 +222,10 @@ func inC() []Mutant {
 		return 0;`,
 			[]string{"bpf:TestMovedFlowsAreKnown"}},
 		{"moved-flows-keep-the-old-pin", "the next agent finds the table that flows were moved from",
-			"bpf/move.go", `		if err := os.Rename(n.pin(nextPin(name), shape), n.pin(name, shape)); err != nil {
+			"bpf/move.go", `		if err := os.Rename(n.pin(nextPin(name), n.shape), n.pin(name, n.shape)); err != nil {
 			return err
 		}
-`, `		_ = os.Remove(n.pin(nextPin(name), shape))
+`, `		_ = os.Remove(n.pin(nextPin(name), n.shape))
 `,
 			[]string{"bpf:TestMoveGoesOnAfterAnError"}},
 		{"c-flows-crowd", "flows to one network after another share a few places",
