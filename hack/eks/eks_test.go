@@ -251,36 +251,43 @@ func TestNothingIsTornDownThatWasNotMade(t *testing.T) {
 	}
 }
 
-// TestSignalTearsDown: bash alone would wait for the end of what it runs before it hears of the signal.
+// TestSignalTearsDown: bash alone would wait for the end of what it runs before it hears of the signal. One comes while bash is about to run
+// it, the other one while it runs.
 func TestSignalTearsDown(t *testing.T) {
+	const waits = "eksctl create"
 	for signal, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
-		s := newScript(t, "--no-push")
-		s.env["WAIT_ON"] = "eksctl create"
-		cmd := s.command()
-		pipe, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		for _, running := range []bool{false, true} {
+			s := newScript(t, "--no-push")
+			s.env["WAIT_ON"] = waits
+			cmd := s.command()
+			pipe, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			awaitText(t, pipe, "+ "+waits)
+			for running && !strings.Contains(strings.Join(s.calls(), "\n"), waits) {
+				time.Sleep(time.Millisecond)
+			}
+			start := time.Now()
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			drain(pipe)
+			_ = cmd.Wait() // the exit code says more
+			if got := cmd.ProcessState.ExitCode(); got != code {
+				t.Errorf("%s, running %t: exit code %d, want %d", signal, running, got, code)
+			}
+			if took := time.Since(start); took > time.Minute {
+				t.Errorf("%s, running %t: took %s", signal, running, took)
+			}
+			if calls := s.calls(); calls[len(calls)-1] != deletion {
+				t.Errorf("%s, running %t: carried out\n%s", signal, running, strings.Join(calls, "\n"))
+			}
+			s.clean()
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		awaitText(t, pipe, "+ eksctl create")
-		start := time.Now()
-		if err := cmd.Process.Signal(signal); err != nil {
-			t.Fatal(err)
-		}
-		drain(pipe)
-		_ = cmd.Wait() // the exit code says more
-		if got := cmd.ProcessState.ExitCode(); got != code {
-			t.Errorf("%s: exit code %d, want %d", signal, got, code)
-		}
-		if took := time.Since(start); took > time.Minute {
-			t.Errorf("%s: took %s", signal, took)
-		}
-		if calls := s.calls(); calls[len(calls)-1] != deletion {
-			t.Errorf("%s: carried out\n%s", signal, strings.Join(calls, "\n"))
-		}
-		s.clean()
 	}
 }
 

@@ -170,11 +170,16 @@ replay() {
   palisade "${scenarios[@]}" "$root/scenarios"
 }
 
-# end_jobs ends what runs now. Bash lets its jobs ignore the interrupt of a terminal.
+# end_jobs ends what runs now. Bash lets its jobs ignore the interrupt of a terminal, and one that has only just been forked takes the signal
+# for bash's own and loses it: so who is still there is told again.
 end_jobs() {
   local jobs
-  mapfile -t jobs < <(jobs -p)
-  [ "${#jobs[@]}" -eq 0 ] || kill "${jobs[@]}" 2>/dev/null || true
+  for _ in 1 2 3; do
+    mapfile -t jobs < <(jobs -pr)
+    [ "${#jobs[@]}" -gt 0 ] || return 0
+    kill "${jobs[@]}" 2>/dev/null || true
+    sleep 1
+  done
 }
 
 trap tear_down EXIT
