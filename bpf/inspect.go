@@ -28,8 +28,8 @@ func (n *Node) Counters() ([]Counter, error) {
 	for i := range list {
 		c := &list[i]
 		c.Direction, c.Reason = flow.Direction(i/int(ReasonCount)), Reason(i%int(ReasonCount))
-		for cpu := range n.tables.Cpus {
-			c.Packets += atomic.LoadUint64(&n.tables.Cpus[cpu].Packets[c.Direction][c.Reason])
+		for cpu := range n.tables.cpus {
+			c.Packets += atomic.LoadUint64(&n.tables.cpus[cpu].Packets[c.Direction][c.Reason])
 		}
 	}
 	return list, nil

@@ -24,13 +24,14 @@ const (
 	kernelConstantCONSTANT_HZ               kernelConstant = 0
 	kernelConstantCONSTANT_TRACK_ALL        kernelConstant = 1
 	kernelConstantCONSTANT_KEEP_ESTABLISHED kernelConstant = 2
-	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 3
-	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 4
-	kernelConstantCONSTANT_MOVING           kernelConstant = 5
-	kernelConstantCONSTANT_OLD4MASK         kernelConstant = 6
-	kernelConstantCONSTANT_OLD6MASK         kernelConstant = 7
-	kernelConstantCONSTANT_HARNESS          kernelConstant = 8
-	kernelConstantCONSTANT_COUNT            kernelConstant = 9
+	kernelConstantCONSTANT_CPUS_MASK        kernelConstant = 3
+	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 4
+	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 5
+	kernelConstantCONSTANT_MOVING           kernelConstant = 6
+	kernelConstantCONSTANT_OLD4MASK         kernelConstant = 7
+	kernelConstantCONSTANT_OLD6MASK         kernelConstant = 8
+	kernelConstantCONSTANT_HARNESS          kernelConstant = 9
+	kernelConstantCONSTANT_COUNT            kernelConstant = 10
 	kernelConstantCONSTANT_MARK             kernelConstant = 1348562025
 )
 
@@ -45,19 +46,20 @@ type kernelControl struct {
 
 type kernelCpu struct {
 	_    structs.HostLayout
-	Last [2][2]struct {
-		_       structs.HostLayout
-		Version uint64
-		Words   [5]uint64
-		Ifindex uint32
-		Seen    uint32
-		Reason  uint16
-		Class   uint16
-		Set     uint32
+	Last [2][16]struct {
+		_         structs.HostLayout
+		Version   uint64
+		Until     uint64
+		Words     [4]uint64
+		Ports     uint32
+		PortsMask uint32
+		Ifindex   uint32
+		Reason    uint16
+		Class     uint16
 	}
 	Packets [2][32]uint64
 	Reason  uint64
-	Unused  [7]uint64
+	Unused  [191]uint64
 }
 
 type kernelDirection uint32
@@ -161,7 +163,6 @@ type kernelNodeTables struct {
 	_       structs.HostLayout
 	Control kernelControl
 	Unused  [40]uint8
-	Cpus    [1024]kernelCpu
 	Pods    [65536]kernelPod
 }
 
@@ -408,13 +409,14 @@ const (
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
 	kernelTableSizeREASONS_SIZE     kernelTableSize = 32
-	kernelTableSizeCPUS_SIZE        kernelTableSize = 1024
+	kernelTableSizeLASTS_SIZE       kernelTableSize = 16
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	kernelMapCpus                = "cpus"
 	kernelMapEvents              = "events"
 	kernelMapFlows4              = "flows4"
 	kernelMapFlows6              = "flows6"
@@ -502,6 +504,7 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
+	Cpus      *ebpf.MapSpec `ebpf:"cpus"`
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
@@ -561,6 +564,7 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
+	Cpus      *ebpf.Map `ebpf:"cpus"`
 	Events    *ebpf.Map `ebpf:"events"`
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
@@ -580,6 +584,7 @@ type kernelMaps struct {
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
+		m.Cpus,
 		m.Events,
 		m.Flows4,
 		m.Flows6,

@@ -68,7 +68,9 @@ func (m *move) run(replace func() error) error {
 	if err != nil {
 		return err
 	}
-	m.node.size(spec)
+	if err := m.node.size(spec); err != nil {
+		return err
+	}
 	for _, name := range m.names {
 		if m.next[name], err = m.node.nextTable(name, spec.Maps[name]); err != nil {
 			delete(m.next, name)

@@ -85,7 +85,9 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
-	n.size(spec)
+	if err := n.size(spec); err != nil {
+		return err
+	}
 	if n.shape, err = shapeOf(spec, n.opts.layout); err != nil {
 		return fmt.Errorf("shape of the maps: %w", err)
 	}
@@ -148,24 +150,27 @@ func (n *Node) Close() error {
 
 // Configure gives the programs and tables of an object file made of the node's C the sizes and constants of this node, which is open.
 func (n *Node) Configure(spec *ebpf.CollectionSpec) error {
-	n.size(spec)
+	if err := n.size(spec); err != nil {
+		return err
+	}
 	return n.fit(spec, n.maps)
 }
 
 // size says how large the tables are.
-func (n *Node) size(spec *ebpf.CollectionSpec) {
+func (n *Node) size(spec *ebpf.CollectionSpec) error {
 	c := n.opts.Capacity
 	spec.Maps[kernelMapPeerHosts].MaxEntries = uint32(c.Hosts)
 	spec.Maps[kernelMapPeerNets].MaxEntries = uint32(c.Nets)
 	for _, name := range flowMaps {
 		spec.Maps[name].MaxEntries = c.flowPlaces()
 	}
+	return sizeCPUs(spec.Maps[kernelMapCpus])
 }
 
 // fit makes the programs those of the node's options and of tables, which may have ones that flows are moved from among them.
 func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error {
 	for name, m := range tables {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
+		spec.Maps[name].MaxEntries, spec.Maps[name].ValueSize = m.MaxEntries(), m.ValueSize()
 	}
 	ticks, err := hz()
 	if err != nil {
@@ -177,6 +182,7 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error
 		kernelConstantCONSTANT_HZ:               ticks,
 		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
 		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
+		kernelConstantCONSTANT_CPUS_MASK:        tables[kernelMapCpus].ValueSize()/uint32(cpuSize) - 1,
 		kernelConstantCONSTANT_FLOWS4MASK:       last(kernelMapFlows4),
 		kernelConstantCONSTANT_FLOWS6MASK:       last(kernelMapFlows6),
 		kernelConstantCONSTANT_MOVING:           number(isMoving(tables)),

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	objectMapCpus                = "cpus"
 	objectMapEvents              = "events"
 	objectMapFlows4              = "flows4"
 	objectMapFlows6              = "flows6"
@@ -112,6 +113,7 @@ type objectProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectMapSpecs struct {
+	Cpus      *ebpf.MapSpec `ebpf:"cpus"`
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
@@ -174,6 +176,7 @@ func (o *objectObjects) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectMaps struct {
+	Cpus      *ebpf.Map `ebpf:"cpus"`
 	Events    *ebpf.Map `ebpf:"events"`
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
@@ -193,6 +196,7 @@ type objectMaps struct {
 
 func (m *objectMaps) Close() error {
 	return _ObjectClose(
+		m.Cpus,
 		m.Events,
 		m.Flows4,
 		m.Flows6,

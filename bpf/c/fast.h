@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The short way for most packets of most clusters: plain TCP and UDP, from the pod's own address or to it. It decides nothing
  * that the long way in judge() would decide otherwise; when in doubt it returns REASON_NONE, and then has changed nothing that
- * counts. Written once for both families: v6 is known where it is compiled. */
+ * counts. Written once for both families: v6 is known where it is compiled. Most numbers here have 64 bits, also reasons: before it
+ * compares one of 32, the compiler makes it one by two shifts. */
 #pragma once
 
 /* The first 8 bytes of an IPv4 header as one little-endian number: version and size of the header are those of a plain one,
@@ -19,9 +20,10 @@ enum {
 	UDP_BYTES = 8,
 };
 
-/* What the short way reads of a packet: what all packets of its flow have in common, see struct last. */
+/* What the short way reads of a packet. IPv4: protocol and source, among others; destination; ports. IPv6: source and destination, in two
+ * halves each; protocol and ports. */
 struct quick {
-	__u64 words[LAST_WORDS];
+	__u64 words[5];
 };
 
 enum quick_kind {
@@ -46,8 +48,8 @@ static __always_inline bool quick_is_tcp(const struct quick *q, bool v6)
 	return quick_protocol(q, v6) == IPPROTO_TCP;
 }
 
-/* The protocols of the short way, at l4; left is how many bytes the packet says there are. */
-static __always_inline enum quick_kind quick_read_l4(const struct quick *q, const __u8 *l4, const void *end, __u32 left, bool v6)
+/* The protocols of the short way, at l4; left is how many bytes the packet says there are, and may be less than none. */
+static __always_inline enum quick_kind quick_read_l4(const struct quick *q, const __u8 *l4, const void *end, __s64 left, bool v6)
 {
 	if (quick_is_tcp(q, v6)) {
 		if ((void *)(l4 + TCP_BYTES) > end || left < TCP_BYTES)
@@ -57,33 +59,32 @@ static __always_inline enum quick_kind quick_read_l4(const struct quick *q, cons
 	return quick_protocol(q, v6) == IPPROTO_UDP && left >= UDP_BYTES ? QUICK_LATER : QUICK_NONE;
 }
 
-static __always_inline enum quick_kind quick_read4(struct __sk_buff *skb, struct quick *q)
+/* Reads a packet of at least so many bytes from the transport header on. */
+static __always_inline enum quick_kind quick_read4(struct __sk_buff *skb, struct quick *q, __u32 bytes)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
 
-	if ((void *)(l4 + UDP_BYTES) > end)
+	if ((void *)(l4 + bytes) > end)
 		return QUICK_NONE;
-	__u64 head = *(__u64 *)ip;
-	__u32 total = bpf_ntohs(head >> 16);
-	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || total < sizeof(struct iphdr) || ETH_HLEN + total > skb->len)
+	__u64 head = *(__u64 *)ip, total = bpf_ntohs(head >> 16);
+	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || ETH_HLEN + total > skb->len)
 		return QUICK_NONE;
 	q->words[0] = *(__u64 *)(ip + 8);
 	q->words[1] = *(__be32 *)(ip + 16);
 	q->words[2] = *(__be32 *)l4;
-	return quick_read_l4(q, l4, end, total - sizeof(struct iphdr), false);
+	return quick_read_l4(q, l4, end, (__s64)total - (__s64)sizeof(struct iphdr), false);
 }
 
-static __always_inline enum quick_kind quick_read6(struct __sk_buff *skb, struct quick *q)
+static __always_inline enum quick_kind quick_read6(struct __sk_buff *skb, struct quick *q, __u32 bytes)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
 	const __u64 *addrs = (const __u64 *)(ip + 8);
 
-	if ((void *)(l4 + UDP_BYTES) > end)
+	if ((void *)(l4 + bytes) > end)
 		return QUICK_NONE;
-	__u64 head = *(__u64 *)ip;
-	__u32 left = bpf_ntohs(head >> 32);
+	__u64 head = *(__u64 *)ip, left = bpf_ntohs(head >> 32);
 	if ((head & 0xf0) != 0x60 || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
 		return QUICK_NONE;
 	q->words[0] = addrs[0];
@@ -92,6 +93,17 @@ static __always_inline enum quick_kind quick_read6(struct __sk_buff *skb, struct
 	q->words[3] = addrs[3];
 	q->words[4] = (head >> 48 & 0xff) << 32 | *(__be32 *)l4;
 	return quick_read_l4(q, l4, end, left, true);
+}
+
+/* Reads a packet only if it is a TCP SYN. */
+static __always_inline bool quick_opening(struct __sk_buff *skb, struct quick *q, bool v6)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *l4 = data + ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	if ((void *)(l4 + TCP_BYTES) > end || (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return false;
+	return (v6 ? quick_read6(skb, q, TCP_BYTES) : quick_read4(skb, q, TCP_BYTES)) == QUICK_OPENS;
 }
 
 /* Is the packet's source the pod's? A pod may send from others, too, if the long way says so. */
@@ -125,41 +137,100 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 	}
 }
 
-/* Was the last packet on this CPU of the same flow, and did it pass a moment ago, under the same tables? Then the packet is from
- * one of the pod's addresses, too: the interface still has the pod that the last one was from. */
-static __always_inline bool same_as_last(const struct last *last, const struct quick *q, __u32 ifindex, __u64 version, bool v6)
+/* Bits of the ports as they lie in the packet, read as a whole. */
+#define BOTH_PORTS 0xffffffffU
+#define DST_PORT 0xffff0000U
+
+/* Where a packet is looked for among the last ones: by interface, peer and destination port. */
+static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u64 peer, __u64 ports, enum direction dir)
 {
-	if ((v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK) != last->words[0] || q->words[1] != last->words[1] || q->words[2] != last->words[2])
-		return false;
-	if (v6 && (q->words[3] != last->words[3] || q->words[4] != last->words[4]))
-		return false;
-	return last->ifindex == ifindex && within_s(last->seen, FLOW_S) && *(volatile __u64 *)&last->version == version;
+	struct last *last = &cpu->last[dir][((ports >> 16 ^ peer) + ifindex) * 0x61c88647 >> 32 & (LASTS_SIZE - 1)];
+
+	EARLY(last);
+	return last;
 }
 
-static __always_inline enum reason remember_last(struct last *last, struct __sk_buff *skb, const struct quick *q, __u32 ifindex,
-						 __u64 version, enum reason reason, bool v6)
+/* Decides a packet that opens no flow as one that passed on this CPU a moment ago, under the same tables, if it only differs in what
+ * did not matter. Then it is from one of the pod's addresses, too: the interface still has the pod that the last one was from. What
+ * has no room for a TCP header, or would be a TCP SYN if it were TCP, is left to others, so that nothing depends on the protocol. */
+static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
+					   bool v6)
 {
-	*(volatile __u64 *)&last->version = version - 1; /* void while it is written: others may run on this CPU meanwhile */
+	const __s64 header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *ip = data + ETH_HLEN, *l4 = ip + header;
+	const __u64 *addrs = (const __u64 *)(ip + 8);
+	__u64 head, size, ports, src, dst;
+	struct last *last;
+
+	if ((void *)(l4 + TCP_BYTES) > end || (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return false;
+	head = *(__u64 *)ip;
+	if (v6 ? (head & 0xf0) != 0x60 : (head & IP4_PLAIN_MASK) != IP4_PLAIN)
+		return false;
+	size = v6 ? header + bpf_ntohs(head >> 32) : bpf_ntohs(head >> 16);
+	if (size < header + TCP_BYTES || ETH_HLEN + size > skb->len || (dir == INGRESS && from_node(skb)))
+		return false;
+	ports = *(__be32 *)l4;
+	OPAQUE(ports);
+	if (v6) {
+		last = last_of(cpu, ifindex, addrs[dir == EGRESS ? 3 : 1], ports, dir);
+		if (addrs[0] != last->words[0] || addrs[1] != last->words[1] || addrs[2] != last->words[2] || addrs[3] != last->words[3])
+			return false;
+		ifindex |= ip[6] << LAST_PROTOCOL_SHIFT;
+	} else {
+		src = addrs[0] & IP4_FLOW_MASK;
+		dst = *(__be32 *)(ip + 16);
+		last = last_of(cpu, ifindex, dir == EGRESS ? dst : src >> 32, ports, dir);
+		if (src != last->words[0] || dst != last->words[1])
+			return false;
+	}
+	if ((ports ^ last->ports) & last->ports_mask || ifindex != last->ifindex || *(volatile __u64 *)&last->version != version ||
+	    bpf_jiffies64() > last->until)
+		return false;
+	if (HARNESS)
+		note(skb, pod_at(ifindex)->bank[version & (BANKS - 1)].set[dir], last->class);
+	count(skb, cpu, dir, last->reason);
+	return true;
+}
+
+/* What stands before in the program is done before; what is read after it is read again. */
+#define BARRIER() asm volatile("" : : : "memory")
+
+/* Remembers why a packet passed; returns that. Where others run on this CPU meanwhile, which takes a kernel of PREEMPT_RT, the entry
+ * is void as long as it is half written, and stays so if they have written it, too. */
+static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *skb, const struct quick *q, __u32 ifindex, __u64 version,
+					   __u64 reason, __u32 ports_mask, enum direction dir, bool v6)
+{
+	__u64 peer = v6 ? q->words[dir == EGRESS ? 3 : 1] : dir == EGRESS ? q->words[1] : q->words[0] >> 32;
+	struct last *last = last_of(cpu, ifindex, peer, quick_ports(q, v6), dir);
+	__u64 until = bpf_jiffies64() + FLOW_S * HZ, none = version - 1;
+
+	if (last->until == until && !HARNESS) /* among many flows, not for every packet */
+		return reason;
+	last->version = none;
+	BARRIER();
 	last->words[0] = v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK;
 	last->words[1] = q->words[1];
-	last->words[2] = q->words[2];
 	if (v6) {
+		last->words[2] = q->words[2];
 		last->words[3] = q->words[3];
-		last->words[4] = q->words[4];
 	}
-	last->ifindex = ifindex;
-	last->seen = now();
+	last->ports = quick_ports(q, v6);
+	last->ports_mask = ports_mask;
+	last->ifindex = v6 ? ifindex | quick_protocol(q, v6) << LAST_PROTOCOL_SHIFT : ifindex;
+	last->until = until;
 	last->reason = reason;
 	if (HARNESS)
-		noted(skb, &last->set, &last->class);
-	*(volatile __u64 *)&last->version = version;
+		last->class = skb->cb[3];
+	BARRIER();
+	last->version = last->version == none ? version : none;
 	return reason;
 }
 
 /* What a set of rules says of the packet; REASON_NONE where the tables of arrays do not know the peer. */
-static __always_inline enum reason quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
+static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
 {
-	struct rule_bank *b = rules_of(epoch);
 	__u32 word, slot;
 
 	if (v6)
@@ -169,10 +240,10 @@ static __always_inline enum reason quick_policy(const struct quick *q, __u32 epo
 	if (slot & PEER_SPARSE)
 		return REASON_NONE;
 	*class = slot & PEER_CLASS_MASK;
-	word = ports_of(b, set, slot);
+	word = ports_of(rules_of(epoch), set, slot);
 	if (!word)
 		return REASON_NO_RULE;
-	word >>= quick_is_tcp(q, v6) ? PORTS_TCP_SHIFT : PORTS_UDP_SHIFT;
+	word >>= (quick_protocol(q, v6) >> 4 & 1) * PORTS_UDP_SHIFT; /* 6 is TCP and 17 is UDP */
 	return page_allows(port_bank_of(epoch), word, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
 }
 
@@ -184,7 +255,7 @@ static __always_inline void quick_track(const struct flow_key *k, bool opens, __
 }
 
 /* Counts the most usual verdicts, whose place is known without looking. */
-static __always_inline enum reason quick_count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, enum reason reason)
+static __always_inline __u64 quick_count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, __u64 reason)
 {
 	if (reason == REASON_POLICY) {
 		count(skb, cpu, dir, REASON_POLICY);
@@ -198,7 +269,7 @@ static __always_inline enum reason quick_count(struct __sk_buff *skb, struct cpu
 }
 
 /* What the policy of the packet's own direction says, on what set and class. */
-static __always_inline enum reason quick_forward(const struct quick *q, __u32 set, __u32 epoch, __u32 *class, enum direction dir, bool v6)
+static __always_inline __u64 quick_forward(const struct quick *q, __u32 set, __u32 epoch, __u32 *class, enum direction dir, bool v6)
 {
 	if (set >= SET_FIRST)
 		return quick_policy(q, epoch, set, class, dir, v6);
@@ -207,30 +278,28 @@ static __always_inline enum reason quick_forward(const struct quick *q, __u32 se
 	return set == SET_CLOSED ? REASON_CLOSED : REASON_NONE;
 }
 
-static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
+static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
 					       bool v6)
 {
 	struct quick q = {}; /* all of it: without CAP_PERFMON the verifier goes both ways after every test */
+	__u64 kind = QUICK_OPENS;
 	struct flow_key key = {};
-	struct last *last = &cpu->last[dir][v6];
 	struct pod *pod;
-	enum reason reason;
-	enum quick_kind kind = v6 ? quick_read6(skb, &q) : quick_read4(skb, &q);
-	__u64 bank, state;
-	__u32 set, class = 0, epoch = version;
-	bool opens = kind == QUICK_OPENS;
+	__u64 bank, state, reason;
+	__u32 set, class = 0, epoch = version, ports_mask = DST_PORT;
+	__u64 opens;
 
-	if (kind == QUICK_NONE)
-		return REASON_NONE;
+	if (!quick_opening(skb, &q, v6)) {
+		if (passes_as_last(skb, cpu, ifindex, version, dir, v6))
+			return REASON_COUNTED;
+		BARRIER(); /* what was read until here would take the registers of those who do not need it */
+		kind = v6 ? quick_read6(skb, &q, UDP_BYTES) : quick_read4(skb, &q, UDP_BYTES);
+		if (kind == QUICK_NONE)
+			return REASON_NONE;
+	}
+	opens = kind == QUICK_OPENS;
 	if (dir == INGRESS && from_node(skb))
 		return REASON_NONE;
-	if (!opens && same_as_last(last, &q, ifindex, version, v6)) {
-		if (HARNESS)
-			note(skb, last->set, last->class);
-		count(skb, cpu, dir, last->reason);
-		return REASON_COUNTED;
-	}
-
 	if (ifindex >= PODS_SIZE)
 		return REASON_NONE;
 	pod = pod_at(ifindex);
@@ -251,25 +320,26 @@ static __always_inline enum reason quick_judge(struct __sk_buff *skb, struct cpu
 		} else if (TRACK_ALL || pod->bank[bank].set[!dir] != SET_OPEN) {
 			quick_key(&key, &q, pod, ifindex, dir, v6);
 			quick_track(&key, opens, epoch, dir, v6);
+			ports_mask = BOTH_PORTS;
 		}
-		return opens ? quick_count(skb, cpu, dir, reason) : remember_last(last, skb, &q, ifindex, version, reason, v6);
+		return opens ? quick_count(skb, cpu, dir, reason) : remember_last(cpu, skb, &q, ifindex, version, reason, ports_mask, dir, v6);
 	}
 	if (!opens) {
 		quick_key(&key, &q, pod, ifindex, dir, v6);
 		state = flow_get_quick(&key, v6);
 		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
-			return remember_last(last, skb, &q, ifindex, version, REASON_REPLY, v6);
+			return remember_last(cpu, skb, &q, ifindex, version, REASON_REPLY, BOTH_PORTS, dir, v6);
 		if (state || quick_is_tcp(&q, v6)) /* the long way asks the policy again, or lets the pod heal */
 			return REASON_NONE;
 	}
 	return tables_of_node()->control.events ? REASON_NONE : quick_count(skb, cpu, dir, reason);
 }
 
-static __always_inline enum reason fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)
+static __always_inline __u64 fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)
 {
 	if (skb->vlan_present)
 		return REASON_NONE;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
+	if (__builtin_expect(skb->protocol == bpf_htons(ETH_P_IP), true))
 		return quick_judge(skb, cpu, ifindex, version, dir, false);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return quick_judge(skb, cpu, ifindex, version, dir, true);

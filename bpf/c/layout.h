@@ -23,7 +23,7 @@ enum table_size {
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
 	REASONS_SIZE = 32,
-	CPUS_SIZE = 1024, /* beyond, CPUs share an entry, and now and then lose a count */
+	LASTS_SIZE = 16,
 };
 
 /* Numbers that do not change while a program is loaded: see CONSTANT in tables.h. */
@@ -32,6 +32,7 @@ enum constant {
 	CONSTANT_TRACK_ALL,	   /* remember flows of pods that are not isolated in the other direction too, so that a first policy
 				    * does not cut them */
 	CONSTANT_KEEP_ESTABLISHED, /* let flows go on that a policy does not allow any more; new ones it keeps out all the same */
+	CONSTANT_CPUS_MASK,	   /* CPUs of the machine less one, taken for a power of two */
 	CONSTANT_FLOWS4_MASK,	   /* entries of flows4 less one, which is a power of two less one; likewise below */
 	CONSTANT_FLOWS6_MASK,
 	CONSTANT_MOVING,	   /* flows are being moved to tables of another size: see flow_get() */
@@ -254,35 +255,34 @@ struct event {
 	__u8 dst[16];
 };
 
-/* The words of struct last. IPv4: protocol and source; destination; ports. IPv6: source and destination, in two halves each; protocol and
- * ports. */
-enum { LAST_WORDS = 5 };
+/* The words of struct last. IPv4: protocol and source; destination. IPv6: source and destination, in two halves each. */
+enum { LAST_WORDS = 4, LAST_PROTOCOL_SHIFT = 24 };
 
-/* The last packet of a family that passed a pod's hook of a direction on a CPU and opened no flow. The next one is likely to be of
- * the same flow, and then is decided the same way. One cache line. */
+/* One of the last packets that passed a pod's hook of a direction on a CPU and opened no flow. The next ones are likely to be of the same
+ * flow, or of another one between the same ends, and then are decided the same way. One cache line. */
 struct last {
 	__u64 version; /* of control */
+	__u64 until;   /* jiffies */
 	__u64 words[LAST_WORDS]; /* what the headers of all packets of the flow have in common */
-	__u32 ifindex;
-	__u32 seen; /* jiffies; when that was decided */
+	__be32 ports;
+	__u32 ports_mask; /* those bits of the ports that matter: not those of the source port where the policy decided without it */
+	__u32 ifindex; /* above it, of IPv6, the protocol */
 	__u16 reason;
 	__u16 class; /* for the harness */
-	__u32 set;   /* likewise */
 };
 
-/* What a CPU writes; no other CPU does. */
+/* What a CPU writes; no other CPU does. A page, so that a CPU finds all of it by one entry of its TLB. */
 struct cpu {
-	struct last last[2][2]; /* by direction and family */
+	struct last last[2][LASTS_SIZE]; /* by direction */
 	__u64 packets[2][REASONS_SIZE];
 	__u64 reason; /* of the packet at hand */
-	__u64 unused[7]; /* the rest of the cache line */
+	__u64 unused[191]; /* the rest of the page */
 };
 
 /* The arrays lie in the single values of a few maps, since 4 MiB is all that kernel 5.10 takes for one. */
 struct node_tables {
 	struct control control;
 	__u8 unused[40]; /* the rest of the cache line */
-	struct cpu cpus[CPUS_SIZE];
 	struct pod pods[PODS_SIZE];
 };
 

@@ -83,13 +83,6 @@ static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
 	}
 }
 
-/* What was noted of the packet at hand. */
-static __always_inline void noted(struct __sk_buff *skb, __u32 *set, __u16 *class)
-{
-	*set = skb->cb[2];
-	*class = skb->cb[3];
-}
-
 /* A packet of several segments counts as so many. */
 static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum direction dir, __u64 reason)
 {

@@ -17,6 +17,7 @@ TABLE_MAP(peers4, struct peer_tables);
 TABLE_MAP(prefixes6, struct prefix_tables);
 TABLE_MAP(rules, struct rule_tables);
 TABLE_MAP(port_bits, struct port_tables);
+TABLE_MAP(cpus, struct cpu); /* as many as the machine may have: Node.size */
 
 /* The value of a variable, of which the compiler knows nothing: it then makes no branch of a choice between two, and leaves out
  * no check because it knows better than the verifier. */
@@ -83,30 +84,33 @@ static __always_inline struct pod *pod_at(__u32 ifindex)
 	return &tables_of_node()->pods[ifindex & (PODS_SIZE - 1)];
 }
 
-static __always_inline struct cpu *this_cpu(void)
-{
-	__u32 number = bpf_get_smp_processor_id();
-
-	return &tables_of_node()->cpus[number & (CPUS_SIZE - 1)];
-}
-
 /* A number that the loader writes into the program (Node.Configure), where C has it as a mark. A constant variable would be loaded from
  * a map by every packet, also where the verifier knows its value. */
 #define CONSTANT(which)                                                                                                \
 	({                                                                                                             \
 		__u64 value;                                                                                           \
-		asm("%0 = %1 ll" : "=r"(value) : "i"((__u64)CONSTANT_MARK << 32 | (which)));                                  \
+		asm volatile("%0 = %1 ll" : "=r"(value) : "i"((__u64)CONSTANT_MARK << 32 | (which)));                                  \
 		value;                                                                                                 \
 	})
 #define HZ CONSTANT(CONSTANT_HZ)
 #define TRACK_ALL CONSTANT(CONSTANT_TRACK_ALL)
 #define KEEP_ESTABLISHED CONSTANT(CONSTANT_KEEP_ESTABLISHED)
+#define CPUS_MASK CONSTANT(CONSTANT_CPUS_MASK)
 #define FLOWS4_MASK CONSTANT(CONSTANT_FLOWS4_MASK)
 #define FLOWS6_MASK CONSTANT(CONSTANT_FLOWS6_MASK)
 #define MOVING CONSTANT(CONSTANT_MOVING)
 #define OLD4_MASK CONSTANT(CONSTANT_OLD4_MASK)
 #define OLD6_MASK CONSTANT(CONSTANT_OLD6_MASK)
 #define HARNESS CONSTANT(CONSTANT_HARNESS)
+
+_Static_assert(sizeof(struct cpu) == 4096, "a page");
+
+static __always_inline struct cpu *this_cpu(void)
+{
+	static __u64 (*const number)(void) = (void *)BPF_FUNC_get_smp_processor_id; /* 32 bits of it would have to be cut */
+
+	return VALUE_OF(cpus) + (number() & CPUS_MASK) * sizeof(struct cpu);
+}
 
 /* Calls of a helper for two maps in two branches must stay two calls: merged into one, with the map in a register, the
  * kernel could not call the map's own function directly. */

@@ -87,8 +87,8 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 	}
 }
 
-// TestLastPacketSpeaksForItsFlowOnly: the kernel decides a packet like the one before it where both belong to one flow of
-// one pod. What differs in one thing only is asked about anew.
+// TestLastPacketSpeaksForItsFlowOnly: the kernel decides a packet like one of the last where nothing differs that the decision was made on.
+// What differs in one thing is asked about anew.
 func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 	needRoot(t)
 	for _, addrs := range [][2]netip.Addr{{peerIP, podIP}, {peerIP6, podIP6}} {
@@ -96,19 +96,31 @@ func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 	}
 }
 
-func lastPacket(t *testing.T, peer, pod netip.Addr) {
-	h := open(t, bpf.Options{})
-	// Two pods with one address, of which only one may be called: that happens for a moment when a pod is replaced.
-	both := img("open", "peer:80")
-	both.Pods = append(both.Pods, both.Pods[0])
-	both.Pods[1].Ifindex, both.Pods[1].Sets[flow.Ingress] = iface+1, bpf.SetClosed
-	// The peer's IPv6 address has a page, since the kernel remembers no packet of others.
+// variants is how many packets that differ in one thing are tried: more than the kernel has places for the last ones, so that some come
+// to the same place.
+const variants = 64
+
+// withPage6 gives the peer's IPv6 address a page, since the kernel remembers no packet of others.
+func withPage6(t *testing.T, img *bpf.Image) *bpf.Image {
+	t.Helper()
 	var page bpf.AddrPage
 	last := peerIP6.As16()[15]
 	page.Slot[last] = 1
-	both.Hosts, both.Peers4 = nil, append(both.Peers4, page)
-	if err := both.PutPrefix6(netip.PrefixFrom(peerIP6, 120), len(both.Peers4)-1); err != nil {
+	img.Hosts, img.Peers4 = nil, append(img.Peers4, page)
+	if err := img.PutPrefix6(netip.PrefixFrom(peerIP6, 120), len(img.Peers4)-1); err != nil {
 		t.Fatal(err)
+	}
+	return img
+}
+
+func lastPacket(t *testing.T, peer, pod netip.Addr) {
+	h := open(t, bpf.Options{})
+	// Many pods with one address, of which only one may be called: that happens for a moment when a pod is replaced.
+	all := withPage6(t, img("open", "peer:80"))
+	for i := range variants {
+		other := all.Pods[0]
+		other.Ifindex, other.Sets[flow.Ingress] = iface+1+uint32(i), bpf.SetClosed
+		all.Pods = append(all.Pods, other)
 	}
 	sync := func(img *bpf.Image) {
 		t.Helper()
@@ -116,7 +128,7 @@ func lastPacket(t *testing.T, peer, pod netip.Addr) {
 			t.Fatal(err)
 		}
 	}
-	sync(both)
+	sync(all)
 	for _, p := range []flow.Protocol{flow.TCP, flow.UDP} {
 		allowed := flow.Tuple{Src: peer, Dst: pod, Protocol: p, SrcPort: 4000, DstPort: 80}
 		ask := func(ifindex uint32, tuple flow.Tuple, want bpf.Reason) {
@@ -127,43 +139,87 @@ func lastPacket(t *testing.T, peer, pod netip.Addr) {
 			}
 		}
 		// Each is sent right after the one that is allowed.
-		other := func(ifindex uint32, change func(*flow.Tuple), want bpf.Reason) {
+		others := func(want bpf.Reason, change func(n int, tuple *flow.Tuple) (ifindex uint32)) {
 			t.Helper()
-			ask(iface, allowed, bpf.ReasonPolicy)
-			ask(iface, allowed, bpf.ReasonPolicy)
-			tuple := allowed
-			change(&tuple)
-			ask(ifindex, tuple, want)
+			for n := 1; n <= variants; n++ {
+				ask(iface, allowed, bpf.ReasonPolicy)
+				ask(iface, allowed, bpf.ReasonPolicy)
+				tuple := allowed
+				ask(change(n, &tuple), tuple, want)
+			}
 		}
-		other(iface+1, func(*flow.Tuple) {}, bpf.ReasonClosed)
-		for at := range 2 {
-			other(iface, func(t *flow.Tuple) { t.Src = otherByte(t.Src, at) }, bpf.ReasonNoRule)
+		others(bpf.ReasonClosed, func(n int, _ *flow.Tuple) uint32 { return iface + uint32(n) })
+		for at := range peer.BitLen()/8 - 2 { // of IPv4, the first two bytes are the allowed network
+			others(bpf.ReasonNoRule, func(n int, t *flow.Tuple) uint32 { t.Src = otherByte(t.Src, at, n); return iface })
 		}
-		other(iface, func(t *flow.Tuple) { t.DstPort = 81 }, bpf.ReasonNoRule)
+		others(bpf.ReasonNoRule, func(n int, t *flow.Tuple) uint32 { t.DstPort += uint16(n); return iface })
 		// The pod is replaced by one that is not known yet: in the same epoch, its sets are void.
 		ask(iface, allowed, bpf.ReasonPolicy)
 		if err := h.Introduce(bpf.Pod{Ifindex: iface, Instance: 7, IP4: podIP, IP6: podIP6}); err != nil {
 			t.Fatal(err)
 		}
 		ask(iface, allowed, bpf.ReasonNotIsolated)
-		sync(both)
+		sync(all)
 		// The pod goes, also in the same epoch.
 		ask(iface, allowed, bpf.ReasonPolicy)
-		epoch, alone := h.Epoch(), *both
-		alone.Pods = both.Pods[1:]
+		epoch, alone := h.Epoch(), *all
+		alone.Pods = all.Pods[1:]
 		sync(&alone)
 		if h.Epoch() != epoch {
 			t.Fatal("the tables were written although no rule has changed")
 		}
 		ask(iface, allowed, bpf.ReasonUnknownPodOpen)
-		sync(both)
+		sync(all)
 	}
 }
 
-// otherByte returns an address that differs in one byte only.
-func otherByte(a netip.Addr, at int) netip.Addr {
+// TestLastPacketOfAnotherProtocol: what is allowed by TCP is not by UDP, and the other way round.
+func TestLastPacketOfAnotherProtocol(t *testing.T) {
+	needRoot(t)
+	h := open(t, bpf.Options{})
+	protocols := [2]flow.Protocol{flow.TCP, flow.UDP}
+	for i, shift := range []int{bpf.PortsTCPShift, bpf.PortsUDPShift} {
+		one := withPage6(t, img("open", "peer:80"))
+		one.Rows[1].Ports[1] = bpf.PortsFirst << shift
+		if _, err := h.Sync(one); err != nil {
+			t.Fatal(err)
+		}
+		for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+			allowed := in(protocols[i], frame.Later, 80, 5000, bpf.ReasonPolicy)
+			playSteps(t, &kernel{h, 1}, []step{
+				allowed, allowed, in(protocols[1-i], frame.Later, 80, 5000, bpf.ReasonNoRule), allowed,
+			}, addrs[0], addrs[1])
+		}
+	}
+}
+
+// TestLastPacketOpensNoOtherFlow: a packet of UDP may open a flow, which has to be remembered even if nothing but the source port
+// differs from the last one. The answers of one flow are not those of another one.
+func TestLastPacketOpensNoOtherFlow(t *testing.T) {
+	needRoot(t)
+	for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+		h := open(t, bpf.Options{})
+		k := &kernel{h, 1}
+		if err := k.load(withPage6(t, img("closed", "peer:80"))); err != nil {
+			t.Fatal(err)
+		}
+		question := func(port uint16) step { return in(flow.UDP, frame.Later, 80, port, bpf.ReasonPolicy) }
+		answer := func(port uint16, want bpf.Reason) step { return out(flow.UDP, frame.Later, 80, port, want) }
+		playSteps(t, k, []step{question(5000), question(5000), answer(5000, bpf.ReasonReply), answer(5000, bpf.ReasonReply)}, addrs[0], addrs[1])
+		for port := uint16(5001); port <= 5000+variants; port++ {
+			playSteps(t, k, []step{
+				question(5000), answer(port, bpf.ReasonClosed), question(port), answer(port, bpf.ReasonReply), answer(5000, bpf.ReasonReply),
+			}, addrs[0], addrs[1])
+		}
+		// From another port of the pod, nobody has asked.
+		playSteps(t, k, []step{out(flow.UDP, frame.Later, 81, 5000, bpf.ReasonClosed)}, addrs[0], addrs[1])
+	}
+}
+
+// otherByte returns an address that differs in one byte only, by some of its bits.
+func otherByte(a netip.Addr, at, bits int) netip.Addr {
 	bytes := a.AsSlice()
-	bytes[at] ^= 1
+	bytes[at] ^= byte(bits)
 	other, _ := netip.AddrFromSlice(bytes)
 	return other
 }
