@@ -45,12 +45,15 @@ type Options struct {
 	harness bool
 	// layout is that of a version whose tables are laid out otherwise, for tests.
 	layout string
+	// machine is another one than this, for tests.
+	machine *machine
 }
 
 // Node is the datapath of one node: two programs, their tables, and where they are attached. It is not safe for
 // concurrent use.
 type Node struct {
 	opts    Options
+	machine machine
 	shape   []byte           // of the maps: see shapeOf
 	progs   [2]*ebpf.Program // by flow.Direction
 	mixed   bool             // programs of other versions may run on our tables: see Replace
@@ -84,6 +87,12 @@ func (n *Node) open() error {
 	spec, err := loadKernel()
 	if err != nil {
 		return err
+	}
+	if n.machine, err = thisMachine(); err != nil {
+		return err
+	}
+	if n.opts.machine != nil {
+		n.machine = *n.opts.machine
 	}
 	if err := n.size(spec); err != nil {
 		return err
@@ -164,7 +173,7 @@ func (n *Node) size(spec *ebpf.CollectionSpec) error {
 	for _, name := range flowMaps {
 		spec.Maps[name].MaxEntries = c.flowPlaces()
 	}
-	return sizeCPUs(spec.Maps[kernelMapCpus])
+	return n.machine.size(spec.Maps[kernelMapCpus])
 }
 
 // fit makes the programs those of the node's options and of tables, which may have ones that flows are moved from among them.
@@ -172,16 +181,13 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error
 	for name, m := range tables {
 		spec.Maps[name].MaxEntries, spec.Maps[name].ValueSize = m.MaxEntries(), m.ValueSize()
 	}
-	ticks, err := hz()
-	if err != nil {
-		return err
-	}
 	locate(spec.Programs)
 	last := func(name string) uint32 { return max(sizeOf(tables[name]), 1) - 1 }
 	return plant(spec.Programs, [kernelConstantCONSTANT_COUNT]uint32{
-		kernelConstantCONSTANT_HZ:               ticks,
+		kernelConstantCONSTANT_HZ:               n.machine.hz,
 		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
 		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
+		kernelConstantCONSTANT_LASTS:            number(!n.machine.realtime),
 		kernelConstantCONSTANT_CPUS_MASK:        tables[kernelMapCpus].ValueSize()/uint32(cpuSize) - 1,
 		kernelConstantCONSTANT_FLOWS4MASK:       last(kernelMapFlows4),
 		kernelConstantCONSTANT_FLOWS6MASK:       last(kernelMapFlows6),

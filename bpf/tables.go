@@ -5,14 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,36 +30,6 @@ type tables struct {
 
 // podsSize is how many interfaces have their entry in the array.
 const podsSize = len(kernelNodeTables{}.Pods)
-
-// cpuSize is what one CPU writes, in bytes.
-const cpuSize = int(unsafe.Sizeof(kernelCpu{}))
-
-// maxCPUs is how many CPUs fit into a value of 4 MiB, the most that kernel 5.10 takes.
-const maxCPUs = 4 << 20 / cpuSize
-
-// sizeCPUs makes the map of what CPUs write as large as this machine needs it.
-func sizeCPUs(m *ebpf.MapSpec) error {
-	possible, err := ebpf.PossibleCPU()
-	if err != nil {
-		return err
-	}
-	n, err := cpusFor(possible)
-	if err != nil {
-		return err
-	}
-	m.ValueSize = uint32(n * cpuSize)
-	m.Value = &btf.Array{Index: &btf.Int{Name: "__u32", Size: 4}, Type: m.Value, Nelems: uint32(n)}
-	return nil
-}
-
-// cpusFor returns how many entries a machine of so many CPUs needs: a power of two, to which the programs cut the number of a CPU. No two
-// CPUs may share one, since what was half written by one would be read by the other.
-func cpusFor(possible int) (int, error) {
-	if n := 1 << bits.Len(uint(possible-1)); n <= maxCPUs {
-		return n, nil
-	}
-	return 0, fmt.Errorf("the machine may have %d CPUs, and there is room for %d", possible, maxCPUs)
-}
 
 // openTables maps the kernel's memory.
 func openTables(maps map[string]*ebpf.Map) (*tables, error) {

@@ -83,14 +83,3 @@ func TestAPodIsNeverVoidWhileItsAddressesChange(t *testing.T) {
 		t.Errorf("another pod's entry is %+v, want %+v", tables.Pods[ifindex], other)
 	}
 }
-
-func TestEveryCPUHasAnEntry(t *testing.T) {
-	for possible, want := range map[int]int{1: 1, 2: 2, 3: 4, 96: 128, 1024: 1024} {
-		if got, err := cpusFor(possible); got != want || err != nil {
-			t.Errorf("%d CPUs: %d entries, %v; want %d", possible, got, err, want)
-		}
-	}
-	if got, err := cpusFor(1025); err == nil {
-		t.Errorf("1025 CPUs: %d entries; want an error", got)
-	}
-}

@@ -48,62 +48,51 @@ static __always_inline bool quick_is_tcp(const struct quick *q, bool v6)
 	return quick_protocol(q, v6) == IPPROTO_TCP;
 }
 
-/* The protocols of the short way, at l4; left is how many bytes the packet says there are, and may be less than none. */
-static __always_inline enum quick_kind quick_read_l4(const struct quick *q, const __u8 *l4, const void *end, __s64 left, bool v6)
+/* Is it an IP header without options or extensions, of no fragment, of a packet that has at least so many bytes behind it? */
+static __always_inline bool quick_is_plain(struct __sk_buff *skb, const __u8 *ip, __s64 bytes, bool v6)
 {
-	if (quick_is_tcp(q, v6)) {
-		if ((void *)(l4 + TCP_BYTES) > end || left < TCP_BYTES)
-			return QUICK_NONE;
-		return (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN ? QUICK_OPENS : QUICK_LATER;
-	}
-	return quick_protocol(q, v6) == IPPROTO_UDP && left >= UDP_BYTES ? QUICK_LATER : QUICK_NONE;
+	const __s64 header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	__u64 head = *(__u64 *)ip, size = v6 ? header + bpf_ntohs(head >> 32) : bpf_ntohs(head >> 16);
+
+	return (v6 ? (head & 0xf0) == 0x60 : (head & IP4_PLAIN_MASK) == IP4_PLAIN) && size >= header + bytes && ETH_HLEN + size <= skb->len;
 }
 
-/* Reads a packet of at least so many bytes from the transport header on. */
-static __always_inline enum quick_kind quick_read4(struct __sk_buff *skb, struct quick *q, __u32 bytes)
+/* Does a TCP header at l4 say that the packet opens a flow? */
+static __always_inline bool quick_is_syn(const __u8 *l4)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct iphdr);
-
-	if ((void *)(l4 + bytes) > end)
-		return QUICK_NONE;
-	__u64 head = *(__u64 *)ip, total = bpf_ntohs(head >> 16);
-	if ((head & IP4_PLAIN_MASK) != IP4_PLAIN || ETH_HLEN + total > skb->len)
-		return QUICK_NONE;
-	q->words[0] = *(__u64 *)(ip + 8);
-	q->words[1] = *(__be32 *)(ip + 16);
-	q->words[2] = *(__be32 *)l4;
-	return quick_read_l4(q, l4, end, (__s64)total - (__s64)sizeof(struct iphdr), false);
+	return (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-static __always_inline enum quick_kind quick_read6(struct __sk_buff *skb, struct quick *q, __u32 bytes)
+static __always_inline const __u8 *quick_l4(const __u8 *ip, bool v6)
+{
+	return ip + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+}
+
+/* Reads a packet of the protocols of the short way. Where only_syn, none but a TCP SYN. */
+static __always_inline __u64 quick_read(struct __sk_buff *skb, struct quick *q, bool only_syn, bool v6)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const __u8 *ip = data + ETH_HLEN, *l4 = ip + sizeof(struct ipv6hdr);
+	const __u8 *ip = data + ETH_HLEN, *l4 = quick_l4(ip, v6);
 	const __u64 *addrs = (const __u64 *)(ip + 8);
+	const __u32 bytes = only_syn ? TCP_BYTES : UDP_BYTES;
 
-	if ((void *)(l4 + bytes) > end)
-		return QUICK_NONE;
-	__u64 head = *(__u64 *)ip, left = bpf_ntohs(head >> 32);
-	if ((head & 0xf0) != 0x60 || ETH_HLEN + sizeof(struct ipv6hdr) + left > skb->len)
+	if ((void *)(l4 + bytes) > end || (only_syn && !quick_is_syn(l4)) || !quick_is_plain(skb, ip, bytes, v6))
 		return QUICK_NONE;
 	q->words[0] = addrs[0];
-	q->words[1] = addrs[1];
-	q->words[2] = addrs[2];
-	q->words[3] = addrs[3];
-	q->words[4] = (head >> 48 & 0xff) << 32 | *(__be32 *)l4;
-	return quick_read_l4(q, l4, end, left, true);
-}
-
-/* Reads a packet only if it is a TCP SYN. */
-static __always_inline bool quick_opening(struct __sk_buff *skb, struct quick *q, bool v6)
-{
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const __u8 *l4 = data + ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-
-	if ((void *)(l4 + TCP_BYTES) > end || (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-		return false;
-	return (v6 ? quick_read6(skb, q, TCP_BYTES) : quick_read4(skb, q, TCP_BYTES)) == QUICK_OPENS;
+	if (v6) {
+		q->words[1] = addrs[1];
+		q->words[2] = addrs[2];
+		q->words[3] = addrs[3];
+		q->words[4] = (__u64)ip[6] << 32 | *(__be32 *)l4;
+	} else {
+		q->words[1] = *(__be32 *)(ip + 16);
+		q->words[2] = *(__be32 *)l4;
+	}
+	if (!quick_is_tcp(q, v6))
+		return !only_syn && quick_protocol(q, v6) == IPPROTO_UDP ? QUICK_LATER : QUICK_NONE;
+	if ((void *)(l4 + TCP_BYTES) > end || !quick_is_plain(skb, ip, TCP_BYTES, v6))
+		return QUICK_NONE;
+	return quick_is_syn(l4) ? QUICK_OPENS : QUICK_LATER;
 }
 
 /* Is the packet's source the pod's? A pod may send from others, too, if the long way says so. */
@@ -141,11 +130,16 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 #define BOTH_PORTS 0xffffffffU
 #define DST_PORT 0xffff0000U
 
-/* Where a packet is looked for among the last ones: by interface, peer and destination port. */
+/* What stands for the interface among the last packets of IPv6: no IPv4 packet has it, whose protocol is in its words. */
+#define LAST_IFINDEX6(ifindex, protocol) ((ifindex) | (__u32)(protocol) << 16 | 1U << 31)
+_Static_assert(PODS_SIZE <= 1 << 16, "the interface and the protocol are side by side");
+
+/* Where a packet is looked for among the last ones: by interface, peer and destination port, which select one of 16. */
 static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u64 peer, __u64 ports, enum direction dir)
 {
-	struct last *last = &cpu->last[dir][((ports >> 16 ^ peer) + ifindex) * 0x61c88647 >> 32 & (LASTS_SIZE - 1)];
+	struct last *last = &cpu->last[dir][((ports >> 16 ^ peer) + ifindex) * 0x9e3779b97f4a7c15ULL >> 60];
 
+	_Static_assert(LASTS_SIZE == 16, "4 bits");
 	EARLY(last);
 	return last;
 }
@@ -156,28 +150,25 @@ static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u6
 static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
 					   bool v6)
 {
-	const __s64 header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const __u8 *ip = data + ETH_HLEN, *l4 = ip + header;
+	const __u8 *ip = data + ETH_HLEN, *l4 = quick_l4(ip, v6);
 	const __u64 *addrs = (const __u64 *)(ip + 8);
-	__u64 head, size, ports, src, dst;
+	__u64 ports, src, dst;
 	struct last *last;
 
-	if ((void *)(l4 + TCP_BYTES) > end || (l4[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	if ((void *)(l4 + TCP_BYTES) > end || quick_is_syn(l4) || !quick_is_plain(skb, ip, TCP_BYTES, v6))
 		return false;
-	head = *(__u64 *)ip;
-	if (v6 ? (head & 0xf0) != 0x60 : (head & IP4_PLAIN_MASK) != IP4_PLAIN)
-		return false;
-	size = v6 ? header + bpf_ntohs(head >> 32) : bpf_ntohs(head >> 16);
-	if (size < header + TCP_BYTES || ETH_HLEN + size > skb->len || (dir == INGRESS && from_node(skb)))
+	if (dir == INGRESS && from_node(skb))
 		return false;
 	ports = *(__be32 *)l4;
 	OPAQUE(ports);
 	if (v6) {
+		if (ifindex >= PODS_SIZE)
+			return false;
 		last = last_of(cpu, ifindex, addrs[dir == EGRESS ? 3 : 1], ports, dir);
 		if (addrs[0] != last->words[0] || addrs[1] != last->words[1] || addrs[2] != last->words[2] || addrs[3] != last->words[3])
 			return false;
-		ifindex |= ip[6] << LAST_PROTOCOL_SHIFT;
+		ifindex = LAST_IFINDEX6(ifindex, ip[6]);
 	} else {
 		src = addrs[0] & IP4_FLOW_MASK;
 		dst = *(__be32 *)(ip + 16);
@@ -185,8 +176,7 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 		if (src != last->words[0] || dst != last->words[1])
 			return false;
 	}
-	if ((ports ^ last->ports) & last->ports_mask || ifindex != last->ifindex || *(volatile __u64 *)&last->version != version ||
-	    bpf_jiffies64() > last->until)
+	if ((ports ^ last->ports) & last->ports_mask || ifindex != last->ifindex || last->version != version || bpf_jiffies64() > last->until)
 		return false;
 	if (HARNESS)
 		note(skb, pod_at(ifindex)->bank[version & (BANKS - 1)].set[dir], last->class);
@@ -194,22 +184,18 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 	return true;
 }
 
-/* What stands before in the program is done before; what is read after it is read again. */
-#define BARRIER() asm volatile("" : : : "memory")
-
-/* Remembers why a packet passed; returns that. Where others run on this CPU meanwhile, which takes a kernel of PREEMPT_RT, the entry
- * is void as long as it is half written, and stays so if they have written it, too. */
+/* Remembers why a packet passed; returns that. */
 static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *skb, const struct quick *q, __u32 ifindex, __u64 version,
 					   __u64 reason, __u32 ports_mask, enum direction dir, bool v6)
 {
 	__u64 peer = v6 ? q->words[dir == EGRESS ? 3 : 1] : dir == EGRESS ? q->words[1] : q->words[0] >> 32;
 	struct last *last = last_of(cpu, ifindex, peer, quick_ports(q, v6), dir);
-	__u64 until = bpf_jiffies64() + FLOW_S * HZ, none = version - 1;
+	__u64 until = bpf_jiffies64() + FLOW_S * HZ;
 
-	if (last->until == until && !HARNESS) /* among many flows, not for every packet */
+	if (!LASTS || (last->until == until && !HARNESS)) /* among many flows, not every packet */
 		return reason;
-	last->version = none;
-	BARRIER();
+	last->version = version;
+	last->until = until;
 	last->words[0] = v6 ? q->words[0] : q->words[0] & IP4_FLOW_MASK;
 	last->words[1] = q->words[1];
 	if (v6) {
@@ -218,13 +204,10 @@ static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *sk
 	}
 	last->ports = quick_ports(q, v6);
 	last->ports_mask = ports_mask;
-	last->ifindex = v6 ? ifindex | quick_protocol(q, v6) << LAST_PROTOCOL_SHIFT : ifindex;
-	last->until = until;
+	last->ifindex = v6 ? LAST_IFINDEX6(ifindex, quick_protocol(q, v6)) : ifindex;
 	last->reason = reason;
 	if (HARNESS)
 		last->class = skb->cb[3];
-	BARRIER();
-	last->version = last->version == none ? version : none;
 	return reason;
 }
 
@@ -289,11 +272,11 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	__u32 set, class = 0, epoch = version, ports_mask = DST_PORT;
 	__u64 opens;
 
-	if (!quick_opening(skb, &q, v6)) {
-		if (passes_as_last(skb, cpu, ifindex, version, dir, v6))
+	if (quick_read(skb, &q, true, v6) == QUICK_NONE) {
+		if (LASTS && passes_as_last(skb, cpu, ifindex, version, dir, v6))
 			return REASON_COUNTED;
-		BARRIER(); /* what was read until here would take the registers of those who do not need it */
-		kind = v6 ? quick_read6(skb, &q, UDP_BYTES) : quick_read4(skb, &q, UDP_BYTES);
+		asm volatile("" : : : "memory"); /* what was read would take the registers of those who do not need it: it is read again */
+		kind = quick_read(skb, &q, false, v6);
 		if (kind == QUICK_NONE)
 			return REASON_NONE;
 	}

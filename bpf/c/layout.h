@@ -32,8 +32,9 @@ enum constant {
 	CONSTANT_TRACK_ALL,	   /* remember flows of pods that are not isolated in the other direction too, so that a first policy
 				    * does not cut them */
 	CONSTANT_KEEP_ESTABLISHED, /* let flows go on that a policy does not allow any more; new ones it keeps out all the same */
-	CONSTANT_CPUS_MASK,	   /* CPUs of the machine less one, taken for a power of two */
-	CONSTANT_FLOWS4_MASK,	   /* entries of flows4 less one, which is a power of two less one; likewise below */
+	CONSTANT_LASTS,		   /* remember the last packets: not where PREEMPT_RT lets a program be interrupted by others on its CPU */
+	CONSTANT_CPUS_MASK,	   /* entries of cpus less one, which is a power of two less one; likewise below */
+	CONSTANT_FLOWS4_MASK,
 	CONSTANT_FLOWS6_MASK,
 	CONSTANT_MOVING,	   /* flows are being moved to tables of another size: see flow_get() */
 	CONSTANT_OLD4_MASK,	   /* likewise of the tables that they are moved from */
@@ -256,7 +257,7 @@ struct event {
 };
 
 /* The words of struct last. IPv4: protocol and source; destination. IPv6: source and destination, in two halves each. */
-enum { LAST_WORDS = 4, LAST_PROTOCOL_SHIFT = 24 };
+enum { LAST_WORDS = 4 };
 
 /* One of the last packets that passed a pod's hook of a direction on a CPU and opened no flow. The next ones are likely to be of the same
  * flow, or of another one between the same ends, and then are decided the same way. One cache line. */
@@ -266,7 +267,7 @@ struct last {
 	__u64 words[LAST_WORDS]; /* what the headers of all packets of the flow have in common */
 	__be32 ports;
 	__u32 ports_mask; /* those bits of the ports that matter: not those of the source port where the policy decided without it */
-	__u32 ifindex; /* above it, of IPv6, the protocol */
+	__u32 ifindex; /* of IPv6, also the protocol: LAST_IFINDEX6 */
 	__u16 reason;
 	__u16 class; /* for the harness */
 };
