@@ -1,6 +1,8 @@
 package enforce
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -15,7 +17,7 @@ type class struct {
 // classes is a partition of all addresses, as a tree of prefixes: an address has the class of its longest prefix.
 type classes struct {
 	list     []*class
-	prefixes []classPrefix // sorted by address, then by length, so that a prefix stands before those within it
+	prefixes []classPrefix // sorted by address, IPv4 first, then by length, so that a prefix stands before those within it
 }
 
 type classPrefix struct {
@@ -25,7 +27,7 @@ type classPrefix struct {
 
 // partition finds the classes that a list of Peers makes.
 func partition(all []*Peers) *classes {
-	p := partitioner{byID: map[digest]*class{}}
+	p := partitioner{stack: []frame{{member: &member{}}}, byID: map[digest]*class{}}
 	for _, e := range edges(all) {
 		p.leaveAllBut(e.prefix)
 		p.enter(e)
@@ -47,67 +49,96 @@ type change struct {
 
 // edges lists where membership changes, sorted like classes.prefixes.
 func edges(all []*Peers) []edge {
-	at := map[netip.Prefix][]change{}
+	type step struct {
+		prefix netip.Prefix
+		nth    int
+		change change
+	}
+	count := 0
 	for _, p := range all {
 		for _, b := range p.Blocks {
-			at[b.Prefix] = append(at[b.Prefix], change{p, +1})
+			count += 1 + len(b.Except)
+		}
+	}
+	steps := make([]step, 0, count)
+	add := func(prefix netip.Prefix, c change) { steps = append(steps, step{prefix, len(steps), c}) }
+	for _, p := range all {
+		for _, b := range p.Blocks {
+			add(b.Prefix, change{p, +1})
 			for _, x := range b.Except {
 				if b.Prefix.Overlaps(x) && x.Bits() >= b.Prefix.Bits() {
-					at[x] = append(at[x], change{p, -1})
+					add(x, change{p, -1})
 				} else if b.Prefix.Overlaps(x) {
-					at[b.Prefix] = append(at[b.Prefix], change{p, -1}) // the exception covers its block
+					add(b.Prefix, change{p, -1}) // the exception covers its block
 				}
 			}
 		}
 	}
-	list := make([]edge, 0, len(at))
-	for prefix, changes := range at {
-		list = append(list, edge{prefix, changes})
+	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(comparePrefix(a.prefix, b.prefix), cmp.Compare(a.nth, b.nth)) })
+	list := make([]edge, 0, len(steps))
+	changes := make([]change, len(steps)) // of all edges, one after the other
+	for i, s := range steps {
+		changes[i] = s.change
+		if last := len(list) - 1; last >= 0 && list[last].prefix == s.prefix {
+			n := len(list[last].changes) + 1
+			list[last].changes = changes[i+1-n : i+1]
+		} else {
+			list = append(list, edge{s.prefix, changes[i : i+1]})
+		}
 	}
-	slices.SortFunc(list, func(a, b edge) int { return comparePrefix(a.prefix, b.prefix) })
 	return list
 }
 
-// partitioner walks the edges depth first. The stack holds the edges around the one at hand; depth counts, for each Peers
-// around, by how many of its blocks.
+// partitioner walks the edges depth first.
 type partitioner struct {
-	stack  []frame
+	stack  []frame // the edges around the one at hand; the first one is around all
 	byID   map[digest]*class
 	result classes
 }
 
 type frame struct {
 	prefix netip.Prefix
-	depth  map[*Peers]int // shared with the frame below where nothing changed
-	class  *class
+	member *member
+	// The last edge within, and what it made: most blocks of a long list do the same.
+	changes []change
+	inner   *member
+}
+
+// member says what addresses belong to: by how many of its blocks each Peers is around them, and the class that follows.
+type member struct {
+	depth map[*Peers]int
+	class *class
 }
 
 // leaveAllBut pops the frames that do not contain p.
 func (p *partitioner) leaveAllBut(prefix netip.Prefix) {
-	for n := len(p.stack); n > 0 && !p.stack[n-1].prefix.Overlaps(prefix); n-- {
+	for n := len(p.stack); n > 1 && !p.stack[n-1].prefix.Overlaps(prefix); n-- {
 		p.stack = p.stack[:n-1]
 	}
 }
 
 func (p *partitioner) enter(e edge) {
-	var outer frame
-	if n := len(p.stack); n > 0 {
-		outer = p.stack[n-1]
+	outer := &p.stack[len(p.stack)-1]
+	if outer.inner == nil || !slices.Equal(outer.changes, e.changes) {
+		outer.changes, outer.inner = e.changes, p.within(outer.member, e.changes)
 	}
-	f := frame{prefix: e.prefix, depth: make(map[*Peers]int, len(outer.depth)+len(e.changes))}
-	for peers, n := range outer.depth {
-		f.depth[peers] = n
+	inner := outer.inner
+	if inner.class != outer.member.class {
+		p.result.prefixes = append(p.result.prefixes, classPrefix{e.prefix, inner.class})
 	}
-	for _, c := range e.changes {
-		if f.depth[c.peers] += c.delta; f.depth[c.peers] == 0 {
-			delete(f.depth, c.peers)
+	p.stack = append(p.stack, frame{prefix: e.prefix, member: inner})
+}
+
+// within returns what addresses belong to after changes.
+func (p *partitioner) within(outer *member, changes []change) *member {
+	depth := make(map[*Peers]int, len(outer.depth)+len(changes))
+	maps.Copy(depth, outer.depth)
+	for _, c := range changes {
+		if depth[c.peers] += c.delta; depth[c.peers] == 0 {
+			delete(depth, c.peers)
 		}
 	}
-	f.class = p.classOf(f.depth)
-	p.stack = append(p.stack, f)
-	if f.class != outer.class {
-		p.result.prefixes = append(p.result.prefixes, classPrefix{e.prefix, f.class})
-	}
+	return &member{depth, p.classOf(depth)}
 }
 
 func (p *partitioner) classOf(depth map[*Peers]int) *class {

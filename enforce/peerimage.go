@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/palisade-netpol/palisade/bpf"
 )
@@ -11,24 +12,18 @@ import (
 // buildPeers lays out which class each address has. IPv4 goes into pages by its bytes; where they would not all fit, the
 // networks with the fewest entries move to the tables of single addresses and prefixes, under a PeerSparse slot.
 func (b *builder) buildPeers() error {
-	var v4, v6 []classPrefix
-	for _, p := range b.classes.prefixes {
-		if p.prefix.Addr().Is4() {
-			v4 = append(v4, p)
-		} else {
-			v6 = append(v6, p)
-		}
-	}
-	plan := planPages(v4, b.capacity.Peers4-bpf.Fanout)
-	numbers, ok := placeKeys(plan.dense, bpf.Fanout, b.capacity.Peers4-bpf.Fanout)
+	first6 := sort.Search(len(b.classes.prefixes), func(i int) bool { return !b.classes.prefixes[i].prefix.Addr().Is4() })
+	v4, v6 := b.classes.prefixes[:first6], b.classes.prefixes[first6:]
+	nets := planPages(v4, b.capacity.Peers4-bpf.Fanout)
+	pages, ok := placeNetworks(nets, bpf.Fanout, b.capacity.Peers4-bpf.Fanout)
 	if !ok {
-		return tooLarge("peers4", b.capacity.Peers4, len(plan.dense)+bpf.Fanout)
+		return tooLarge("peers4", b.capacity.Peers4, len(nets)+bpf.Fanout)
 	}
 	b.taken4, b.painted = map[int]bool{}, map[int]bool{}
-	for _, page := range numbers {
+	for _, page := range pages {
 		b.taken4[page] = true
 	}
-	painter := painter{plan: plan, numbers: numbers, img: &b.img}
+	painter := painter{pages: pages, img: &b.img}
 	if len(v4) > 0 {
 		b.img.Peers4 = make([]bpf.AddrPage, bpf.Fanout)
 	}
@@ -47,17 +42,20 @@ func (b *builder) buildPeers() error {
 
 func bytesCompare(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }
 
-// pagePlan says which networks of 16 or 24 bits get a page (dense) and below which slots addresses are looked up in the
-// tables of IPv6 instead (sparse).
-type pagePlan struct {
-	dense  map[digest]netip.Prefix
-	sparse map[netip.Prefix]bool
-}
-
-func networkDigest(p netip.Prefix) digest {
-	h := newHasher("network")
-	h.prefix(p)
-	return h.sum()
+// placeNetworks gives networks numbers of pages.
+func placeNetworks(nets []netip.Prefix, first, limit int) (pages map[netip.Prefix]int, ok bool) {
+	byDigest := make(map[digest]netip.Prefix, len(nets))
+	for _, n := range nets {
+		h := newHasher("network")
+		h.prefix(n)
+		byDigest[h.sum()] = n
+	}
+	numbers, ok := placeKeys(byDigest, first, limit)
+	pages = make(map[netip.Prefix]int, len(nets))
+	for d, number := range numbers {
+		pages[byDigest[d]] = number
+	}
+	return pages, ok
 }
 
 // within returns the network of the given length that p lies in.
@@ -65,46 +63,53 @@ func within(p netip.Prefix, bits int) netip.Prefix {
 	return netip.PrefixFrom(p.Addr(), bits).Masked()
 }
 
-// planPages gives pages to the networks with the most entries, as far as there are pages. A network of 24 bits needs
-// the page of its 16 bits too.
-func planPages(v4 []classPrefix, room int) pagePlan {
-	entries := map[netip.Prefix]int{}
-	for _, p := range v4 {
-		for _, bits := range []int{16, 24} {
-			if p.prefix.Bits() > bits {
-				entries[within(p.prefix, bits)]++
+// crowd is a network and how many prefixes of a list are longer than it and lie in it.
+type crowd struct {
+	net     netip.Prefix
+	entries int
+}
+
+// crowds returns the networks of a length in which longer prefixes of a list lie, those with the most entries first. The list is sorted as
+// that of classes, so that the prefixes of a network follow one another.
+func crowds(list []classPrefix, bits int) []crowd {
+	var found []crowd
+	for _, p := range list {
+		if p.prefix.Bits() <= bits {
+			continue
+		}
+		net, last := within(p.prefix, bits), len(found)-1
+		if last < 0 || found[last].net != net {
+			found, last = append(found, crowd{net: net}), last+1
+		}
+		found[last].entries++
+	}
+	slices.SortFunc(found, func(x, y crowd) int {
+		return cmp.Or(cmp.Compare(y.entries, x.entries), comparePrefix(x.net, y.net))
+	})
+	return found
+}
+
+// planPages returns the networks of 16 and 24 bits that get a page: those with the most entries, as far as there are pages. One of 24 bits
+// needs the page of its 16 bits too. Addresses in networks without one are looked up in the tables of IPv6.
+func planPages(v4 []classPrefix, room int) []netip.Prefix {
+	var nets []netip.Prefix
+	paged := map[netip.Prefix]bool{}
+	for _, bits := range []int{16, 24} {
+		for _, c := range crowds(v4, bits) {
+			if len(nets) < room && (bits == 16 || paged[within(c.net, 16)]) {
+				nets = append(nets, c.net)
+				paged[c.net] = true
 			}
 		}
 	}
-	nets := make([]netip.Prefix, 0, len(entries))
-	for n := range entries {
-		nets = append(nets, n)
-	}
-	slices.SortFunc(nets, func(x, y netip.Prefix) int {
-		return cmp.Or(cmp.Compare(x.Bits(), y.Bits()), cmp.Compare(entries[y], entries[x]), comparePrefix(x, y))
-	})
-	plan := pagePlan{dense: map[digest]netip.Prefix{}, sparse: map[netip.Prefix]bool{}}
-	for _, n := range nets {
-		if len(plan.dense) < room && !plan.covered(n) {
-			plan.dense[networkDigest(n)] = n
-		} else if !plan.covered(n) {
-			plan.sparse[n] = true
-		}
-	}
-	return plan
-}
-
-// covered says whether p lies in a sparse network.
-func (plan *pagePlan) covered(p netip.Prefix) bool {
-	return p.Bits() > 16 && plan.sparse[within(p, 16)] || p.Bits() > 24 && plan.sparse[within(p, 24)]
+	return nets
 }
 
 // painter writes classes into slots. Prefixes come with the longer ones after the shorter ones that contain them, so a
 // page begins with the class of the slot that it replaces.
 type painter struct {
-	plan    pagePlan
-	numbers map[digest]int
-	img     *bpf.Image
+	pages map[netip.Prefix]int
+	img   *bpf.Image
 }
 
 func (p *painter) paint(prefix netip.Prefix, class uint32) {
@@ -116,13 +121,14 @@ func (p *painter) paint(prefix netip.Prefix, class uint32) {
 		return
 	}
 	for depth := 16; bits > depth; depth += 8 {
-		net := within(prefix, depth)
-		if p.plan.sparse[net] {
+		n, paged := p.pages[within(prefix, depth)]
+		if !paged {
 			p.img.Peers4[page].Slot[slot] |= uint16(bpf.PeerSparse)
 			p.list(prefix, class)
 			return
 		}
-		page, slot = p.page(net, page, slot), int(a[depth/8])
+		p.hang(n, page, slot)
+		page, slot = n, int(a[depth/8])
 	}
 	count := 1 << ((32 - bits) % 8)
 	for s := slot; s < slot+count; s++ {
@@ -139,19 +145,17 @@ func (p *painter) fillRoot(first, count int, class uint32) {
 	}
 }
 
-// page returns the page for a network, which hangs at the given slot and is made of the slot's class if it is new.
-func (p *painter) page(net netip.Prefix, parent, slot int) int {
-	n := p.numbers[networkDigest(net)]
+// hang makes page n, if it is new, hang at a slot of another one; it begins with the class of the slot.
+func (p *painter) hang(n, parent, slot int) {
 	above := p.img.Peers4[parent].Slot[slot]
 	if uint32(above)&bpf.PeerPage != 0 {
-		return n
+		return
 	}
 	grow(&p.img.Peers4, n)
 	for s := range p.img.Peers4[n].Slot {
 		p.img.Peers4[n].Slot[s] = above
 	}
 	p.img.Peers4[parent].Slot[slot] = uint16(bpf.PeerPage) | uint16(n)
-	return n
 }
 
 // list enters a prefix into the tables of IPv6; an IPv4 one is IPv4-mapped there.

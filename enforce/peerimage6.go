@@ -1,7 +1,6 @@
 package enforce
 
 import (
-	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -61,33 +60,21 @@ func fill(slots []uint16, class uint32) {
 
 // placePages6 chooses the networks that get a page, and enters them where the programs find them.
 func (b *builder) placePages6(v6 []classPrefix) (map[netip.Prefix]int, error) {
-	entries := map[netip.Prefix]int{}
-	for _, p := range v6 {
-		if p.prefix.Bits() > pageBits {
-			entries[within(p.prefix, pageBits)]++
+	free := b.freePages()
+	var nets []netip.Prefix
+	for _, c := range crowds(v6, pageBits) {
+		if len(nets) < len(free) {
+			nets = append(nets, c.net)
 		}
 	}
-	free := b.freePages()
-	nets := make([]netip.Prefix, 0, len(entries))
-	for n := range entries {
-		nets = append(nets, n)
-	}
-	slices.SortFunc(nets, func(x, y netip.Prefix) int {
-		return cmp.Or(cmp.Compare(entries[y], entries[x]), comparePrefix(x, y))
-	})
-	nets = nets[:min(len(nets), len(free))]
-	byDigest := make(map[digest]netip.Prefix, len(nets))
-	for _, n := range nets {
-		byDigest[networkDigest(n)] = n
-	}
-	numbers, ok := placeKeys(byDigest, 0, len(free))
+	numbers, ok := placeNetworks(nets, 0, len(free))
 	if !ok {
 		return nil, tooLarge("peers4", len(free), len(nets))
 	}
 	slices.SortFunc(nets, comparePrefix)
 	pages := map[netip.Prefix]int{}
 	for _, n := range nets {
-		page := free[numbers[networkDigest(n)]]
+		page := free[numbers[n]]
 		if err := b.img.PutPrefix6(n, page); errors.Is(err, bpf.ErrNoPlace) {
 			continue // it goes into the other tables
 		} else if err != nil {

@@ -30,16 +30,17 @@ func inEnforce() []Mutant {
 			"enforce/read.go", `p := r.policy(ref.Namespace, ref.Name)`, `p := r.policy(ref.Namespace, pe.Name)`,
 			[]string{"enforce:TestVerdicts"}},
 		{"except-is-global", "trap 2, aws-network-policy-agent#326: an exception denies what another rule allows",
-			"enforce/classes.go", `at[x] = append(at[x], change{p, -1})
+			"enforce/classes.go", `add(x, change{p, -1})
 				}`, `for _, q := range all {
-						at[x] = append(at[x], change{q, -1})
+						add(x, change{q, -1})
 					}
 				}`,
 			[]string{"enforce:TestVerdicts", semantics}},
+		{"the-next-block-like-the-last", "a block of one rule has the peers of the block before it",
+			"enforce/classes.go", `if outer.inner == nil || !slices.Equal(outer.changes, e.changes) {`, `if outer.inner == nil || len(outer.changes) != len(e.changes) {`,
+			[]string{"enforce:TestVerdicts", semantics}},
 		{"longer-prefix-wins", "trap 3: an address in two blocks gets the ports of the longer one only",
-			"enforce/classes.go", `for peers, n := range outer.depth {
-		f.depth[peers] = n
-	}`, ``,
+			"enforce/classes.go", `maps.Copy(depth, outer.depth)`, `maps.Copy(depth, map[*Peers]int{})`,
 			[]string{"enforce:TestVerdicts", semantics}},
 		{"first-rule-wins", "rules add up: a class in two rules gets the ports of both",
 			"enforce/image.go", `row[n] = union(ports)`, `row[n] = ports[0]`,
