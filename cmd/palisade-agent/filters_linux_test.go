@@ -275,7 +275,7 @@ func (in *intruder) watchUps() *atomic.Uint64 {
 	in.Cleanup(func() { close(done) })
 	go func() {
 		for u := range updates {
-			if u.Attrs().Index == in.ifindex && u.IfInfomsg.Flags&unix.IFF_UP != 0 {
+			if u.Attrs().Index == in.ifindex && u.Flags&unix.IFF_UP != 0 {
 				ups.Add(1)
 			}
 		}
