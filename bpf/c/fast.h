@@ -48,7 +48,8 @@ static __always_inline bool quick_is_tcp(const struct quick *q, bool v6)
 	return quick_protocol(q, v6) == IPPROTO_TCP;
 }
 
-/* Is it an IP header without options or extensions, of no fragment, of a packet that has at least so many bytes behind it? */
+/* Is it an IP header without options, of no fragment, of a packet that has at least so many bytes behind it? Whether the header of IPv6 has
+ * extensions, or is one of a fragment, is told by the protocol. */
 static __always_inline bool quick_is_plain(struct __sk_buff *skb, const __u8 *ip, __s64 bytes, bool v6)
 {
 	const __s64 header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);

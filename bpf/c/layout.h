@@ -23,7 +23,7 @@ enum table_size {
 	PORT_LEAVES_SIZE = 8192,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
 	REASONS_SIZE = 32,
-	LASTS_SIZE = 16,
+	LASTS_SIZE = 16, /* for each direction and CPU */
 };
 
 /* Numbers that do not change while a program is loaded: see CONSTANT in tables.h. */
@@ -260,7 +260,7 @@ struct event {
 enum { LAST_WORDS = 4 };
 
 /* One of the last packets that passed a pod's hook of a direction on a CPU and opened no flow. The next ones are likely to be of the same
- * flow, or of another one between the same ends, and then are decided the same way. One cache line. */
+ * flow, or of another one from the same peer to the same port, and then are decided the same way. One cache line. */
 struct last {
 	__u64 version; /* of control */
 	__u64 until;   /* jiffies */

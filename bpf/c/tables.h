@@ -17,7 +17,7 @@ TABLE_MAP(peers4, struct peer_tables);
 TABLE_MAP(prefixes6, struct prefix_tables);
 TABLE_MAP(rules, struct rule_tables);
 TABLE_MAP(port_bits, struct port_tables);
-TABLE_MAP(cpus, struct cpu); /* as many as the machine may have: Node.size */
+TABLE_MAP(cpus, struct cpu); /* as many as the machine may have: machine.size */
 
 /* The value of a variable, of which the compiler knows nothing: it then makes no branch of a choice between two, and leaves out
  * no check because it knows better than the verifier. */
@@ -85,11 +85,12 @@ static __always_inline struct pod *pod_at(__u32 ifindex)
 }
 
 /* A number that the loader writes into the program (Node.Configure), where C has it as a mark. A constant variable would be loaded from
- * a map by every packet, also where the verifier knows its value. */
+ * a map by every packet, also where the verifier knows its value. Volatile, it is loaded where it is needed: kept for all places, it
+ * would take one of four registers. */
 #define CONSTANT(which)                                                                                                \
 	({                                                                                                             \
 		__u64 value;                                                                                           \
-		asm volatile("%0 = %1 ll" : "=r"(value) : "i"((__u64)CONSTANT_MARK << 32 | (which)));                                  \
+		asm volatile("%0 = %1 ll" : "=r"(value) : "i"((__u64)CONSTANT_MARK << 32 | (which)));                         \
 		value;                                                                                                 \
 	})
 #define HZ CONSTANT(CONSTANT_HZ)
