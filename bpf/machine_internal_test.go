@@ -1,8 +1,12 @@
 package bpf
 
 import (
+	"net/netip"
 	"os"
 	"testing"
+
+	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
 func TestEveryCPUHasAnEntry(t *testing.T) {
@@ -27,26 +31,51 @@ func TestCPUsAreCounted(t *testing.T) {
 	}
 }
 
-// TestLoadsOnOtherMachines: with one CPU, the number of a CPU is a constant for the verifier, and with PREEMPT_RT no packet is compared
-// with the last ones.
+// TestLoadsOnOtherMachines: with one CPU, the number of a CPU is a constant for the verifier; with many, their entries fill the map.
 func TestLoadsOnOtherMachines(t *testing.T) {
+	for _, cpus := range []int{1, maxCPUs} {
+		openOn(t, func(m *machine) { m.cpus = cpus })
+	}
+}
+
+// TestLastPacketsAreRemembered, but not where PREEMPT_RT lets a program be interrupted by others on its CPU. What is remembered decides:
+// here a reason that no table says.
+func TestLastPacketsAreRemembered(t *testing.T) {
+	for _, realtime := range []bool{false, true} {
+		h := openOn(t, func(m *machine) { m.realtime = realtime })
+		pod := Pod{Ifindex: 9, Instance: 1, IP4: netip.MustParseAddr("10.1.0.1"), Sets: [2]uint32{SetOpen, SetOpen}}
+		if _, err := h.Sync(&Image{Pods: []Pod{pod}}); err != nil {
+			t.Fatal(err)
+		}
+		tuple := flow.Tuple{Src: netip.MustParseAddr("10.1.0.2"), Dst: pod.IP4, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}
+		again := ReasonReply
+		if realtime {
+			again = ReasonNotIsolated
+		}
+		for _, want := range []Reason{ReasonNotIsolated, again} {
+			got, err := h.Run(flow.Ingress, pod.Ifindex, false, frame.New(tuple, frame.Later))
+			if err != nil || got.Reason != want {
+				t.Errorf("PREEMPT_RT %t: got %s (%v), want %s", realtime, got.Reason, err, want)
+			}
+			for cpu := range h.tables.cpus {
+				for i := range h.tables.cpus[cpu].Last[flow.Ingress] {
+					h.tables.cpus[cpu].Last[flow.Ingress][i].Reason = uint16(ReasonReply)
+				}
+			}
+		}
+	}
+}
+
+// openOn opens a node as on a machine that differs from this one.
+func openOn(t *testing.T, differ func(*machine)) *Harness {
+	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to load programs")
+		t.Skip("needs root: the tables are the kernel's")
 	}
 	m, err := thisMachine()
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, many, realtime := m, m, m
-	one.cpus, many.cpus, realtime.realtime = 1, maxCPUs, true
-	for name, m := range map[string]machine{"one CPU": one, "many CPUs": many, "PREEMPT_RT": realtime} {
-		n, err := Open(Options{machine: &m})
-		if err != nil {
-			t.Errorf("%s: %+v", name, withLog(err))
-			continue
-		}
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	differ(&m)
+	return openHarness(t, Options{Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}, machine: &m})
 }

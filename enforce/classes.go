@@ -1,7 +1,6 @@
 package enforce
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -51,7 +50,6 @@ type change struct {
 func edges(all []*Peers) []edge {
 	type step struct {
 		prefix netip.Prefix
-		nth    int
 		change change
 	}
 	count := 0
@@ -61,7 +59,7 @@ func edges(all []*Peers) []edge {
 		}
 	}
 	steps := make([]step, 0, count)
-	add := func(prefix netip.Prefix, c change) { steps = append(steps, step{prefix, len(steps), c}) }
+	add := func(prefix netip.Prefix, c change) { steps = append(steps, step{prefix, c}) }
 	for _, p := range all {
 		for _, b := range p.Blocks {
 			add(b.Prefix, change{p, +1})
@@ -74,7 +72,7 @@ func edges(all []*Peers) []edge {
 			}
 		}
 	}
-	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(comparePrefix(a.prefix, b.prefix), cmp.Compare(a.nth, b.nth)) })
+	slices.SortStableFunc(steps, func(a, b step) int { return comparePrefix(a.prefix, b.prefix) })
 	list := make([]edge, 0, len(steps))
 	changes := make([]change, len(steps)) // of all edges, one after the other
 	for i, s := range steps {
@@ -120,7 +118,7 @@ func (p *partitioner) leaveAllBut(prefix netip.Prefix) {
 func (p *partitioner) enter(e edge) {
 	outer := &p.stack[len(p.stack)-1]
 	if outer.inner == nil || !slices.Equal(outer.changes, e.changes) {
-		outer.changes, outer.inner = e.changes, p.within(outer.member, e.changes)
+		outer.changes, outer.inner = e.changes, p.changed(outer.member, e.changes)
 	}
 	inner := outer.inner
 	if inner.class != outer.member.class {
@@ -129,8 +127,8 @@ func (p *partitioner) enter(e edge) {
 	p.stack = append(p.stack, frame{prefix: e.prefix, member: inner})
 }
 
-// within returns what addresses belong to after changes.
-func (p *partitioner) within(outer *member, changes []change) *member {
+// changed returns what addresses belong to after changes.
+func (p *partitioner) changed(outer *member, changes []change) *member {
 	depth := make(map[*Peers]int, len(outer.depth)+len(changes))
 	maps.Copy(depth, outer.depth)
 	for _, c := range changes {

@@ -135,9 +135,11 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 #define LAST_IFINDEX6(ifindex, protocol) ((ifindex) | (__u32)(protocol) << 16 | 1U << 31)
 _Static_assert(PODS_SIZE <= 1 << 16, "the interface and the protocol are side by side");
 
-/* Where a packet is looked for among the last ones: by interface, peer and destination port, which select one of 16. */
-static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u64 peer, __u64 ports, enum direction dir)
+/* Where a packet is looked for among the last ones: by interface, peer and destination port, which select one of 16. Of IPv6 addresses, the
+ * lower halves are enough. */
+static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u64 src, __u64 dst, __u64 ports, enum direction dir)
 {
+	__u64 peer = dir == EGRESS ? dst : src;
 	struct last *last = &cpu->last[dir][((ports >> 16 ^ peer) + ifindex) * 0x9e3779b97f4a7c15ULL >> 60];
 
 	_Static_assert(LASTS_SIZE == 16, "4 bits");
@@ -166,14 +168,14 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 	if (v6) {
 		if (ifindex >= PODS_SIZE)
 			return false;
-		last = last_of(cpu, ifindex, addrs[dir == EGRESS ? 3 : 1], ports, dir);
+		last = last_of(cpu, ifindex, addrs[1], addrs[3], ports, dir);
 		if (addrs[0] != last->words[0] || addrs[1] != last->words[1] || addrs[2] != last->words[2] || addrs[3] != last->words[3])
 			return false;
 		ifindex = LAST_IFINDEX6(ifindex, ip[6]);
 	} else {
 		src = addrs[0] & IP4_FLOW_MASK;
 		dst = *(__be32 *)(ip + 16);
-		last = last_of(cpu, ifindex, dir == EGRESS ? dst : src >> 32, ports, dir);
+		last = last_of(cpu, ifindex, src >> 32, dst, ports, dir);
 		if (src != last->words[0] || dst != last->words[1])
 			return false;
 	}
@@ -189,8 +191,8 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *skb, const struct quick *q, __u32 ifindex, __u64 version,
 					   __u64 reason, __u32 ports_mask, enum direction dir, bool v6)
 {
-	__u64 peer = v6 ? q->words[dir == EGRESS ? 3 : 1] : dir == EGRESS ? q->words[1] : q->words[0] >> 32;
-	struct last *last = last_of(cpu, ifindex, peer, quick_ports(q, v6), dir);
+	__u64 src = v6 ? q->words[1] : q->words[0] >> 32, dst = v6 ? q->words[3] : q->words[1];
+	struct last *last = last_of(cpu, ifindex, src, dst, quick_ports(q, v6), dir);
 	__u64 until = bpf_jiffies64() + FLOW_S * HZ;
 
 	if (!LASTS || (last->until == until && !HARNESS)) /* among many flows, not every packet */

@@ -268,7 +268,10 @@ func TestSignalTearsDown(t *testing.T) {
 				t.Fatal(err)
 			}
 			awaitText(t, pipe, "+ "+waits)
-			for running && !strings.Contains(strings.Join(s.calls(), "\n"), waits) {
+			for end := time.Now().Add(time.Minute); running && !strings.Contains(strings.Join(s.calls(), "\n"), waits); {
+				if time.Now().After(end) {
+					t.Fatalf("%s was not called: %q", waits, s.calls())
+				}
 				time.Sleep(time.Millisecond)
 			}
 			start := time.Now()

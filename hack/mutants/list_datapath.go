@@ -201,6 +201,12 @@ func inC() []Mutant {
 			"bpf/c/fast.h", `			ports_mask = BOTH_PORTS;
 `, ``,
 			[]string{"sim/datapath:TestLastPacketOpensNoOtherFlow"}},
+		{"last-of-two-at-once", "with PREEMPT_RT, a packet passes as a mixture of two",
+			"bpf/node.go", `number(!n.machine.realtime)`, `number(n.machine.hz > 0)`,
+			[]string{"bpf:TestLastPacketsAreRemembered"}},
+		{"c-last-is-nobody", "no packet is decided as one of the last",
+			"bpf/c/fast.h", `if (LASTS && passes_as_last(`, `if (LASTS && version == ~0ULL && passes_as_last(`,
+			[]string{"bpf:TestLastPacketsAreRemembered"}},
 		{"cpus-share-an-entry", "a CPU decides by what another one is about to write",
 			"bpf/machine.go", `bits.Len(uint(m.cpus-1))`, `bits.Len(uint(m.cpus/2-1))`,
 			[]string{"bpf:TestEveryCPUHasAnEntry"}},
