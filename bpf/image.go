@@ -27,6 +27,8 @@ type Image struct {
 	// PortPages and PortLeaves say which ports are allowed. Their first entries are those of PortTables.
 	PortPages  []PortPage
 	PortLeaves []PortLeaf
+	// PortEdges are the lists that words of rows with PortsListed lead to: see Listed.
+	PortEdges []uint32
 	// Pods are the pods of the node, sorted by Ifindex, each of which occurs once.
 	Pods []Pod
 }
@@ -70,8 +72,8 @@ type Pod struct {
 // Capacity is how many entries the tables of a node have. Zero fields mean the default.
 type Capacity struct {
 	// Entries of a bank of the arrays. They cannot be more than the default, since their sizes are compiled in.
-	Peers4, Sets, Rows, PortPages, PortLeaves int
-	Hosts, Nets                               int // entries of both banks
+	Peers4, Sets, Rows, PortPages, PortLeaves, PortEdges int
+	Hosts, Nets                                          int // entries of both banks
 	// Flows is how many are remembered per address family, rounded up to a power of two. A pinned table keeps its size
 	// until MoveFlows.
 	Flows int
@@ -92,9 +94,10 @@ func DefaultCapacity() Capacity {
 	var p *kernelPortBank
 	return Capacity{
 		Peers4: len(kernelPeerBank{}.Pages), Sets: len(b.Sets), Rows: len(b.Rows), PortPages: len(p.PortPages), PortLeaves: len(p.PortLeaves),
-		Hosts: 32 << 10, // a bucket of the hash takes 16 bytes also where it is empty
-		Nets:  1 << 20,
-		Flows: 128 << 10, // 4 MiB of IPv4, 6 MiB of IPv6
+		PortEdges: len(p.PortEdges),
+		Hosts:     32 << 10, // a bucket of the hash takes 16 bytes also where it is empty
+		Nets:      1 << 20,
+		Flows:     128 << 10, // 4 MiB of IPv4, 6 MiB of IPv6
 	}
 }
 
@@ -107,6 +110,7 @@ func (c Capacity) check() error {
 	}{
 		{"peers4", d.Peers4, c.Peers4}, {"sets", d.Sets, c.Sets}, {"rows", d.Rows, c.Rows},
 		{"port_pages", d.PortPages, c.PortPages}, {"port_leaves", d.PortLeaves, c.PortLeaves},
+		{"port_edges", d.PortEdges, c.PortEdges},
 	} {
 		if t.want > t.have {
 			return fmt.Errorf("capacity: %s has %d entries in this build, %d are wanted", t.name, t.have, t.want)
@@ -120,7 +124,7 @@ func (c Capacity) OrDefault() Capacity {
 	d := DefaultCapacity()
 	for _, f := range []struct{ v, def *int }{
 		{&c.Peers4, &d.Peers4}, {&c.Sets, &d.Sets}, {&c.Rows, &d.Rows}, {&c.PortPages, &d.PortPages},
-		{&c.PortLeaves, &d.PortLeaves}, {&c.Hosts, &d.Hosts}, {&c.Nets, &d.Nets},
+		{&c.PortLeaves, &d.PortLeaves}, {&c.PortEdges, &d.PortEdges}, {&c.Hosts, &d.Hosts}, {&c.Nets, &d.Nets},
 		{&c.Flows, &d.Flows},
 	} {
 		if *f.v == 0 {
@@ -143,7 +147,7 @@ func (img *Image) Fits(c Capacity) error {
 	}{
 		{"peers4", c.Peers4, len(img.Peers4)}, {"sets", c.Sets, len(img.Sets)}, {"rows", c.Rows, len(img.Rows)},
 		{"port_pages", c.PortPages, len(img.PortPages)},
-		{"port_leaves", c.PortLeaves, len(img.PortLeaves)},
+		{"port_leaves", c.PortLeaves, len(img.PortLeaves)}, {"port_edges", c.PortEdges, len(img.PortEdges)},
 		{"prefixes6", len(kernelPrefixBank{}.Prefixes), len(img.Prefixes6)},
 		{"peer_hosts", c.Hosts / banks, len(img.Hosts)}, {"peer_nets", c.Nets / banks, len(img.Nets)},
 	} {

@@ -52,6 +52,7 @@ func (n *Node) Usage() []Usage {
 		{"rows", used(t.Rows[:]), c.Rows},
 		{"port_pages", used(p.PortPages[:]), c.PortPages},
 		{"port_leaves", used(p.PortLeaves[:]), c.PortLeaves},
+		{"port_edges", used(p.PortEdges[:]), c.PortEdges},
 		{kernelMapPeerHosts, len(b.hosts), c.Hosts / banks},
 		{kernelMapPeerNets, len(b.nets), c.Nets / banks},
 		{"pods", len(n.pods), podsSize + int(n.maps[kernelMapPodsFar].MaxEntries())},

@@ -141,9 +141,9 @@ type kernelFragmentState struct {
 }
 
 type kernelHostKey struct {
-	_    structs.HostLayout
-	Bank uint32
-	Addr [16]uint8
+	_     structs.HostLayout
+	Space uint32
+	Addr  [16]uint8
 }
 
 type kernelMode uint32
@@ -156,7 +156,7 @@ const (
 type kernelNetKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
-	Bank      uint32
+	Space     uint32
 	Addr      [16]uint8
 }
 
@@ -206,6 +206,7 @@ type kernelPortBank struct {
 	_          structs.HostLayout
 	PortPages  [1024]kernelPortPage
 	PortLeaves [8192]kernelPortLeaf
+	PortEdges  [65536]uint32
 }
 
 type kernelPortLeaf struct {
@@ -235,6 +236,17 @@ const (
 	kernelPortsPORTS_SCTP_SHIFT kernelPorts = 20
 	kernelPortsPORTS_OTHER      kernelPorts = 1073741824
 	kernelPortsPORTS_ALL        kernelPorts = 1074791425
+)
+
+type kernelPortsListed uint32
+
+const (
+	kernelPortsListedPORTS_LISTED_BIT          kernelPortsListed = 31
+	kernelPortsListedPORTS_LISTED_SIZE_SHIFT   kernelPortsListed = 16
+	kernelPortsListedPORTS_LISTED_SIZE_MASK    kernelPortsListed = 15
+	kernelPortsListedPORTS_LISTED_AT_MASK      kernelPortsListed = 32767
+	kernelPortsListedPORT_EDGES_PROTOCOL_SHIFT kernelPortsListed = 16
+	kernelPortsListedPORT_EDGES_END            kernelPortsListed = 2147483647
 )
 
 type kernelPrefix6 struct {
@@ -399,6 +411,13 @@ type kernelSetRows struct {
 	Row [256]uint16
 }
 
+type kernelSpace uint32
+
+const (
+	kernelSpaceSPACE_BANK_MASK kernelSpace = 1
+	kernelSpaceSPACE_IP4       kernelSpace = 2
+)
+
 type kernelTableSize uint32
 
 const (
@@ -408,6 +427,7 @@ const (
 	kernelTableSizePREFIXES6SIZE    kernelTableSize = 2048
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
+	kernelTableSizePORT_EDGES_SIZE  kernelTableSize = 65536
 	kernelTableSizePODS_SIZE        kernelTableSize = 65536
 	kernelTableSizeREASONS_SIZE     kernelTableSize = 32
 	kernelTableSizeLASTS_SIZE       kernelTableSize = 16
@@ -446,11 +466,13 @@ const (
 	kernelVarUnusedPeerTables    = "unused_peer_tables"
 	kernelVarUnusedPortTables    = "unused_port_tables"
 	kernelVarUnusedPorts         = "unused_ports"
+	kernelVarUnusedPortsListed   = "unused_ports_listed"
 	kernelVarUnusedPrefix6Search = "unused_prefix6_search"
 	kernelVarUnusedPrefixTables  = "unused_prefix_tables"
 	kernelVarUnusedReason        = "unused_reason"
 	kernelVarUnusedRuleTables    = "unused_rule_tables"
 	kernelVarUnusedSet           = "unused_set"
+	kernelVarUnusedSpace         = "unused_space"
 	kernelVarUnusedTableSize     = "unused_table_size"
 )
 
@@ -537,11 +559,13 @@ type kernelVariableSpecs struct {
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
 	UnusedPortTables    *ebpf.VariableSpec `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedPortsListed   *ebpf.VariableSpec `ebpf:"unused_ports_listed"`
 	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
 	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedRuleTables    *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
 	UnusedSet           *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedSpace         *ebpf.VariableSpec `ebpf:"unused_space"`
 	UnusedTableSize     *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
@@ -618,11 +642,13 @@ type kernelVariables struct {
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
 	UnusedPortTables    *ebpf.Variable `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedPortsListed   *ebpf.Variable `ebpf:"unused_ports_listed"`
 	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`
 	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedRuleTables    *ebpf.Variable `ebpf:"unused_rule_tables"`
 	UnusedSet           *ebpf.Variable `ebpf:"unused_set"`
+	UnusedSpace         *ebpf.Variable `ebpf:"unused_space"`
 	UnusedTableSize     *ebpf.Variable `ebpf:"unused_table_size"`
 }
 

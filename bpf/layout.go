@@ -42,6 +42,10 @@ const (
 	PortsSCTPShift = int(kernelPortsPORTS_SCTP_SHIFT)
 	PortsOther     = uint32(kernelPortsPORTS_OTHER)
 	PortsAll       = uint32(kernelPortsPORTS_ALL)
+	PortsListed    = uint32(1) << kernelPortsListedPORTS_LISTED_BIT
+
+	PortEdgesProtocolShift = int(kernelPortsListedPORT_EDGES_PROTOCOL_SHIFT)
+	PortEdgesEnd           = uint32(kernelPortsListedPORT_EDGES_END)
 
 	PeerClassMask = uint32(kernelPeerSlotPEER_CLASS_MASK)
 	PeerPageMask  = uint32(kernelPeerSlotPEER_PAGE_MASK)
@@ -135,6 +139,21 @@ const (
 	Standard = Mode(kernelModeMODE_STANDARD)
 	Strict   = Mode(kernelModeMODE_STRICT)
 )
+
+// Listed returns the word of a row for the ports of a list of 2^bits of Image.PortEdges, which begins at a multiple of that. MostEdges is how
+// many a list may have.
+func Listed(at, bits int) (word uint32) {
+	return PortsListed | uint32(bits)<<kernelPortsListedPORTS_LISTED_SIZE_SHIFT | uint32(at/2)
+}
+
+// ListedAt is the inverse of Listed.
+func ListedAt(word uint32) (at, bits int) {
+	return 2 * int(word&uint32(kernelPortsListedPORTS_LISTED_AT_MASK)),
+		int(word >> kernelPortsListedPORTS_LISTED_SIZE_SHIFT & uint32(kernelPortsListedPORTS_LISTED_SIZE_MASK))
+}
+
+// MostEdges is how many edges a list of ports may have.
+const MostEdges = 1 << kernelPortsListedPORTS_LISTED_SIZE_MASK
 
 // Mapped returns the 16 bytes under which the tables for IPv6 know an address; an IPv4 address is IPv4-mapped
 // (RFC 4291 §2.5.5.2).

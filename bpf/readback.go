@@ -15,9 +15,11 @@ func (n *Node) readBack() error {
 
 func (n *Node) readPeers() error {
 	return errors.Join(
-		readMap(n.maps[kernelMapPeerHosts], func(k kernelHostKey, class uint32) { n.banks[k.Bank&1].hosts[k.Addr] = class }),
+		readMap(n.maps[kernelMapPeerHosts], func(k kernelHostKey, class uint32) {
+			n.banks[k.Space&uint32(kernelSpaceSPACE_BANK_MASK)].hosts[k.Addr] = class
+		}),
 		readMap(n.maps[kernelMapPeerNets], func(k kernelNetKey, class uint32) {
-			n.banks[k.Bank&1].nets[prefix{k.Addr, uint8(k.PrefixLen - 32)}] = class
+			n.banks[k.Space&uint32(kernelSpaceSPACE_BANK_MASK)].nets[prefix{k.Addr, uint8(k.PrefixLen - 32)}] = class
 		}),
 	)
 }

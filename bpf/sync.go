@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -68,12 +69,12 @@ func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
 	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
 	x, w := &n.tables.prefixes.Bank[b], &n.tables.ports.Bank[b]
 	s.TableWrites += store(p.Pages[:], img.Peers4) + store(x.Prefixes[:], img.Prefixes6) + store(t.Sets[:], img.Sets) + store(t.Rows[:], img.Rows) +
-		store(w.PortPages[:], img.PortPages) + store(w.PortLeaves[:], img.PortLeaves)
+		store(w.PortPages[:], img.PortPages) + store(w.PortLeaves[:], img.PortLeaves) + store(w.PortEdges[:], img.PortEdges)
 	x.Otherwise = img.otherwise6()
 	return errors.Join(
 		writeMap(n.maps[kernelMapPeerHosts], n.banks[b].hosts, img.hosts(), hostKey(b), s),
 		writeMap(n.maps[kernelMapPeerNets], n.banks[b].nets, img.nets(), func(p prefix) kernelNetKey {
-			return kernelNetKey{PrefixLen: 32 + uint32(p.bits), Bank: b, Addr: p.addr}
+			return kernelNetKey{PrefixLen: 32 + uint32(p.bits), Space: space(b, p.addr), Addr: p.addr}
 		}, s),
 	)
 }
@@ -83,12 +84,20 @@ func (n *Node) holds(b uint32, img *Image) bool {
 	p, t := &n.tables.peers.Bank[b], &n.tables.rules.Bank[b]
 	x, w := &n.tables.prefixes.Bank[b], &n.tables.ports.Bank[b]
 	return same(p.Pages[:], img.Peers4) && same(x.Prefixes[:], img.Prefixes6) && x.Otherwise == img.otherwise6() && same(t.Sets[:], img.Sets) && same(t.Rows[:], img.Rows) &&
-		same(w.PortPages[:], img.PortPages) && same(w.PortLeaves[:], img.PortLeaves) &&
+		same(w.PortPages[:], img.PortPages) && same(w.PortLeaves[:], img.PortLeaves) && same(w.PortEdges[:], img.PortEdges) &&
 		maps.Equal(n.banks[b].hosts, img.hosts()) && maps.Equal(n.banks[b].nets, img.nets())
 }
 
 func hostKey(bank uint32) func([16]byte) kernelHostKey {
-	return func(a [16]byte) kernelHostKey { return kernelHostKey{Bank: bank, Addr: a} }
+	return func(a [16]byte) kernelHostKey { return kernelHostKey{Space: space(bank, a), Addr: a} }
+}
+
+// space is where a bank has the addresses of a family: an address that is IPv4-mapped here is one of IPv4.
+func space(bank uint32, addr [16]byte) uint32 {
+	if netip.AddrFrom16(addr).Is4In6() {
+		return bank | uint32(kernelSpaceSPACE_IP4)
+	}
+	return bank
 }
 
 // writeMap makes the entries of a bank of a hash or trie equal to want. It deletes first: the bank is not live, and a

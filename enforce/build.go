@@ -67,10 +67,7 @@ func (prog *Program) closeLargest() (pods string, ok bool) {
 func (s *Set) size() int {
 	n := len(s.Rules)
 	for _, r := range s.Rules {
-		n += len(r.Peers.Blocks)
-		for _, ranges := range r.Ports.ranges {
-			n += len(ranges)
-		}
+		n += len(r.Peers.Blocks) + r.Ports.size()
 	}
 	return n
 }

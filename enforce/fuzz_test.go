@@ -21,6 +21,7 @@ func FuzzBuild(f *testing.F) {
 	for _, pe := range []*v1alpha1.PolicyEndpoint{
 		endpoint("a", "10.0.0.0/8!10.2.0.0/16 TCP/80-90 UDP", "fd00::/16 SCTP/9"),
 		endpoint("a", "10.2.3.4/16 TCP/80", "0.0.0.0/0!0.0.0.0/1!128.0.0.0/1", "::ffff:192.0.2.1"),
+		endpoint("a", "::/0 TCP/80", "10.2.3.4 TCP/81 UDP/7-9"),
 		endpoint("a", "10.0.0.0/33"), endpoint("a", "10.0.0.0/8 GRE/1"), endpoint("a", "10.0.0.0/8 TCP/90-80"), endpoint("a"),
 	} {
 		text, err := json.Marshal(pe)
@@ -35,21 +36,30 @@ func FuzzBuild(f *testing.F) {
 			return
 		}
 		isolate := endpoint("isolate")
-		r, err := enforce.Build(enforce.Input{Pods: []enforce.Pod{pod()}, Endpoints: []*v1alpha1.PolicyEndpoint{isolate, pe}},
-			bpf.Capacity{Sets: 16, Rows: 64, PortPages: 64, PortLeaves: 64, Peers4: 512, Hosts: 64, Nets: 64})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, probe := range probes(&pe.Spec) {
-			got := reason(t, r.Image, 1, probe.String()).Reason.Verdict()
-			switch want := probe.allowedBy(pe); {
-			case got == flow.Allow && (!want || broken(r)):
-				t.Errorf("%s passes (the object allows it: %v; %+v)", probe, want, r.Conditions)
-			case got == flow.Deny && want && len(r.Conditions) == 0:
-				t.Errorf("%s is dropped, but the object allows it", probe)
+		for _, pages := range []int{64, 0} {
+			r, err := enforce.Build(enforce.Input{Pods: []enforce.Pod{pod()}, Endpoints: []*v1alpha1.PolicyEndpoint{isolate, pe}}, bpf.Capacity{
+				Sets: 16, Rows: 64, PortPages: int(bpf.PortsFirst) + pages, PortLeaves: 64, PortEdges: 128, Peers4: bpf.Fanout + pages,
+				Hosts: 64, Nets: 64,
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
+			compareWithEntries(t, pe, r)
 		}
 	})
+}
+
+func compareWithEntries(t *testing.T, pe *v1alpha1.PolicyEndpoint, r *enforce.Result) {
+	t.Helper()
+	for _, probe := range probes(&pe.Spec) {
+		got := reason(t, r.Image, 1, probe.String()).Reason.Verdict()
+		switch want := probe.allowedBy(pe); {
+		case got == flow.Allow && (!want || broken(r)):
+			t.Errorf("%s passes (the object allows it: %v; %+v)", probe, want, r.Conditions)
+		case got == flow.Deny && want && len(r.Conditions) == 0:
+			t.Errorf("%s is dropped, but the object allows it", probe)
+		}
+	}
 }
 
 // broken says that something closed the pod's ingress.

@@ -1,43 +1,101 @@
 package enforce
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+
 	"github.com/palisade-netpol/palisade/bpf"
 )
 
-// buildPorts lays out all combinations of ports that occur in a row: a word leads per protocol to a page, whose slots, by
-// the upper byte of the port, are "none", "every" or a bitmap. Equal parts are one part.
+// buildPorts lays out all combinations of ports that occur in a row. Those with the most ranges get pages, as far as there are any, and the
+// others are listed.
 func (b *builder) buildPorts() error {
-	sets := map[string]portSet{}
-	pages := map[digest]portPage{}
-	leaves := map[digest]bpf.PortLeaf{}
+	pages, listed := b.planPorts()
+	numbers, ok := placeLists(listed, b.capacity.PortEdges)
+	if !ok {
+		return tooLarge("port_edges", b.capacity.PortEdges, edgesOf(listed))
+	}
+	b.ports = map[string]uint32{(&Ports{All: true}).String(): bpf.PortsAll, "": bpf.PortsNone}
+	b.layPages(pages)
+	for _, l := range listed {
+		b.ports[l.text] = bpf.Listed(numbers[l.text], l.bits)
+		for i, edge := range l.edges {
+			put(&b.img.PortEdges, numbers[l.text]+i, edge)
+		}
+	}
+	return nil
+}
+
+// planPorts says which combinations get pages, and which a list.
+func (b *builder) planPorts() (portPages, []portList) {
+	all := map[string]*Ports{}
 	for _, s := range b.prog.Sets {
 		for _, ports := range b.rows[s] {
-			text := ports.String()
-			if _, seen := sets[text]; !seen && !ports.All {
-				sets[text] = newPortSet(ports, pages, leaves)
+			if !ports.All {
+				all[ports.String()] = ports
 			}
 		}
 	}
-	leafNum, leavesFit := placeKeys(leaves, int(bpf.PortsFirst), b.capacity.PortLeaves-int(bpf.PortsFirst))
-	pageNum, pagesFit := placeKeys(pages, int(bpf.PortsFirst), b.capacity.PortPages-int(bpf.PortsFirst))
-	switch {
-	case !leavesFit:
-		return tooLarge("port_leaves", b.capacity.PortLeaves, len(leaves))
-	case !pagesFit:
-		return tooLarge("port_pages", b.capacity.PortPages, len(pages))
+	delete(all, "")
+	order := slices.SortedFunc(maps.Keys(all), func(x, y string) int {
+		return cmp.Or(cmp.Compare(all[y].size(), all[x].size()), cmp.Compare(x, y))
+	})
+	chosen := portPages{map[string]portSet{}, map[digest]portPage{}, map[digest]bpf.PortLeaf{}}
+	for i, text := range order {
+		if !chosen.add(text, all[text], b.capacity) {
+			return chosen, listPorts(order[i:], all)
+		}
 	}
+	return chosen, nil
+}
+
+// portPages are combinations of ports that have pages: a word leads per protocol to a page, whose slots, by the upper byte of the port, are
+// "none", "every" or a bitmap. Equal parts are one part.
+type portPages struct {
+	sets   map[string]portSet // by the normal form of the ports
+	pages  map[digest]portPage
+	leaves map[digest]bpf.PortLeaf
+}
+
+// add adds a combination. ok is false, and nothing added, where the tables have no room for it.
+func (p portPages) add(text string, ports *Ports, c bpf.Capacity) (ok bool) {
+	pages, leaves := map[digest]portPage{}, map[digest]bpf.PortLeaf{}
+	set := newPortSet(ports, pages, leaves)
+	if missing(p.pages, pages) > c.PortPages-int(bpf.PortsFirst) || missing(p.leaves, leaves) > c.PortLeaves-int(bpf.PortsFirst) {
+		return false
+	}
+	maps.Copy(p.pages, pages)
+	maps.Copy(p.leaves, leaves)
+	p.sets[text] = set
+	return true
+}
+
+// missing returns how many entries have would have with those of more.
+func missing[K comparable, V any](have, more map[K]V) int {
+	n := len(have)
+	for k := range more {
+		if _, ok := have[k]; !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// layPages writes the pages and leaves, of which there are not too many, into the image.
+func (b *builder) layPages(p portPages) {
+	leafNum, _ := placeKeys(p.leaves, int(bpf.PortsFirst), b.capacity.PortLeaves-int(bpf.PortsFirst))
+	pageNum, _ := placeKeys(p.pages, int(bpf.PortsFirst), b.capacity.PortPages-int(bpf.PortsFirst))
 	b.img.PortPages, b.img.PortLeaves = bpf.PortTables()
-	for id, leaf := range leaves {
+	for id, leaf := range p.leaves {
 		put(&b.img.PortLeaves, leafNum[id], leaf)
 	}
-	for id, page := range pages {
+	for id, page := range p.pages {
 		put(&b.img.PortPages, pageNum[id], page.image(leafNum))
 	}
-	b.ports = map[string]uint32{(&Ports{All: true}).String(): bpf.PortsAll, "": bpf.PortsNone}
-	for text, set := range sets {
+	for text, set := range p.sets {
 		b.ports[text] = set.image(pageNum)
 	}
-	return nil
 }
 
 // portWord is what a slot of the port tables says before numbers are given: none, every, or see there.

@@ -70,6 +70,14 @@ func union(all []*Ports) *Ports {
 	return &u
 }
 
+// size returns how many ranges p has.
+func (p *Ports) size() (n int) {
+	for _, ranges := range p.ranges {
+		n += len(ranges)
+	}
+	return n
+}
+
 // Contains says whether p allows a port of a protocol; port is ignored for protocols without ports.
 func (p *Ports) Contains(proto flow.Protocol, port uint16) bool {
 	if p.All {

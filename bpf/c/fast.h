@@ -217,7 +217,9 @@ static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *sk
 /* What a set of rules says of the packet; REASON_NONE where the tables of arrays do not know the peer. */
 static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
 {
-	__u32 word, slot;
+	__u16 port = bpf_ntohs(quick_ports(q, v6) >> 16);
+	__u64 word, protocol = quick_protocol(q, v6) >> 4 & 1; /* 6 is TCP and 17 is UDP */
+	__u32 slot;
 
 	if (v6)
 		slot = slot_of_ip6(epoch, q->words[dir == EGRESS ? 2 : 0], q->words[dir == EGRESS ? 3 : 1]);
@@ -227,10 +229,12 @@ static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __
 		return REASON_NONE;
 	*class = slot & PEER_CLASS_MASK;
 	word = ports_of(rules_of(epoch), set, slot);
-	if (!word)
-		return REASON_NO_RULE;
-	word >>= (quick_protocol(q, v6) >> 4 & 1) * PORTS_UDP_SHIFT; /* 6 is TCP and 17 is UDP */
-	return page_allows(port_bank_of(epoch), word, bpf_ntohs(quick_ports(q, v6) >> 16)) ? REASON_POLICY : REASON_NO_RULE;
+	if (word - 1 >= (1ULL << PORTS_LISTED_BIT) - 1) { /* none, or a list */
+		if (!word)
+			return REASON_NO_RULE;
+		return edges_passed(epoch, word, protocol << PORT_EDGES_PROTOCOL_SHIFT | port) & 1 ? REASON_POLICY : REASON_NO_RULE;
+	}
+	return page_allows(port_bank_of(epoch), word >> protocol * PORTS_UDP_SHIFT, port) ? REASON_POLICY : REASON_NO_RULE;
 }
 
 /* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */

@@ -21,6 +21,7 @@ enum table_size {
 	PREFIXES6_SIZE = 2048, /* places with PREFIX6_WAYS prefixes each: half as many again as there are pages */
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
+	PORT_EDGES_SIZE = 65536,
 	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
 	REASONS_SIZE = 32,
 	LASTS_SIZE = 16, /* for each direction and CPU */
@@ -75,6 +76,18 @@ enum ports {
 	PORTS_ALL = PORTS_EVERY << PORTS_TCP_SHIFT | PORTS_EVERY << PORTS_UDP_SHIFT | PORTS_EVERY << PORTS_SCTP_SHIFT | PORTS_OTHER,
 };
 
+/* A slot with the bit PORTS_LISTED says it by a list instead, of which there is room for many more, but which takes a search. The edges
+ * of its ranges lie one after the other in port_edges, in ascending order: the first port of a range, the one after its last, and so on.
+ * A list begins at a multiple of its size, which is a power of two; the rest of it is PORT_EDGES_END. */
+enum ports_listed {
+	PORTS_LISTED_BIT = 31,
+	PORTS_LISTED_SIZE_SHIFT = 16, /* the binary logarithm of the size, at least 1 */
+	PORTS_LISTED_SIZE_MASK = 15,
+	PORTS_LISTED_AT_MASK = PORT_EDGES_SIZE / 2 - 1, /* where the list begins, half of it */
+	PORT_EDGES_PROTOCOL_SHIFT = 16, /* an edge has the port; above it 0 for TCP, 1 for UDP, 2 for SCTP */
+	PORT_EDGES_END = 0x7fffffff,
+};
+
 /* A slot of peers4: a class, or the page for the next byte, or "too sparse for a page": look in the tables for IPv6,
  * under the IPv4-mapped address, and use the class here when nothing is found. */
 enum peer_slot {
@@ -82,6 +95,12 @@ enum peer_slot {
 	PEER_PAGE_MASK = PEERS4_SIZE - 1,
 	PEER_SPARSE = 0x4000,
 	PEER_PAGE = 0x8000,
+};
+
+/* What the hash tables know lies in a space of its own for each bank and family, or ::/0 would contain IPv4. */
+enum space {
+	SPACE_BANK_MASK = BANKS - 1,
+	SPACE_IP4 = BANKS,
 };
 
 enum mode {
@@ -151,13 +170,13 @@ struct port_leaf {
 
 /* An address, as IPv6 or IPv4-mapped, whose class is looked up in the live bank. */
 struct host_key {
-	__u32 bank;
+	__u32 space;
 	__u8 addr[16];
 };
 
 struct net_key {
-	__u32 prefix_len; /* 32 bits of bank and the bits of the prefix */
-	__u32 bank;
+	__u32 prefix_len; /* 32 bits of space and the bits of the prefix */
+	__u32 space;
 	__u8 addr[16];
 };
 
@@ -317,6 +336,7 @@ struct rule_tables {
 struct port_bank {
 	struct port_page port_pages[PORT_PAGES_SIZE];
 	struct port_leaf port_leaves[PORT_LEAVES_SIZE];
+	__u32 port_edges[PORT_EDGES_SIZE];
 };
 
 struct port_tables {

@@ -14,10 +14,10 @@
 #define ANSWER(reason, allowed) ((reason) << 8 | (allowed))
 
 /* The address comes in two halves, as they lie in memory. */
-__noinline __u32 class_of_mapped(__u32 bank, __u64 high, __u64 low, __u32 fallback)
+__noinline __u32 class_in_space(__u32 space, __u64 high, __u64 low, __u32 fallback)
 {
-	struct net_key net = {.prefix_len = 32 + 128, .bank = bank};
-	struct host_key host = {.bank = bank};
+	struct net_key net = {.prefix_len = 32 + 128, .space = space};
+	struct host_key host = {.space = space};
 	__u32 *class;
 
 	__builtin_memcpy(host.addr, &high, 8);
@@ -62,8 +62,7 @@ static __always_inline __u32 prefix_place(__u64 high, __u64 low)
 	return (high * 0x9e3779b97f4a7c15ULL ^ low) * 0xc2b2ae3d27d4eb4fULL >> 48;
 }
 
-/* The slot of an IPv6 address, in two halves as they lie in memory. One that is IPv4-mapped (RFC 4291 2.5.5.2) is listed nowhere:
- * under such addresses the hash tables know IPv4. */
+/* The slot of an IPv6 address, in two halves as they lie in memory. */
 static __always_inline __u32 slot_of_ip6(__u32 epoch, __u64 high, __u64 low)
 {
 	struct prefix_bank *b = prefixes_of(epoch);
@@ -83,7 +82,7 @@ static __always_inline __u32 slot_of_ip6(__u32 epoch, __u64 high, __u64 low)
 		if (!p->page[PREFIX6_WAYS - 1])
 			break;
 	}
-	return !high && (__u32)low == 0xffff0000 ? b->otherwise & PEER_CLASS_MASK : b->otherwise;
+	return b->otherwise;
 }
 
 /* The word of a row that says which ports a set allows to the peers of a class. */
@@ -107,6 +106,56 @@ static __always_inline bool page_allows(struct port_bank *b, __u32 page, __u32 p
 	EARLY(bits);
 	bits += (leaf[(page & PORTS_PAGE_MASK) * FANOUT] & (PORT_LEAVES_SIZE - 1)) * (FANOUT / 64);
 	return *bits >> (port & 63) & 1;
+}
+
+/* All bits where an edge is not beyond a port, else 0: a choice without a branch. */
+static __always_inline __u64 not_beyond(__u64 edge, __u64 port)
+{
+	__u64 less = edge - port - 1;
+
+	OPAQUE(less); /* or the compiler makes a branch of it after all */
+	return (__s64)less >> 63;
+}
+
+/* How many edges of the list that a word names are not beyond a port, which comes with its protocol as an edge does. It is allowed where
+ * that is an odd number. */
+__noinline __u32 edges_passed(__u32 epoch, __u32 word, __u32 port)
+{
+	struct port_bank *b = port_bank_of(epoch);
+	__u64 at = (word & PORTS_LISTED_AT_MASK) * 2, passed = word;
+	__u64 size = 1ULL << (word >> PORTS_LISTED_SIZE_SHIFT & PORTS_LISTED_SIZE_MASK);
+
+	/* A zero that the verifier does not know as one: without CAP_PERFMON it refuses an index that is a constant on one path only. */
+	OPAQUE(passed);
+	passed ^= word;
+#pragma unroll
+	for (__u64 step = 1 << (PORTS_LISTED_SIZE_MASK - 1); step; step >>= 1) {
+		if (step < size)
+			passed += step & not_beyond(*ENTRY(b, port_edges, at + passed + step - 1), port);
+	}
+	return passed + (1 & not_beyond(*ENTRY(b, port_edges, at + passed), port));
+}
+
+static __always_inline bool is_listed(__u64 word)
+{
+	return word >> PORTS_LISTED_BIT;
+}
+
+/* Does a list allow a port, or where it is not known, every port of its protocol? */
+static __always_inline bool list_allows(__u32 epoch, __u32 word, __u64 proto_port)
+{
+	__u32 protocol = proto_port >> 16 & 0xff, first = proto_port & 0xffff, passed;
+
+	if (protocol == IPPROTO_UDP)
+		first |= 1 << PORT_EDGES_PROTOCOL_SHIFT;
+	else if (protocol == IPPROTO_SCTP)
+		first |= 2 << PORT_EDGES_PROTOCOL_SHIFT;
+	else if (protocol != IPPROTO_TCP)
+		return false;
+	if (proto_port >> 32)
+		return edges_passed(epoch, word, first) & 1;
+	passed = edges_passed(epoch, word, first & ~0xffffU);
+	return passed & 1 && passed == edges_passed(epoch, word, first | 0xffff);
 }
 
 static __always_inline bool ports_allow(struct port_bank *b, __u32 ports, __u64 proto_port)
@@ -133,7 +182,7 @@ __noinline __u32 class_of_ip4(__u32 epoch, __be32 peer)
 	if (slot & PEER_SPARSE) {
 		__u64 mapped[2];
 		map_to_ip6(peer, (__u8 *)mapped);
-		return class_of_mapped(epoch & (BANKS - 1), mapped[0], mapped[1], slot & PEER_CLASS_MASK);
+		return class_in_space((epoch & SPACE_BANK_MASK) | SPACE_IP4, mapped[0], mapped[1], slot & PEER_CLASS_MASK);
 	}
 	return slot & PEER_CLASS_MASK;
 }
@@ -142,14 +191,14 @@ __noinline __u32 class_of_ip6(__u32 epoch, __u64 high, __u64 low)
 {
 	__u32 slot = slot_of_ip6(epoch, high, low);
 
-	return slot & PEER_SPARSE ? class_of_mapped(epoch & (BANKS - 1), high, low, slot & PEER_CLASS_MASK) : slot & PEER_CLASS_MASK;
+	return slot & PEER_SPARSE ? class_in_space(epoch & SPACE_BANK_MASK, high, low, slot & PEER_CLASS_MASK) : slot & PEER_CLASS_MASK;
 }
 
 __noinline __u32 policy(__u64 epoch_set, __u32 class, __u64 proto_port)
 {
 	__u32 epoch = epoch_set >> 32, allowed = ports_of(rules_of(epoch), epoch_set, class);
 
-	if (ports_allow(port_bank_of(epoch), allowed, proto_port))
+	if (is_listed(allowed) ? list_allows(epoch, allowed, proto_port) : ports_allow(port_bank_of(epoch), allowed, proto_port))
 		return ANSWER(REASON_POLICY, 1);
 	return ANSWER(proto_port >> 32 || !allowed ? REASON_NO_RULE : REASON_FRAGMENT, 0);
 }

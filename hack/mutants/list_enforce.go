@@ -56,6 +56,14 @@ func inEnforce() []Mutant {
 			"enforce/portimage.go", `first, last, count := upper*bpf.Fanout, upper*bpf.Fanout+bpf.Fanout-1, 0`,
 			`first, last, count := upper*bpf.Fanout, upper*bpf.Fanout+bpf.Fanout-2, 0`,
 			[]string{"enforce:TestVerdicts", "sim/engine:TestEnginesAgree$"}},
+		{"list-of-ports-cut", "the last port of each range is lost where ports are in a list",
+			"enforce/portlist.go", `protocol+uint32(r.last)+1)`, `protocol+uint32(r.last))`,
+			[]string{"enforce:TestRanges"}},
+		{"lists-of-ports-overlap", "a short list is written into the second half of a long one",
+			"enforce/portlist.go", `		for i := range size {
+			taken[slot*size+i] = true
+		}`, `		taken[slot*size] = true`,
+			[]string{"enforce:TestLists"}},
 		{"limit-of-ports", "trap 1: more than 24 ports for a peer are dropped",
 			"enforce/read.go", `p.normalize()
 	return p, nil`, `p.normalize()

@@ -46,8 +46,8 @@ func TestWhatDoesNotFitIsClosed(t *testing.T) {
 	}{
 		{"peer_hosts", bpf.Capacity{Hosts: 2000}, peerCase("sparse", bpf.Capacity{}, 10_000, 2111, v4(1, 0, 0, 0)), 1, 1},
 		{"peer_nets", bpf.Capacity{Peers4: 512, Nets: 200}, blockCase("blocks", 2000), 1, 1},
-		{"port_pages", bpf.Capacity{PortPages: 64}, ownPortCase("ports", 200), 1, 1},
-		{"port_leaves", bpf.Capacity{PortLeaves: 16}, portCase("ports", 1000), 1, 1},
+		{"port_edges", bpf.Capacity{PortPages: 64, PortEdges: 64}, ownPortCase("ports", 200), 1, 1},
+		{"port_edges", bpf.Capacity{PortLeaves: 16, PortEdges: 64}, portCase("ports", 1000), 1, 1},
 		{"sets", bpf.Capacity{Sets: 16}, podCase("pods", 20, 1, true, false), 7, 19},
 		{"rows", bpf.Capacity{Rows: 16}, podCase("pods", 20, 1, true, false), 5, 19},
 	} {

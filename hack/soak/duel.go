@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/sim/packets"
 	"github.com/palisade-netpol/palisade/sim/random"
 )
@@ -60,7 +59,7 @@ func duelOn(seed, step int, more func() bool, sent *atomic.Int64) (err error) {
 func duelOver(d *packets.Duel, seed int, sent *atomic.Int64) error {
 	d.Start()
 	for state := range states {
-		img, err := d.Load(random.Example(seed*states+state), []int{0, bpf.Fanout, bpf.Fanout + 1}[state])
+		img, err := d.Load(random.Example(seed*states+state), packets.Capacities[state])
 		if err != nil {
 			return err
 		}

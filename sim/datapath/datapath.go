@@ -25,19 +25,14 @@ type Datapath struct {
 	img   *bpf.Image
 	pods  map[uint32]bpf.Pod
 	pages map[netip.Prefix]uint32 // of IPv6
-	hosts map[[16]byte]uint32
-	nets  map[netKey]uint32
+	hosts map[netip.Addr]uint32
+	nets  map[netip.Prefix]uint32
 	// lengths are those of nets, the longest first.
-	lengths []uint8
+	lengths []int
 	flows   map[flowKey]*flowState
 	// fragments are the datagrams whose first fragment passed; healing is when a pod's packets look for their flow.
 	fragments map[fragmentKey]*fragmentState
 	healing   map[uint32]healing
-}
-
-type netKey struct {
-	addr [16]byte
-	bits uint8
 }
 
 // New returns a datapath that knows no pod. now is the time since boot; it decides which UDP flows have timed out.
@@ -66,18 +61,28 @@ func (d *Datapath) Load(img *bpf.Image) {
 	for i := range img.Prefixes6 {
 		img.Prefixes6[i].Each(func(p netip.Prefix, page uint32) { d.pages[p] = page })
 	}
-	d.hosts = make(map[[16]byte]uint32, len(img.Hosts))
+	d.hosts = make(map[netip.Addr]uint32, len(img.Hosts))
 	for _, h := range img.Hosts {
-		d.hosts[h.Addr] = h.Class
+		d.hosts[netip.AddrFrom16(h.Addr).Unmap()] = h.Class
 	}
-	d.nets = make(map[netKey]uint32, len(img.Nets))
+	d.nets = make(map[netip.Prefix]uint32, len(img.Nets))
 	d.lengths = nil
 	for _, n := range img.Nets {
-		d.nets[netKey{n.Addr, n.Bits}] = n.Class
-		d.lengths = append(d.lengths, n.Bits)
+		p := unmap(n)
+		d.nets[p] = n.Class
+		d.lengths = append(d.lengths, p.Bits())
 	}
-	slices.SortFunc(d.lengths, func(a, b uint8) int { return cmp.Compare(b, a) })
+	slices.SortFunc(d.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 	d.lengths = slices.Compact(d.lengths)
+}
+
+// unmap returns the prefix of an entry; one that is IPv4-mapped is of IPv4.
+func unmap(n bpf.Net) netip.Prefix {
+	a, bits := netip.AddrFrom16(n.Addr), int(n.Bits)
+	if a.Is4In6() {
+		a, bits = a.Unmap(), bits-96
+	}
+	return netip.PrefixFrom(a, bits)
 }
 
 // Run judges one Ethernet frame at the interface of a pod.

@@ -1,7 +1,9 @@
 package datapath
 
 import (
+	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -60,26 +62,24 @@ func (d *Datapath) class(a netip.Addr) uint32 {
 	return s & bpf.PeerClassMask
 }
 
-// class6 returns the class of an IPv6 address. Under one that is IPv4-mapped the tables know IPv4, so it has none of its own.
+// class6 returns the class of an IPv6 address.
 func (d *Datapath) class6(a netip.Addr) uint32 {
 	if page, ok := d.pages[netip.PrefixFrom(a, 120).Masked()]; ok {
 		return uint32(entry(d.img.Peers4, page).Slot[a.As16()[15]])
 	}
-	if a.Is4In6() {
-		return d.nets[netKey{}]
-	}
 	return d.longestPrefix(a, 0)
 }
 
-// longestPrefix looks an address up among the hosts and prefixes, an IPv4 one as IPv4-mapped.
+// longestPrefix looks an address up among the hosts and prefixes of its family.
 func (d *Datapath) longestPrefix(a netip.Addr, otherwise uint32) uint32 {
-	key := a.As16()
-	if class, ok := d.hosts[key]; ok {
+	if class, ok := d.hosts[a]; ok {
 		return class
 	}
 	for _, bits := range d.lengths {
-		p := netip.PrefixFrom(netip.AddrFrom16(key), int(bits)).Masked()
-		if class, ok := d.nets[netKey{p.Addr().As16(), bits}]; ok {
+		if bits > a.BitLen() {
+			continue
+		}
+		if class, ok := d.nets[netip.PrefixFrom(a, bits).Masked()]; ok {
 			return class
 		}
 	}
@@ -88,6 +88,9 @@ func (d *Datapath) longestPrefix(a netip.Addr, otherwise uint32) uint32 {
 
 // portAllowed reads a word of a row.
 func (d *Datapath) portAllowed(ports uint32, p *packet, port uint16) bool {
+	if ports&bpf.PortsListed != 0 {
+		return d.portListed(ports, p, port)
+	}
 	var page uint32
 	switch p.protocol {
 	case flow.TCP:
@@ -104,4 +107,28 @@ func (d *Datapath) portAllowed(ports uint32, p *packet, port uint16) bool {
 	}
 	leaf := entry(d.img.PortPages, page).Leaf[port>>8]
 	return entry(d.img.PortLeaves, uint32(leaf)).Bits[port>>6&3]>>(port&63)&1 == 1
+}
+
+// listedProtocols is the order of protocols among the edges of lists.
+var listedProtocols = []flow.Protocol{flow.TCP, flow.UDP, flow.SCTP}
+
+// portListed reads the list that a word names: range by range, where the programs search. A packet without a port needs a range of all.
+func (d *Datapath) portListed(word uint32, p *packet, port uint16) bool {
+	protocol := slices.Index(listedProtocols, p.protocol)
+	if protocol < 0 {
+		return false
+	}
+	first, last := uint32(port), uint32(port)
+	if !p.hasPorts {
+		first, last = 0, math.MaxUint16
+	}
+	base := uint32(protocol) << bpf.PortEdgesProtocolShift
+	at, bits := bpf.ListedAt(word)
+	for i := range uint32(1) << bits / 2 {
+		from, to := *entry(d.img.PortEdges, uint32(at)+2*i), *entry(d.img.PortEdges, uint32(at)+2*i+1)
+		if from <= base|first && base|last < to {
+			return true
+		}
+	}
+	return false
 }

@@ -58,3 +58,36 @@ func TestMappedAddressIsNotIPv4(t *testing.T) {
 		}
 	}
 }
+
+// TestSparseNetworkIsNoIPv6: what a rule says of an IPv6 prefix holds for no IPv4 address, also where the prefix contains those in their
+// IPv4-mapped form, as ::/0 does, and the tables know both.
+func TestSparseNetworkIsNoIPv6(t *testing.T) {
+	addr := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	for _, prefix := range []string{"::/0", "::/1", "::/80", "::fffe:0:0/95"} {
+		p := netip.MustParsePrefix(prefix)
+		sparse := img("open", "peer:80") // class 1 may, the others may not
+		sparse.Peers4[10].Slot[1] = uint16(bpf.PeerSparse | 2)
+		sparse.Peers4[10].Slot[2] = uint16(bpf.PeerSparse)
+		sparse.Hosts = nil
+		sparse.Nets = []bpf.Net{{Addr: p.Addr().As16(), Bits: uint8(p.Bits()), Class: 1}, {Addr: bpf.Mapped(addr("10.1.4.0")), Bits: 96 + 24, Class: 3}}
+		for _, c := range []struct {
+			src  string
+			want bpf.Outcome
+		}{
+			{"10.1.0.2", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst, Class: 2}},
+			{"10.1.4.2", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst, Class: 3}},
+			{"10.2.0.2", bpf.Outcome{Reason: bpf.ReasonNoRule, Set: bpf.SetFirst, Class: 0}},
+			{"::ffff:10.1.4.2", bpf.Outcome{Reason: bpf.ReasonPolicy, Set: bpf.SetFirst, Class: 1}}, // an address of the prefix like any other
+		} {
+			src, dst := addr(c.src), podIP
+			if src.Is6() {
+				dst = podIP6
+			}
+			for i, run := range judges(t) {
+				if got, err := run(sparse, tcp80(src, dst)); err != nil || got != c.want {
+					t.Errorf("%s, %s: %s says %+v (%v), want %+v", prefix, c.src, []string{"twin", "kernel"}[i], got, err, c.want)
+				}
+			}
+		}
+	}
+}

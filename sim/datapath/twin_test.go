@@ -60,9 +60,8 @@ func compare(t *rapid.T, kernel *bpf.Harness, twin *datapath.Datapath, img *bpf.
 
 // image draws a cluster and compiles it for a node that holds all its pods.
 func image(t *rapid.T, instance uint32) *bpf.Image {
-	// Where pages are few, IPv4 networks lie among the prefixes.
-	pages := rapid.SampledFrom([]int{0, bpf.Fanout, bpf.Fanout + 1, bpf.Fanout + 2}).Draw(t, "pages")
-	img, err := packets.Image(random.Cluster(t), instance, pages)
+	capacity := rapid.SampledFrom(packets.Capacities[:]).Draw(t, "capacity")
+	img, err := packets.Image(random.Cluster(t), instance, capacity)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // engines returns the engines that must agree with the model. Only where the test does not run as root is the kernel left
 // out, and then it says so.
 func engines(t *testing.T) []engine.Engine {
-	list := []engine.Engine{engine.NewTables()}
+	list := []engine.Engine{engine.NewTables(), engine.NewCramped()}
 	if os.Geteuid() == 0 {
 		list = append(list, engine.NewKernel())
 	} else {

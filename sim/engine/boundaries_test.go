@@ -122,6 +122,9 @@ func (b boundaries) addTables(img *bpf.Image) {
 	for page := range img.PortPages {
 		b.addPage(img, page)
 	}
+	for _, edge := range img.PortEdges {
+		b.addPorts(int32(edge&0xffff), int32(edge&0xffff))
+	}
 }
 
 // addPage6 adds the ends of a prefix that has a page, and the places where a slot of the page differs from the one before it.

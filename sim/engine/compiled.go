@@ -26,7 +26,9 @@ type packetJudge interface {
 type compiled struct {
 	name  string
 	start func() (packetJudge, error) // for one node
-	nodes map[string]packetJudge
+	// capacity is what the policies are compiled for; that of the datapath, which is the usual one, may be larger.
+	capacity bpf.Capacity
+	nodes    map[string]packetJudge
 	// images are what each node's datapath holds.
 	images map[string]*bpf.Image
 	links  *links
@@ -55,7 +57,7 @@ func (e *compiled) Load(_ context.Context, c *model.Cluster) error {
 }
 
 func (e *compiled) loadNode(name string, in enforce.Input) error {
-	built, err := enforce.Build(in, bpf.Capacity{})
+	built, err := enforce.Build(in, e.capacity)
 	if err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}

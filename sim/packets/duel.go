@@ -46,9 +46,9 @@ func (d *Duel) Start() {
 	d.instance += 100 // for the kernel
 }
 
-// Load switches both to the policies of a cluster; flows go on. See Image for pages.
-func (d *Duel) Load(c *model.Cluster, pages int) (*bpf.Image, error) {
-	img, err := Image(c, d.instance, pages)
+// Load switches both to the policies of a cluster; flows go on. See Image for capacity.
+func (d *Duel) Load(c *model.Cluster, capacity bpf.Capacity) (*bpf.Image, error) {
+	img, err := Image(c, d.instance, capacity)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,16 @@ import (
 	"github.com/palisade-netpol/palisade/model"
 )
 
+// Capacities are tables with as many pages as they have, with none, and with one.
+var Capacities = [...]bpf.Capacity{
+	{},
+	{Peers4: bpf.Fanout, PortPages: int(bpf.PortsFirst)},
+	{Peers4: bpf.Fanout + 1, PortPages: int(bpf.PortsFirst) + 1},
+}
+
 // Image compiles a cluster for one node that holds all its pods, at the interfaces from 1 on. instance is the first pod's,
-// those after it count up. pages limits the tables for IPv4 (0: as large as they are), so that networks lie among the prefixes.
-func Image(c *model.Cluster, instance uint32, pages int) (*bpf.Image, error) {
+// those after it count up. Where tables of capacity have few pages, networks lie among the prefixes, and ports in lists.
+func Image(c *model.Cluster, instance uint32, capacity bpf.Capacity) (*bpf.Image, error) {
 	endpoints, problems := resolve.All(&resolve.Snapshot{
 		Namespaces: c.Namespaces, Pods: c.Pods, Services: c.Services, EndpointSlices: c.EndpointSlices, Policies: c.Policies,
 	}, resolve.Options{})
@@ -32,7 +39,7 @@ func Image(c *model.Cluster, instance uint32, pages int) (*bpf.Image, error) {
 		}
 		in.Pods = append(in.Pods, pod)
 	}
-	built, err := enforce.Build(in, bpf.Capacity{Peers4: pages})
+	built, err := enforce.Build(in, capacity)
 	if err != nil {
 		return nil, err
 	}

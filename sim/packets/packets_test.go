@@ -16,7 +16,7 @@ func play(t testing.TB, d *packets.Duel, cluster int, seed uint64, count int) {
 	t.Helper()
 	d.Start()
 	for i := range 3 {
-		img, err := d.Load(random.Example(cluster), []int{0, bpf.Fanout, bpf.Fanout + 1}[i])
+		img, err := d.Load(random.Example(cluster), packets.Capacities[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestKernelAndTwinAgreeOnManyPackets(t *testing.T) {
 func TestDifferencesAreNoticed(t *testing.T) {
 	d := duel(t)
 	d.Start()
-	img, err := d.Load(random.Example(3), 0)
+	img, err := d.Load(random.Example(3), bpf.Capacity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func FuzzKernelAndTwin(f *testing.F) {
 func BenchmarkDuel(b *testing.B) {
 	d := duel(b)
 	d.Start()
-	img, err := d.Load(random.Example(3), 0)
+	img, err := d.Load(random.Example(3), bpf.Capacity{})
 	if err != nil {
 		b.Fatal(err)
 	}
