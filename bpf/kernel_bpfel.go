@@ -164,7 +164,8 @@ type kernelNodeTables struct {
 	_       structs.HostLayout
 	Control kernelControl
 	Unused  [40]uint8
-	Pods    [65536]kernelPod
+	Nobody  kernelPod
+	Pods    [16384]kernelPod
 }
 
 type kernelPeerBank struct {
@@ -192,14 +193,16 @@ type kernelPod struct {
 		_   structs.HostLayout
 		Set [2]uint32
 	}
+	Ifindex   uint32
 	Instance  uint32
 	HasIp4    uint8
 	HasIp6    uint8
 	MayRoute  uint8
 	Heals     uint8
 	Ip4       uint32
-	HealUntil uint32
 	Ip6       [16]uint8
+	HealUntil uint32
+	Unused    [3]uint32
 }
 
 type kernelPortBank struct {
@@ -428,7 +431,8 @@ const (
 	kernelTableSizePORT_PAGES_SIZE  kernelTableSize = 1024
 	kernelTableSizePORT_LEAVES_SIZE kernelTableSize = 8192
 	kernelTableSizePORT_EDGES_SIZE  kernelTableSize = 65536
-	kernelTableSizePODS_SIZE        kernelTableSize = 65536
+	kernelTableSizePODS_SIZE        kernelTableSize = 16384
+	kernelTableSizePODS_BITS        kernelTableSize = 23
 	kernelTableSizeREASONS_SIZE     kernelTableSize = 32
 	kernelTableSizeLASTS_SIZE       kernelTableSize = 16
 )

@@ -26,9 +26,9 @@ func (n *Node) readPeers() error {
 
 func (n *Node) readPods() error {
 	n.pods = map[uint32]kernelPod{}
-	for ifindex, p := range n.tables.Pods {
-		if p = withoutHealing(p); p != (kernelPod{}) {
-			n.pods[uint32(ifindex)] = p
+	for _, p := range n.tables.Pods {
+		if p.Ifindex != 0 {
+			n.pods[p.Ifindex] = withoutHealing(p)
 		}
 	}
 	var ifindex uint32

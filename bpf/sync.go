@@ -154,7 +154,7 @@ func podEntries(pods []Pod) (map[uint32]kernelPod, error) {
 		if _, ok := entries[p.Ifindex]; ok {
 			return nil, fmt.Errorf("two pods on interface %d", p.Ifindex)
 		}
-		e := kernelPod{Instance: p.Instance}
+		e := kernelPod{Ifindex: p.Ifindex, Instance: p.Instance}
 		for b := range e.Bank {
 			e.Bank[b].Set = p.Sets
 		}
@@ -216,13 +216,20 @@ func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error
 }
 
 func (n *Node) putPod(ifindex uint32, p kernelPod) error {
-	if int(ifindex) < podsSize {
+	if n.isNear(ifindex) {
 		n.tables.storePod(ifindex, p)
 	} else if err := n.putFar(ifindex, p); err != nil {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
 	}
 	n.pods[ifindex] = p
 	return nil
+}
+
+// isNear says whether an interface has its entry in the array, or is to have it there. Where an entry is, it stays.
+func (n *Node) isNear(ifindex uint32) bool {
+	holder := n.tables.podAt(ifindex).Ifindex
+	_, known := n.pods[ifindex]
+	return holder == ifindex || holder == 0 && !known && ifindex < nearLimit
 }
 
 func (n *Node) putFar(ifindex uint32, p kernelPod) error {
@@ -241,7 +248,7 @@ func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 		if _, ok := want[ifindex]; ok {
 			continue
 		}
-		if int(ifindex) < podsSize {
+		if n.isNear(ifindex) {
 			n.tables.storePod(ifindex, kernelPod{})
 		} else if err := n.maps[kernelMapPodsFar].Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("remove pod on interface %d: %w", ifindex, err)

@@ -28,8 +28,12 @@ type tables struct {
 	memory   [][]byte
 }
 
-// podsSize is how many interfaces have their entry in the array.
-const podsSize = len(kernelNodeTables{}.Pods)
+const (
+	// podsSize is how many interfaces have their entry in the array, at the place that the lower bits of their index say.
+	podsSize = len(kernelNodeTables{}.Pods)
+	// nearLimit is the index from which on they have none there.
+	nearLimit = 1 << kernelTableSizePODS_BITS
+)
 
 // openTables maps the kernel's memory.
 func openTables(maps map[string]*ebpf.Map) (*tables, error) {
@@ -153,12 +157,16 @@ func used[T comparable](have []T) (n int) {
 	return n
 }
 
-// storePod replaces the entry of an interface. The programs never see one pod's sets with another's addresses: an entry
+// podAt returns the entry that an interface has in the array, unless another one has it.
+func (t *tables) podAt(ifindex uint32) *kernelPod { return &t.Pods[ifindex%uint32(podsSize)] }
+
+// storePod replaces an entry of the array, which no other interface has. The programs never see one pod's sets with another's addresses: an entry
 // of another instance is void from before its first word is changed until after the last one was. That of the same instance is never
 // void, since a void one is that of a pod of which nothing is known; what changes is written in place.
 func (t *tables) storePod(ifindex uint32, p kernelPod) {
-	e := &t.Pods[ifindex]
-	if atomic.LoadUint32(&e.Instance) == p.Instance {
+	used := p.Ifindex // 0 where the entry is cleared
+	e := t.podAt(ifindex)
+	if atomic.LoadUint32(&e.Ifindex) == p.Ifindex && e.Instance == p.Instance {
 		for b := range e.Bank {
 			for dir := range e.Bank[b].Set {
 				atomic.StoreUint32(&e.Bank[b].Set[dir], p.Bank[b].Set[dir])
@@ -169,11 +177,10 @@ func (t *tables) storePod(ifindex uint32, p kernelPod) {
 		}
 		t.readdress(e, p)
 	} else {
-		atomic.StoreUint32(&e.Instance, 0)
-		instance := p.Instance
-		p.Instance = 0
+		atomic.StoreUint32(&e.Ifindex, 0)
+		p.Ifindex = 0
 		*e = p
-		atomic.StoreUint32(&e.Instance, instance)
+		atomic.StoreUint32(&e.Ifindex, used)
 	}
 	atomic.AddUint32(&t.Control.Changes, 1)
 }

@@ -53,7 +53,7 @@ func TestEveryConstantIsPlanted(t *testing.T) {
 func TestAPodIsNeverVoidWhileItsAddressesChange(t *testing.T) {
 	const ifindex = 9
 	tables := &tables{kernelNodeTables: &kernelNodeTables{}}
-	one := kernelPod{Instance: 1, HasIp4: 1, Ip4: 0x0100010a}
+	one := kernelPod{Ifindex: ifindex, Instance: 1, HasIp4: 1, Ip4: 0x0100010a}
 	two := one
 	two.HasIp6, two.Ip6[15], two.MayRoute = 1, 1, 1
 	tables.storePod(ifindex, one)
@@ -62,7 +62,7 @@ func TestAPodIsNeverVoidWhileItsAddressesChange(t *testing.T) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		for !stop.Load() {
-			if atomic.LoadUint32(&tables.Pods[ifindex].Instance) == 0 {
+			if atomic.LoadUint32(&tables.Pods[ifindex].Ifindex) == 0 {
 				void++
 			}
 		}
@@ -78,7 +78,7 @@ func TestAPodIsNeverVoidWhileItsAddressesChange(t *testing.T) {
 	if void > 0 {
 		t.Errorf("was seen void %d times", void)
 	}
-	other := kernelPod{Instance: 2}
+	other := kernelPod{Ifindex: ifindex, Instance: 2}
 	if tables.storePod(ifindex, other); tables.Pods[ifindex] != other {
 		t.Errorf("another pod's entry is %+v, want %+v", tables.Pods[ifindex], other)
 	}

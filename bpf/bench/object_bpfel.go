@@ -51,11 +51,13 @@ const (
 	objectVarUnusedPeerTables    = "unused_peer_tables"
 	objectVarUnusedPortTables    = "unused_port_tables"
 	objectVarUnusedPorts         = "unused_ports"
+	objectVarUnusedPortsListed   = "unused_ports_listed"
 	objectVarUnusedPrefix6Search = "unused_prefix6_search"
 	objectVarUnusedPrefixTables  = "unused_prefix_tables"
 	objectVarUnusedReason        = "unused_reason"
 	objectVarUnusedRuleTables    = "unused_rule_tables"
 	objectVarUnusedSet           = "unused_set"
+	objectVarUnusedSpace         = "unused_space"
 	objectVarUnusedTableSize     = "unused_table_size"
 )
 
@@ -148,11 +150,13 @@ type objectVariableSpecs struct {
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
 	UnusedPortTables    *ebpf.VariableSpec `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.VariableSpec `ebpf:"unused_ports"`
+	UnusedPortsListed   *ebpf.VariableSpec `ebpf:"unused_ports_listed"`
 	UnusedPrefix6Search *ebpf.VariableSpec `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.VariableSpec `ebpf:"unused_prefix_tables"`
 	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedRuleTables    *ebpf.VariableSpec `ebpf:"unused_rule_tables"`
 	UnusedSet           *ebpf.VariableSpec `ebpf:"unused_set"`
+	UnusedSpace         *ebpf.VariableSpec `ebpf:"unused_space"`
 	UnusedTableSize     *ebpf.VariableSpec `ebpf:"unused_table_size"`
 }
 
@@ -232,11 +236,13 @@ type objectVariables struct {
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`
 	UnusedPortTables    *ebpf.Variable `ebpf:"unused_port_tables"`
 	UnusedPorts         *ebpf.Variable `ebpf:"unused_ports"`
+	UnusedPortsListed   *ebpf.Variable `ebpf:"unused_ports_listed"`
 	UnusedPrefix6Search *ebpf.Variable `ebpf:"unused_prefix6_search"`
 	UnusedPrefixTables  *ebpf.Variable `ebpf:"unused_prefix_tables"`
 	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedRuleTables    *ebpf.Variable `ebpf:"unused_rule_tables"`
 	UnusedSet           *ebpf.Variable `ebpf:"unused_set"`
+	UnusedSpace         *ebpf.Variable `ebpf:"unused_space"`
 	UnusedTableSize     *ebpf.Variable `ebpf:"unused_table_size"`
 }
 

@@ -132,8 +132,8 @@ static __always_inline void quick_key(struct flow_key *k, const struct quick *q,
 #define DST_PORT 0xffff0000U
 
 /* What stands for the interface among the last packets of IPv6: no IPv4 packet has it, whose protocol is in its words. */
-#define LAST_IFINDEX6(ifindex, protocol) ((ifindex) | (__u32)(protocol) << 16 | 1U << 31)
-_Static_assert(PODS_SIZE <= 1 << 16, "the interface and the protocol are side by side");
+#define LAST_IFINDEX6(ifindex, protocol) ((ifindex) | (__u32)(protocol) << PODS_BITS | 1U << 31)
+_Static_assert(PODS_BITS + 8 <= 31, "the interface and the protocol are side by side");
 
 /* Where a packet is looked for among the last ones: by interface, peer and destination port, which select one of 16. Of IPv6 addresses, the
  * lower halves are enough. */
@@ -166,7 +166,7 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 	ports = *(__be32 *)l4;
 	OPAQUE(ports);
 	if (v6) {
-		if (ifindex >= PODS_SIZE)
+		if (ifindex >> PODS_BITS)
 			return false;
 		last = last_of(cpu, ifindex, addrs[1], addrs[3], ports, dir);
 		if (addrs[0] != last->words[0] || addrs[1] != last->words[1] || addrs[2] != last->words[2] || addrs[3] != last->words[3])
@@ -290,11 +290,9 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	opens = kind == QUICK_OPENS;
 	if (dir == INGRESS && from_node(skb))
 		return REASON_NONE;
-	if (ifindex >= PODS_SIZE)
-		return REASON_NONE;
 	pod = pod_at(ifindex);
 	EARLY(pod);
-	if (!pod->instance || (dir == EGRESS && !quick_source_is_own(&q, pod, v6)))
+	if (pod->ifindex != ifindex || (dir == EGRESS && !quick_source_is_own(&q, pod, v6)))
 		return REASON_NONE;
 	bank = version & (BANKS - 1);
 	OPAQUE(bank);

@@ -200,8 +200,11 @@ static __always_inline __u64 larger(__u64 a, __u64 b)
 static __always_inline bool flow_is_over(const struct flow6 *w, __u32 now)
 {
 	__u32 ifindex = w->pod >> 40;
+	struct pod *pod = pod_at(ifindex);
 
-	if (ifindex < PODS_SIZE && pod_at(ifindex)->instance != (__u32)w->pod)
+	if (pod->ifindex != ifindex)
+		pod = pod_far(ifindex);
+	if (!pod || pod->instance != (__u32)w->pod)
 		return true;
 	return flow_age(w, now) > (has_connections(w->pod >> 32) ? IDLE_S : UDP_TIMEOUT_S) * HZ;
 }

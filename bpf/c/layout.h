@@ -22,7 +22,8 @@ enum table_size {
 	PORT_PAGES_SIZE = 1024, /* as many as a word of a row can name */
 	PORT_LEAVES_SIZE = 8192,
 	PORT_EDGES_SIZE = 65536,
-	PODS_SIZE = 65536, /* interfaces with a larger index are found in a hash */
+	PODS_SIZE = 16384, /* an interface whose place another one has is found in a hash */
+	PODS_BITS = 23, /* so is one whose index has more bits */
 	REASONS_SIZE = 32,
 	LASTS_SIZE = 16, /* for each direction and CPU */
 };
@@ -186,14 +187,16 @@ struct pod_sets {
 
 struct pod {
 	struct pod_sets bank[BANKS];
-	__u32 instance; /* changes when the interface gets another pod; 0: no pod */
+	__u32 ifindex; /* 0: no pod */
+	__u32 instance; /* changes when the interface gets another pod; never 0 */
 	__u8 has_ip4;
 	__u8 has_ip6;
 	__u8 may_route; /* the pod may send from addresses that are not its own */
 	__u8 heals; /* written by the programs: heal_until was set for this instance */
 	__be32 ip4;
-	__u32 heal_until; /* written by the programs, jiffies: until when packets look whether their flow is known. See flows.h. */
 	__u8 ip6[16];
+	__u32 heal_until; /* written by the programs, jiffies: until when packets look whether their flow is known. See flows.h. */
+	__u32 unused[3]; /* the rest of the cache line */
 };
 
 struct control {
@@ -303,7 +306,8 @@ struct cpu {
 struct node_tables {
 	struct control control;
 	__u8 unused[40]; /* the rest of the cache line */
-	struct pod pods[PODS_SIZE];
+	struct pod nobody; /* nobody writes there */
+	struct pod pods[PODS_SIZE]; /* by the lower bits of the interface */
 };
 
 struct peer_bank {

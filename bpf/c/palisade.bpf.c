@@ -49,16 +49,15 @@ const struct port_tables *unused_port_tables UNUSED;
 const struct prefix_tables *unused_prefix_tables UNUSED;
 const enum prefix6_search *unused_prefix6_search UNUSED;
 
-/* A pod that is not in the tables is found as one without instance, as which no interface has the number 0. */
+/* A pod that is not in the tables is found as one without instance. */
 static __always_inline struct pod *find_pod(const struct env *e)
 {
-	__u32 ifindex = e->ifindex; /* a copy: what a helper gets the address of cannot live in a register */
-	struct pod *nobody = tables_of_node()->pods, *pod;
+	struct pod *nobody = &tables_of_node()->nobody, *pod = pod_at(e->ifindex);
 
 	EARLY(nobody);
-	if (ifindex < PODS_SIZE)
-		return pod_at(ifindex);
-	pod = bpf_map_lookup_elem(&pods_far, &ifindex);
+	if (pod->ifindex == e->ifindex)
+		return pod;
+	pod = pod_far(e->ifindex);
 	return pod ? pod : nobody;
 }
 

@@ -76,8 +76,7 @@ static __always_inline struct port_bank *port_bank_of(__u32 epoch)
 	return VALUE_OF(port_bits) + bank * sizeof(struct port_bank);
 }
 
-/* The entry of an interface that is below PODS_SIZE. The cut looks needless and is not: the verifier of 5.10 forgets the bounds of
- * a number that was on the stack meanwhile. */
+/* The entry that an interface has, unless another one has it. */
 static __always_inline struct pod *pod_at(__u32 ifindex)
 {
 	OPAQUE(ifindex);
@@ -125,6 +124,11 @@ struct {
 	__uint(max_entries, 4096);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } pods_far SEC(".maps");
+
+static __always_inline struct pod *pod_far(__u32 ifindex)
+{
+	return bpf_map_lookup_elem(&pods_far, &ifindex);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -144,5 +145,45 @@ func TestFloodsPushOutTheirOwn(t *testing.T) {
 				t.Errorf("the target lost %d of its newest %d flows", lost, newest)
 			}
 		})
+	}
+}
+
+// TestFlowsOfGonePodsGiveWay: in a table that is full of the flows of many pods which have gone, a new pod has all the room.
+func TestFlowsOfGonePodsGiveWay(t *testing.T) {
+	needRoot(t)
+	const gone, theirs, own = 24, 100, 300 // 1,024 places for flows
+	for _, first := range []uint32{iface, 1 << 23} {
+		h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 1024}})
+		for n, addrs := range [][2]netip.Addr{{podIP.Next().Next(), peerIP}, {podIP6.Next().Next(), peerIP6}} {
+			i := img(somePorts, somePorts)
+			i.Rows[1].Ports[1] = bpf.PortsAll
+			f := &flood{t: t, h: h, peer: addrs[1]}
+			pod := bpf.Pod{Sets: [2]uint32{bpf.SetFirst, bpf.SetClosed}, IP4: addrs[0]}
+			if addrs[0].Is6() {
+				pod.IP4, pod.IP6 = netip.Addr{}, addrs[0]
+			}
+			for pod.Ifindex = first; pod.Ifindex <= first+gone; pod.Ifindex++ {
+				pod.Instance = uint32(100*n) + pod.Ifindex
+				f.pods, i.Pods = []bpf.Pod{pod}, []bpf.Pod{pod} // the one before has gone
+				if _, err := h.Sync(i); err != nil {
+					t.Fatal(err)
+				}
+				flows := theirs
+				if pod.Ifindex == first+gone {
+					flows = own
+					time.Sleep(20 * time.Millisecond) // the table knows what is older by the kernel's ticks
+				}
+				for n := range flows {
+					f.expect(0, flow.Egress, frame.New(f.tuple(0, 2*n), frame.First), bpf.ReasonPolicy)
+				}
+			}
+			var opened []flow.Tuple
+			for n := range own {
+				opened = append(opened, f.tuple(0, 2*n))
+			}
+			if lost := f.lost(0, flow.Ingress, opened); lost > 0 {
+				t.Errorf("%s, interfaces from %d on: %d of %d flows are lost to pods that have gone", flow.FamilyOf(addrs[1]), first, lost, own)
+			}
+		}
 	}
 }

@@ -15,9 +15,9 @@ import (
 // engines returns the engines that must agree with the model. Only where the test does not run as root is the kernel left
 // out, and then it says so.
 func engines(t *testing.T) []engine.Engine {
-	list := []engine.Engine{engine.NewTables(), engine.NewCramped()}
+	list := []engine.Engine{engine.NewTables(), engine.Cramped(engine.NewTables())}
 	if os.Geteuid() == 0 {
-		list = append(list, engine.NewKernel())
+		list = append(list, engine.NewKernel(), engine.Cramped(engine.NewKernel()))
 	} else {
 		t.Log("not root: the kernel is not asked")
 	}

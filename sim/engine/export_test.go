@@ -18,10 +18,11 @@ func Images(e Engine) []*bpf.Image {
 	return list
 }
 
-// NewCramped returns the engine that interprets tables which have hardly any pages, so that most of what policies say lies in the
-// other tables.
-func NewCramped() Engine {
-	e := NewTables().(*compiled)
-	e.name, e.capacity = "tables without pages", packets.Capacities[1]
-	return e
+// Cramped makes an engine compile for tables that have hardly any pages, and gives pods interfaces of high numbers, so that most of what
+// policies say, and the pods, lie in the tables that are looked at last.
+func Cramped(e Engine) Engine {
+	c := e.(*compiled)
+	c.name += " without pages"
+	c.capacity, c.links.last = packets.Capacities[1], 1<<23
+	return c
 }
