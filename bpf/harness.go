@@ -12,8 +12,10 @@ import (
 // a packet neither an interface that does not exist nor a process's socket; all else is the code that is attached.
 type Harness struct {
 	*Node
-	in, out skbContext
-	frame   []byte // a copy of the one at hand, on the heap, where the kernel finds it
+	// Socketless says that what is sent by the node comes without a socket, as what ends an IPv6 connection may.
+	Socketless bool
+	in, out    skbContext
+	frame      []byte // a copy of the one at hand, on the heap, where the kernel finds it
 }
 
 // skbContext is struct __sk_buff of <linux/bpf.h>.
@@ -67,7 +69,10 @@ func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame [
 // Repeat is Run for n times the same frame, one right after the other; the outcome is that of the last one.
 func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte, n uint32) (Outcome, error) {
 	h.in = skbContext{Mark: ifindex}
-	if fromNode {
+	switch {
+	case fromNode && h.Socketless:
+		h.in.CB[0] = 2
+	case fromNode:
 		h.in.CB[0] = 1
 	}
 	code, err := h.testRun(h.progs[dir], frame, n)

@@ -82,7 +82,7 @@ func (n *Node) RemoveStale() error {
 }
 
 // formerMaps are the maps that earlier versions had and this one has not.
-var formerMaps = [...]string{"replies"}
+var formerMaps = [...]string{"replies", "fragments"}
 
 // knows says whether a pin's name is that of one of our maps or programs, of any version.
 func (n *Node) knows(pin string) bool {

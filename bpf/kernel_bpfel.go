@@ -120,26 +120,6 @@ type kernelFlows6 struct {
 	}
 }
 
-type kernelFragmentKey struct {
-	_         structs.HostLayout
-	Src       [16]uint8
-	Dst       [16]uint8
-	Id        uint32
-	Ifindex   uint32
-	Protocol  uint8
-	Direction uint8
-	Family    uint8
-	Unused    uint8
-}
-
-type kernelFragmentState struct {
-	_        structs.HostLayout
-	Instance uint32
-	Epoch    uint32
-	Seen     uint32
-	Unused   uint32
-}
-
 type kernelHostKey struct {
 	_     structs.HostLayout
 	Space uint32
@@ -330,8 +310,8 @@ type kernelScratch struct {
 		Opens      uint8
 		Fragment   uint8
 		IsError    uint8
+		Discovery  uint8
 		FragmentOf uint8
-		_          [1]byte
 		SrcPort    uint16
 		DstPort    uint16
 		Src4       uint32
@@ -364,8 +344,8 @@ type kernelScratch struct {
 		Opens      uint8
 		Fragment   uint8
 		IsError    uint8
+		Discovery  uint8
 		FragmentOf uint8
-		_          [1]byte
 		SrcPort    uint16
 		DstPort    uint16
 		Src4       uint32
@@ -445,7 +425,6 @@ const (
 	kernelMapEvents              = "events"
 	kernelMapFlows4              = "flows4"
 	kernelMapFlows6              = "flows6"
-	kernelMapFragments           = "fragments"
 	kernelMapNode                = "node"
 	kernelMapOld4                = "old4"
 	kernelMapOld6                = "old6"
@@ -535,7 +514,6 @@ type kernelMapSpecs struct {
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
-	Fragments *ebpf.MapSpec `ebpf:"fragments"`
 	Node      *ebpf.MapSpec `ebpf:"node"`
 	Old4      *ebpf.MapSpec `ebpf:"old4"`
 	Old6      *ebpf.MapSpec `ebpf:"old6"`
@@ -597,7 +575,6 @@ type kernelMaps struct {
 	Events    *ebpf.Map `ebpf:"events"`
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
-	Fragments *ebpf.Map `ebpf:"fragments"`
 	Node      *ebpf.Map `ebpf:"node"`
 	Old4      *ebpf.Map `ebpf:"old4"`
 	Old6      *ebpf.Map `ebpf:"old6"`
@@ -617,7 +594,6 @@ func (m *kernelMaps) Close() error {
 		m.Events,
 		m.Flows4,
 		m.Flows6,
-		m.Fragments,
 		m.Node,
 		m.Old4,
 		m.Old6,

@@ -20,7 +20,6 @@ const (
 	objectMapEvents              = "events"
 	objectMapFlows4              = "flows4"
 	objectMapFlows6              = "flows6"
-	objectMapFragments           = "fragments"
 	objectMapNode                = "node"
 	objectMapOld4                = "old4"
 	objectMapOld6                = "old6"
@@ -119,7 +118,6 @@ type objectMapSpecs struct {
 	Events    *ebpf.MapSpec `ebpf:"events"`
 	Flows4    *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6    *ebpf.MapSpec `ebpf:"flows6"`
-	Fragments *ebpf.MapSpec `ebpf:"fragments"`
 	Node      *ebpf.MapSpec `ebpf:"node"`
 	Old4      *ebpf.MapSpec `ebpf:"old4"`
 	Old6      *ebpf.MapSpec `ebpf:"old6"`
@@ -184,7 +182,6 @@ type objectMaps struct {
 	Events    *ebpf.Map `ebpf:"events"`
 	Flows4    *ebpf.Map `ebpf:"flows4"`
 	Flows6    *ebpf.Map `ebpf:"flows6"`
-	Fragments *ebpf.Map `ebpf:"fragments"`
 	Node      *ebpf.Map `ebpf:"node"`
 	Old4      *ebpf.Map `ebpf:"old4"`
 	Old6      *ebpf.Map `ebpf:"old6"`
@@ -204,7 +201,6 @@ func (m *objectMaps) Close() error {
 		m.Events,
 		m.Flows4,
 		m.Flows6,
-		m.Fragments,
 		m.Node,
 		m.Old4,
 		m.Old6,

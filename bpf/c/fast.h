@@ -240,7 +240,7 @@ static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __
 /* Remembers what an allowed packet may have opened: a connection, or UDP of a flow that is not known. */
 static __always_inline void quick_track(const struct flow_key *k, bool opens, __u32 epoch, enum direction dir, bool v6)
 {
-	if (opens || !flow_get_quick(k, v6))
+	if (opens || !flow_get_quick(k, TOUCH(dir), v6))
 		flow_put_quick(k, FLOW_STATE(epoch, 1 << dir), v6);
 }
 
@@ -314,7 +314,7 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	}
 	if (!opens) {
 		quick_key(&key, &q, pod, ifindex, dir, v6);
-		state = flow_get_quick(&key, v6);
+		state = flow_get_quick(&key, TOUCH(!dir), v6);
 		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
 			return remember_last(cpu, skb, &q, ifindex, version, REASON_REPLY, BOTH_PORTS, dir, v6);
 		if (state || quick_is_tcp(&q, v6)) /* the long way asks the policy again, or lets the pod heal */

@@ -9,18 +9,12 @@
 #pragma once
 
 enum {
-	FRAGMENT_TIMEOUT_S = 30, /* as net.ipv4.ipfrag_time */
 	HEAL_S = 30,
 };
 
 static __always_inline __u32 now(void)
 {
 	return bpf_jiffies64();
-}
-
-static __always_inline bool within_s(__u32 since, __u32 seconds)
-{
-	return now() - since <= seconds * HZ;
 }
 
 /* The flow that a packet belongs to when it goes in direction dir. */
@@ -61,7 +55,7 @@ static __always_inline bool flow_still_allowed(const struct flow_key *k, __u64 s
 
 static __always_inline bool is_healing(const struct pod *pod)
 {
-	return pod->heals && (__s32)(pod->heal_until - now()) > 0;
+	return pod->heals && pod->heal_until - now() - 1 < HEAL_S * HZ; /* not again when jiffies have come round */
 }
 
 static __always_inline void start_healing(struct pod *pod)
@@ -84,12 +78,12 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 	struct flow_key key;
 	__u64 state;
 
-	if (!p->has_ports || (has_connections(p->protocol) && !p->opens && !is_healing(e->pod)))
+	if (!p->has_ports || (has_connections(p->protocol) && !p->opens && !by_node && !is_healing(e->pod)))
 		return;
 	if (!TRACK_ALL && pod_set(e, !e->dir) == SET_OPEN)
 		return;
 	flow_of(&key, p, e, e->dir);
-	state = p->opens && !by_node ? 0 : flow_get(&key, true, v6);
+	state = p->opens && !by_node ? 0 : flow_get(&key, TOUCH(e->dir), v6);
 	if (state && !p->opens)
 		return;
 	if (state) /* from the node: what the pod had opened between the same ports is not over because of that */
@@ -99,7 +93,7 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 
 /* Why a packet passes that the policy of its own direction does not allow: it is a reply to a flow that was opened the other way and is
  * still allowed, or of one that is kept. REASON_NONE: it does not. */
-static __always_inline enum reason judge_flow(const struct packet *p, const struct env *e)
+static __always_inline enum reason judge_flow(struct __sk_buff *skb, const struct packet *p, const struct env *e)
 {
 	struct flow_key key;
 	__u64 state;
@@ -107,8 +101,10 @@ static __always_inline enum reason judge_flow(const struct packet *p, const stru
 	if (!p->has_ports || p->opens)
 		return REASON_NONE;
 	flow_of(&key, p, e, e->dir);
-	state = flow_get(&key, true, p->family == 6);
+	state = flow_get(&key, TOUCH(!e->dir), p->family == 6);
 	if (state) {
+		if (e->dir == INGRESS && STATE_OPENED(state) & OPENED_BY_NODE && p->protocol == IPPROTO_TCP && !p->fragment && made_here(skb))
+			return REASON_FROM_NODE; /* the last words of a connection, for which the node has no socket any more */
 		if (flow_still_allowed(&key, state, p, e, !e->dir))
 			return REASON_REPLY;
 		return KEEP_ESTABLISHED ? REASON_ESTABLISHED : REASON_NONE;
@@ -116,6 +112,14 @@ static __always_inline enum reason judge_flow(const struct packet *p, const stru
 	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
 		start_healing(e->pod);
 	return REASON_NONE;
+}
+
+/* An error goes to the sender of what it is about, and nowhere else: else it could carry anything to anybody. */
+static __always_inline bool goes_to_sender(const struct packet *error, const struct packet *inner)
+{
+	const __u64 *dst = (const __u64 *)&error->dst6, *src = (const __u64 *)&inner->src6;
+
+	return error->dst4 == inner->src4 && dst[0] == src[0] && dst[1] == src[1]; /* of the other family, all are 0 */
 }
 
 /* Is the packet an ICMP error about a packet of a flow that is known and still allowed? The inner packet went the other
@@ -128,10 +132,10 @@ static __always_inline bool is_related(struct __sk_buff *skb, struct scratch *s,
 	struct flow_key key;
 	__u64 state;
 
-	if (!p->is_error || p->fragment || !parse_inner(skb))
+	if (!p->is_error || p->fragment || !parse_inner(skb) || !goes_to_sender(p, inner))
 		return false;
 	flow_of(&key, inner, e, !e->dir);
-	state = flow_get(&key, false, inner->family == 6);
+	state = flow_get(&key, 0, inner->family == 6);
 	if (!state)
 		return false;
 	if (STATE_EPOCH(state) == e->epoch || STATE_OPENED(state) & OPENED_BY_NODE || KEEP_ESTABLISHED)

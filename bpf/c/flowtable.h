@@ -124,9 +124,13 @@ static __always_inline __u32 flow_age(const struct flow6 *w, __u32 now)
 	return now + 1 - w->seen;
 }
 
+/* Whom a packet that was let pass for what a direction allows keeps from timing out: flows that were opened in that direction, or, where
+ * flows are kept whatever policies say, all. What is dropped keeps none. */
+#define TOUCH(dir) (KEEP_ESTABLISHED ? ~0U : 1U << (dir))
+
 /* Reads a way that holds the flow. What keeps a flow from timing out, and from being the one that was seen the longest ago, is
- * written down once a second. */
-static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k, __u64 seal, bool touch)
+ * written down once a second; see TOUCH. */
+static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k, __u64 seal, __u32 touch)
 {
 	__u64 state = *(volatile __u64 *)&w->state ^ seal;
 	__u32 now = bpf_jiffies64(), age = flow_age(w, now);
@@ -135,7 +139,7 @@ static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k
 		return 0; /* torn */
 	if (!has_connections(k->pod >> 32) && age > UDP_TIMEOUT_S * HZ)
 		return 0;
-	if (touch && age > HZ)
+	if (age > HZ && STATE_OPENED(state) & touch)
 		w->seen = now;
 	return state;
 }
@@ -154,7 +158,7 @@ static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k
 	w->seen = seen;
 }
 
-static __always_inline __u64 flow_search(const struct flow_key *k, bool touch, bool v6, bool old)
+static __always_inline __u64 flow_search(const struct flow_key *k, __u32 touch, bool v6, bool old)
 {
 	void *place = flow_place_of(k, v6, old);
 	__u64 seal = flow_seal(k, v6);
@@ -356,7 +360,7 @@ FLOWS_IN(old4, old6, true)
 
 /* While flows are moved, the programs of some pods and directions are not replaced yet and know the old table only. So what is not in
  * the new one is looked up in the old one, and what is written is written to both. */
-static __always_inline __u64 flow_get_old(const struct flow_key *k, bool touch, bool v6)
+static __always_inline __u64 flow_get_old(const struct flow_key *k, __u32 touch, bool v6)
 {
 	if (!MOVING)
 		return 0;
@@ -373,7 +377,7 @@ static __always_inline void flow_put_old(const struct flow_key *k, __u64 state, 
 		old4_put(k->pod, k->ends, k->peer[0], state);
 }
 
-static __always_inline __u64 flow_get(const struct flow_key *k, bool touch, bool v6)
+static __always_inline __u64 flow_get(const struct flow_key *k, __u32 touch, bool v6)
 {
 	__u64 state = v6 ? flows6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : flows4_get(k->pod, k->ends, k->peer[0], touch);
 
@@ -391,7 +395,7 @@ static __always_inline void flow_put(const struct flow_key *k, __u64 state, bool
 
 /* For the short way: the first ways are looked at in place. The return of a function costs 8 ns where the CPU has to be kept from
  * guessing it. */
-static __always_inline __u64 flow_get_quick(const struct flow_key *k, bool v6)
+static __always_inline __u64 flow_get_quick(const struct flow_key *k, __u32 touch, bool v6)
 {
 	void *place = flow_place_of(k, v6, false);
 	__u64 seal = flow_seal(k, v6);
@@ -402,11 +406,11 @@ static __always_inline __u64 flow_get_quick(const struct flow_key *k, bool v6)
 	for (int i = 0; i < FLOW_WAYS_QUICK; i++) {
 		struct flow6 *w = flow_way(place, i, v6);
 		if (flow_is(w, k, v6))
-			return flow_read(w, k, seal, true);
+			return flow_read(w, k, seal, touch);
 		if (!w->pod)
-			return flow_get_old(k, true, v6);
+			return flow_get_old(k, touch, v6);
 	}
-	return flow_get(k, true, v6);
+	return flow_get(k, touch, v6);
 }
 
 static __always_inline void flow_put_quick(const struct flow_key *k, __u64 state, bool v6)

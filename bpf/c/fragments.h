@@ -1,40 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Later fragments carry no ports, so they follow the verdict on the first fragment of their datagram, under the policy
  * of that moment. A later fragment that comes before its first one, or belongs to none that passed, is dropped where
- * the pod is isolated and ports matter. */
+ * the pod is isolated and ports matter.
+ *
+ * A datagram is remembered among the flows, where each pod has its share: as one of a protocol that flows do not have, with its
+ * identification in place of the ports. */
 #pragma once
 
-static __always_inline void fragment_key(struct fragment_key *k, const struct packet *p, const struct env *e)
+static __always_inline void datagram_of(struct flow_key *k, const struct packet *p, const struct env *e)
 {
+	k->pod = FLOW_POD(e->pod->instance, e->dir == EGRESS ? IPPROTO_FRAGMENT : IPPROTO_ROUTING, e->ifindex);
+	k->ends = p->fragment_id;
 	if (p->family == 4) {
-		map_to_ip6(p->src4, k->src);
-		map_to_ip6(p->dst4, k->dst);
+		k->ends = FLOW_ENDS4(e->dir == EGRESS ? p->dst4 : p->src4, k->ends);
+		k->peer[0] = flow_between(flow_end4(p->src4, p->fragment_of), flow_end4(p->dst4, 0));
+		k->peer[1] = 0;
 	} else {
-		__builtin_memcpy(k->src, &p->src6, 16);
-		__builtin_memcpy(k->dst, &p->dst6, 16);
+		const __u64 *src = (const __u64 *)&p->src6, *dst = (const __u64 *)&p->dst6;
+		k->ends = FLOW_ENDS6(flow_between(flow_end6(src, p->fragment_of), flow_end6(dst, 0)), k->ends);
+		__builtin_memcpy(k->peer, e->dir == EGRESS ? dst : src, 16);
 	}
-	k->id = p->fragment_id;
-	k->ifindex = e->ifindex;
-	k->protocol = p->fragment_of;
-	k->direction = e->dir;
-	k->family = p->family;
 }
 
 static __always_inline void fragment_passed(const struct packet *p, const struct env *e)
 {
-	struct fragment_key key = {};
-	struct fragment_state f = {.instance = e->pod->instance, .epoch = e->epoch, .seen = now()};
+	struct flow_key key;
 
-	fragment_key(&key, p, e);
-	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
+	datagram_of(&key, p, e);
+	flow_put(&key, FLOW_STATE(e->epoch, 1 << e->dir), p->family == 6);
 }
 
 static __always_inline bool follows_first(const struct packet *p, const struct env *e)
 {
-	struct fragment_key key = {};
-	struct fragment_state *f;
+	struct flow_key key;
+	__u64 state;
 
-	fragment_key(&key, p, e);
-	f = bpf_map_lookup_elem(&fragments, &key);
-	return f && f->instance == e->pod->instance && f->epoch == e->epoch && within_s(f->seen, FRAGMENT_TIMEOUT_S);
+	datagram_of(&key, p, e);
+	state = flow_get(&key, 0, p->family == 6);
+	return state && STATE_EPOCH(state) == e->epoch;
 }

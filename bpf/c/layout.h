@@ -243,25 +243,6 @@ struct flows6 {
 	struct flow6 way[FLOW_WAYS];
 };
 
-/* A datagram whose first fragment passed. */
-struct fragment_key {
-	__u8 src[16]; /* IPv4 as IPv4-mapped */
-	__u8 dst[16];
-	__u32 id;
-	__u32 ifindex;
-	__u8 protocol;
-	__u8 direction;
-	__u8 family;
-	__u8 unused;
-};
-
-struct fragment_state {
-	__u32 instance;
-	__u32 epoch;
-	__u32 seen; /* jiffies */
-	__u32 unused;
-};
-
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 ifindex;

@@ -9,7 +9,7 @@
 
 enum parse_result {
 	PARSED,
-	PARSE_NEIGHBOUR,   /* ARP, IPv6 neighbour discovery */
+	PARSE_NEIGHBOUR,   /* ARP; IPv6 neighbour or multicast listener discovery, which is read as any other packet, too */
 	PARSE_UNSUPPORTED, /* neither IP nor ARP */
 	PARSE_TAGGED,      /* by 802.1Q or 802.1ad: the receiver may take the tag off and find anything */
 	PARSE_MALFORMED,   /* what was read before something is wrong stands in the packet, family 0 where nothing was */
@@ -28,6 +28,7 @@ struct packet {
 	__u8 opens;     /* TCP SYN, SCTP INIT, ICMP echo request: can only be the first packet of a flow */
 	__u8 fragment;
 	__u8 is_error;   /* ICMP error: the packet it is about begins at inner */
+	__u8 discovery; /* with PARSE_NEIGHBOUR: the type of ICMPv6 */
 	__u8 fragment_of; /* the protocol that all fragments of the datagram name: the first header of what was cut (RFC 8200 4.5) */
 	__be16 src_port; /* ICMP echo: the identifier, in both */
 	__be16 dst_port;
@@ -84,7 +85,11 @@ enum {
 	ECHO6_REQUEST = 128,
 	ECHO6_REPLY = 129,
 	ND_FIRST = 133, /* router solicitation */
+	ND_ROUTER = 134, /* … advertisement */
+	ND_SOLICITATION = 135,
+	ND_ADVERTISEMENT = 136,
 	ND_LAST = 137,  /* redirect */
+	ND_BYTES = 32,  /* of a solicitation or advertisement with one link-layer address */
 	ND_HOP_LIMIT = 255,
 	MLD_FIRST = 130, /* query */
 	MLD_LAST = 132,  /* done */
@@ -107,7 +112,8 @@ static __always_inline bool icmp6_is_error(__u8 type)
 	return type >= 1 && type <= 4;
 }
 
-/* Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, 3810): what no router forwards. */
+/* Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, 3810), of which receivers believe only what no router has
+ * forwarded. */
 static __always_inline bool is_neighbour(__u8 type, __u8 hop_limit)
 {
 	if (hop_limit == ND_HOP_LIMIT)
@@ -300,13 +306,13 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 	return PARSE_MALFORMED;
 transport:
 	p->protocol = next;
+	parse_l4(skb, off, left, p);
 	if (next == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
-		if (bpf_skb_load_bytes(skb, off, ip, 1))
+		if (bpf_skb_load_bytes(skb, off, &p->discovery, 1))
 			return PARSE_MALFORMED;
-		if (is_neighbour(ip[0], ip[7]))
+		if (is_neighbour(p->discovery, ip[7]))
 			return PARSE_NEIGHBOUR;
 	}
-	parse_l4(skb, off, left, p);
 	return PARSED;
 }
 
@@ -390,7 +396,7 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 }
 
 /* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the IP header and the
- * first 8 bytes after it. Extension headers are not walked here: such an error is about no flow that we know. */
+ * first 8 bytes after it, and of a first fragment of IPv6 the header that says so. Other extension headers are not walked here. */
 static __always_inline bool read_inner(struct __sk_buff *skb, const struct packet *error, struct packet *inner)
 {
 	__u32 off = error->inner;
@@ -416,6 +422,13 @@ static __always_inline bool read_inner(struct __sk_buff *skb, const struct packe
 		inner->src6 = ip.saddr;
 		inner->dst6 = ip.daddr;
 		off += sizeof(ip);
+		if (inner->protocol == IPPROTO_FRAGMENT) { /* of a datagram that was cut: the first piece has the ports */
+			__u64 header = read_header(skb, off, 8, IPPROTO_FRAGMENT);
+			if ((header & 0xff) != HEADER_FIRST_FRAGMENT && (header & 0xff) != HEADER_EXTENSION)
+				return false;
+			inner->protocol = header >> 8;
+			off += 8;
+		}
 	}
 	inner->family = family;
 	__u8 h[8], protocol = inner->protocol;
@@ -443,4 +456,25 @@ __noinline int parse_inner(struct __sk_buff *skb)
 	known = read_inner(skb, &s->packet, &inner);
 	s->inner = inner;
 	return known;
+}
+
+/* Did the node make this packet, or did it come in somewhere? Not all that it passes on says so: a fragment that was made anew on the way may
+ * look as if made here. */
+static __always_inline bool made_here(struct __sk_buff *skb)
+{
+	return HARNESS ? skb->cb[0] : !skb->ingress_ifindex;
+}
+
+/* A packet that a process of the node sends towards a pod still carries that process's socket, and came in by no interface.
+ * Addresses prove nothing here: pods can forge them. */
+static __always_inline bool from_node(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk;
+
+	if (HARNESS)
+		return skb->cb[0] == 1;
+	if (!made_here(skb)) /* by a bridge or a redirect it may keep the socket of the pod that sent it */
+		return false;
+	sk = skb->sk;
+	return sk && sk->family != 0 /* AF_UNSPEC */;
 }

@@ -61,20 +61,6 @@ static __always_inline struct pod *find_pod(const struct env *e)
 	return pod ? pod : nobody;
 }
 
-/* A packet that a process of the node sends towards a pod still carries that process's socket, and came in by no interface.
- * Addresses prove nothing here: pods can forge them. */
-static __always_inline bool from_node(struct __sk_buff *skb)
-{
-	struct bpf_sock *sk;
-
-	if (HARNESS)
-		return skb->cb[0];
-	if (skb->ingress_ifindex) /* came in somewhere: by a bridge or a redirect it may keep the socket of the pod that sent it */
-		return false;
-	sk = skb->sk;
-	return sk && sk->family != 0 /* AF_UNSPEC */;
-}
-
 /* Tells the harness what a decision was made on. */
 static __always_inline void note(struct __sk_buff *skb, __u32 set, __u32 class)
 {
@@ -94,6 +80,11 @@ static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum d
 
 #include "fast.h"
 
+static __always_inline bool is_link_local(const __u8 *addr)
+{
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
 static __always_inline bool source_is_own(const struct packet *p, const struct pod *pod)
 {
 	if (pod->may_route)
@@ -102,6 +93,26 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 		return pod->has_ip4 && p->src4 == pod->ip4;
 	const __u32 *own = (const __u32 *)pod->ip6, *src = p->src6.in6_u.u6_addr32;
 	return pod->has_ip6 && src[0] == own[0] && src[1] == own[1] && src[2] == own[2] && src[3] == own[3];
+}
+
+/* Does what a pod sends for discovery stay on its link? Routers forward it like anything else, and only receivers refuse what came from afar. A pod
+ * is no router. */
+static __always_inline bool stays_on_link(const struct packet *p, const struct env *e)
+{
+	const __u8 *src = (const __u8 *)&p->src6, *dst = (const __u8 *)&p->dst6;
+	const __u64 *halves = (const __u64 *)&p->src6;
+
+	if (!p->family || e->dir == INGRESS || e->pod->may_route)
+		return true;
+	if (p->discovery == ND_ROUTER || p->discovery == ND_LAST)
+		return false;
+	if ((halves[0] || halves[1]) && !is_link_local(src) && !source_is_own(p, e->pod))
+		return false;
+	if (is_link_local(dst) || (dst[0] == 0xff && (dst[1] & 0xf) == 2 /* link-local scope */))
+		return true;
+	/* A neighbour may be asked whether it is still there, by an address of the pod's own network. */
+	return (p->discovery == ND_SOLICITATION || p->discovery == ND_ADVERTISEMENT) && p->end - p->inner + ICMP_BYTES <= ND_BYTES &&
+	       e->pod->has_ip6 && *(const __u64 *)e->pod->ip6 == halves[2];
 }
 
 /* What becomes of a packet that could not be read, at a pod that is known. Others may be able to read it, so that a source which
@@ -134,7 +145,7 @@ static __always_inline enum reason judge_ip(struct __sk_buff *skb, const struct 
 	} else if (p->fragment == LATER_FRAGMENT) {
 		return follows_first(p, e) ? REASON_LATER_FRAGMENT : d->reason;
 	} else {
-		reason = judge_flow(p, e);
+		reason = judge_flow(skb, p, e);
 		if (reason == REASON_NONE)
 			return is_related(skb, s, e) ? REASON_RELATED : d->reason;
 	}
@@ -148,8 +159,11 @@ static __always_inline enum reason judge(struct __sk_buff *skb, const struct env
 	__u32 set = pod_set(e, e->dir);
 	enum parse_result parsed = parse(skb, &s->packet);
 
-	if (parsed == PARSE_NEIGHBOUR)
-		return REASON_NEIGHBOUR;
+	if (parsed == PARSE_NEIGHBOUR) {
+		if (stays_on_link(&s->packet, e))
+			return REASON_NEIGHBOUR;
+		parsed = PARSED;
+	}
 	if (!e->pod->instance || (set == SET_UNKNOWN && e->mode == MODE_STRICT)) {
 		if (e->mode == MODE_STANDARD)
 			return REASON_UNKNOWN_POD_OPEN;

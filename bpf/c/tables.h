@@ -162,13 +162,6 @@ FLOWS_MAP(old4, struct flows4, 1); /* where flows are moved from */
 FLOWS_MAP(old6, struct flows6, 1);
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct fragment_key);
-	__type(value, struct fragment_state);
-	__uint(max_entries, 4096);
-} fragments SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 262144);
 } events SEC(".maps");

@@ -18,6 +18,9 @@ import (
 
 // Datapath is the datapath of one node. It is not safe for concurrent use.
 type Datapath struct {
+	// Socketless says that what is sent by the node comes without a socket, as what ends an IPv6 connection may.
+	Socketless bool
+
 	mode  bpf.Mode
 	keep  bool                 // flows that a policy does not allow any more
 	now   func() time.Duration // since boot
@@ -98,11 +101,16 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 	result parseResult, out *bpf.Outcome) bpf.Reason {
 	set := pod.Sets[dir]
 	if result == neighbour {
-		return bpf.ReasonNeighbour
+		if p.staysOnLink(pod, dir) {
+			return bpf.ReasonNeighbour
+		}
+		result = parsed
 	}
+	madeHere := dir == flow.Ingress && fromNode
+	fromNode = madeHere && !d.Socketless
 	if pod.Instance == 0 || set == bpf.SetUnknown {
 		switch {
-		case d.mode == bpf.Strict && dir == flow.Ingress && fromNode:
+		case d.mode == bpf.Strict && fromNode:
 			return bpf.ReasonFromNode
 		case d.mode == bpf.Strict:
 			return bpf.ReasonUnknownPod
@@ -130,7 +138,7 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 		}
 		return bpf.ReasonUnsupported
 	}
-	if dir == flow.Ingress && fromNode {
+	if fromNode {
 		d.track(pod, ifindex, dir, p, true)
 		return bpf.ReasonFromNode
 	}
@@ -148,7 +156,7 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 		}
 		return reason
 	default:
-		belongs := d.judgeFlow(pod, ifindex, dir, p)
+		belongs := d.judgeFlow(pod, ifindex, dir, p, madeHere)
 		if belongs == bpf.ReasonNone && d.isRelated(pod, ifindex, dir, p) {
 			return bpf.ReasonRelated
 		} else if belongs == bpf.ReasonNone {

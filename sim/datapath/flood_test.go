@@ -187,3 +187,39 @@ func TestFlowsOfGonePodsGiveWay(t *testing.T) {
 		}
 	}
 }
+
+// TestFragmentsPushOutTheirOwn: however many datagrams a pod begins, those of others are completed.
+func TestFragmentsPushOutTheirOwn(t *testing.T) {
+	needRoot(t)
+	h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 4 << 10}})
+	for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+		i := img("peer:80", "peer:80")
+		flooder := i.Pods[0]
+		flooder.Ifindex, flooder.Instance = iface+1, 2
+		flooder.IP4, flooder.IP6 = podIP.Next().Next(), podIP6.Next().Next()
+		i.Pods = append(i.Pods, flooder)
+		if _, err := h.Sync(i); err != nil {
+			t.Fatal(err)
+		}
+		flood := flow.Tuple{Src: flooder.IP4, Dst: addrs[1], Protocol: flow.UDP, SrcPort: 5000, DstPort: 80}
+		if addrs[0].Is6() {
+			flood.Src = flooder.IP6
+		}
+		whole := frame.New(flow.Tuple{Src: addrs[1], Dst: addrs[0], Protocol: flow.UDP, SrcPort: 5000, DstPort: 80}, frame.First)
+		for try := range uint32(20) {
+			first, later := frame.Fragment(whole, try, 24)
+			if got, err := h.Run(flow.Ingress, iface, false, first); err != nil || got.Reason != bpf.ReasonPolicy {
+				t.Fatalf("first fragment: %s (%v)", got.Reason, err)
+			}
+			for id := range uint32(10_000) {
+				f, _ := frame.Fragment(frame.New(flood, frame.First), 1000+try*10_000+id, 24)
+				if got, err := h.Run(flow.Egress, iface+1, false, f); err != nil || got.Reason != bpf.ReasonPolicy {
+					t.Fatalf("the flood: %s (%v)", got.Reason, err)
+				}
+			}
+			if got, err := h.Run(flow.Ingress, iface, false, later); err != nil || got.Reason != bpf.ReasonLaterFragment {
+				t.Errorf("%s: later fragment after 10,000 datagrams of another pod: %s (%v)", flow.FamilyOf(addrs[0]), got.Reason, err)
+			}
+		}
+	}
+}

@@ -56,9 +56,16 @@ func (d *Datapath) find(key flowKey, pod *bpf.Pod) *flowState {
 	return f
 }
 
+// touch keeps a flow from timing out that was opened in the direction whose policy let a packet pass.
+func (d *Datapath) touch(f *flowState, dir flow.Direction) {
+	if f.opened[dir] || d.keep {
+		f.seen = d.seconds()
+	}
+}
+
 // track remembers that an allowed packet may have opened a flow.
 func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet, byNode bool) {
-	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !d.isHealing(pod, ifindex) {
+	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !byNode && !d.isHealing(pod, ifindex) {
 		return
 	}
 	key := keyOf(p, ifindex, dir)
@@ -69,20 +76,23 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 		d.flows[key] = f
 		return
 	}
-	f.seen = d.seconds()
+	d.touch(f, dir)
 	if p.opens { // from the node
+		f.seen = d.seconds()
 		f.opened[dir], f.byNode = true, true
 	}
 }
 
 // judgeFlow says why a packet passes that the policy of its own direction does not allow; ReasonNone if it does not.
-func (d *Datapath) judgeFlow(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bpf.Reason {
+func (d *Datapath) judgeFlow(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet, madeHere bool) bpf.Reason {
 	if !p.hasPorts || p.opens {
 		return bpf.ReasonNone
 	}
 	if f := d.find(keyOf(p, ifindex, dir), pod); f != nil {
-		f.seen = d.seconds()
+		d.touch(f, dir.Opposite())
 		switch {
+		case madeHere && f.byNode && p.protocol == flow.TCP && p.fragment == noFragment:
+			return bpf.ReasonFromNode
 		case d.stillAllowed(f, pod, dir.Opposite(), p):
 			return bpf.ReasonReply
 		case d.keep:
@@ -108,8 +118,8 @@ func (d *Datapath) isRelated(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p
 		return false
 	}
 	inner, ok := p.parseInner()
-	if !ok {
-		return false
+	if !ok || inner.src != p.dst {
+		return false // an error goes to the sender of what it is about
 	}
 	f := d.find(keyOf(inner, ifindex, dir.Opposite()), pod)
 	if f == nil {

@@ -16,8 +16,17 @@ import (
 // runner is either reader of the tables.
 type runner interface {
 	load(*bpf.Image) error
-	run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error)
+	run(dir flow.Direction, from sender, f []byte) (bpf.Reason, error)
 }
+
+// sender is who sends a packet.
+type sender uint8
+
+const (
+	another  sender = iota // or the pod
+	theNode                // a process of the pod's own node
+	theStack               // … or the node's kernel, for a process that is not there any more
+)
 
 type twin struct {
 	*datapath.Datapath
@@ -25,8 +34,9 @@ type twin struct {
 }
 
 func (t *twin) load(img *bpf.Image) error { t.Load(img); return nil }
-func (t *twin) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
-	return t.Run(dir, iface, fromNode, f).Reason, nil
+func (t *twin) run(dir flow.Direction, from sender, f []byte) (bpf.Reason, error) {
+	t.Socketless = from == theStack
+	return t.Run(dir, iface, from != another, f).Reason, nil
 }
 
 type kernel struct {
@@ -44,8 +54,9 @@ func (k *kernel) load(img *bpf.Image) error {
 	return err
 }
 
-func (k *kernel) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
-	out, err := k.Run(dir, iface, fromNode, f)
+func (k *kernel) run(dir flow.Direction, from sender, f []byte) (bpf.Reason, error) {
+	k.Socketless = from == theStack
+	out, err := k.Run(dir, iface, from != another, f)
 	return out.Reason, err
 }
 
@@ -83,16 +94,16 @@ func img(egress, ingress string) *bpf.Image {
 
 // step is one packet and why it must pass or be dropped, or a change of policy.
 type step struct {
-	policy   *bpf.Image
-	dir      flow.Direction
-	proto    flow.Protocol
-	kind     frame.Kind
-	pod      uint16 // the pod's port
-	peer     uint16 // the peer's port
-	want     bpf.Reason
-	fromNode bool
-	about    bool                  // make turns a packet that goes the other way into the one that is sent
-	make     func(f []byte) []byte // turns the first packet, or answer, into the one that is sent
+	policy *bpf.Image
+	dir    flow.Direction
+	proto  flow.Protocol
+	kind   frame.Kind
+	pod    uint16 // the pod's port
+	peer   uint16 // the peer's port
+	want   bpf.Reason
+	from   sender
+	about  bool                  // make turns a packet that goes the other way into the one that is sent
+	make   func(f []byte) []byte // turns the first packet, or answer, into the one that is sent
 }
 
 func out(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
@@ -105,7 +116,9 @@ func in(p flow.Protocol, k frame.Kind, pod, peer uint16, want bpf.Reason) step {
 
 func policy(egress, ingress string) step { return step{policy: img(egress, ingress)} }
 
-func node(s step) step { s.fromNode = true; return s }
+func node(s step) step { s.from = theNode; return s }
+
+func stack(s step) step { s.from = theStack; return s }
 
 // fragment sends the first (0) or second (1) fragment of the packet, cut after size bytes.
 func fragment(s step, n, size int) step {
@@ -116,15 +129,49 @@ func fragment(s step, n, size int) step {
 	return s
 }
 
-// about sends, the other way, an ICMP error about the packet, from a router or from the packet's destination.
+// about sends, the other way, an ICMP error about the packet, from a router.
 func about(s step) step {
-	s.dir, s.about = s.dir.Opposite(), true
-	s.make = func(f []byte) []byte {
-		router := netip.MustParseAddr("192.0.2.254")
+	return errorBy(s, func(f []byte) netip.Addr {
 		if f[14]>>4 == 6 {
-			router = netip.MustParseAddr("2001:db8::254")
+			return netip.MustParseAddr("2001:db8::254")
 		}
-		return frame.Error(f, router)
+		return netip.MustParseAddr("192.0.2.254")
+	})
+}
+
+// refused sends, the other way, an ICMP error about the packet, from its destination.
+func refused(s step) step {
+	return errorBy(s, func(f []byte) netip.Addr {
+		if f[14]>>4 == 6 {
+			return netip.AddrFrom16([16]byte(f[38:54]))
+		}
+		return netip.AddrFrom4([4]byte(f[30:34]))
+	})
+}
+
+func errorBy(s step, sender func([]byte) netip.Addr) step {
+	s.dir, s.about = s.dir.Opposite(), true
+	cut := s.make
+	s.make = func(f []byte) []byte {
+		if cut != nil {
+			f = cut(f)
+		}
+		return frame.Error(f, sender(f))
+	}
+	return s
+}
+
+// elsewhere sends the packet to another address.
+func elsewhere(s step) step {
+	whole := s.make
+	s.make = func(f []byte) []byte {
+		f = whole(f)
+		if f[14]>>4 == 6 {
+			f[38] ^= 0x40
+		} else {
+			f[30] ^= 0x40
+		}
+		return f
 	}
 	return s
 }
@@ -259,6 +306,19 @@ var flowCases = []flowCase{
 		fragment(in(flow.UDP, frame.First, 81, 5000, bpf.ReasonNoRule), 0, 24),
 		fragment(in(flow.UDP, frame.First, 81, 5000, bpf.ReasonFragment), 1, 24),
 	}},
+	{"a datagram says nothing of one of another protocol, nor of one the other way", []step{
+		policy("peer:80", "peer:80"),
+		fragment(out(flow.UDP, frame.First, 80, 80, bpf.ReasonPolicy), 0, 24),
+		fragment(out(flow.UDP, frame.First, 80, 80, bpf.ReasonLaterFragment), 1, 24),
+		fragment(out(flow.TCP, frame.First, 80, 80, bpf.ReasonFragment), 1, 24),
+		fragment(in(flow.UDP, frame.First, 80, 80, bpf.ReasonFragment), 1, 24),
+	}},
+	{"a datagram whose first fragment passed is not completed under another policy", []step{
+		policy("closed", "peer:80"),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy), 0, 24),
+		policy("open", "peer:80"),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonFragment), 1, 24),
+	}},
 	{"a later fragment of a reply follows its first one", []step{
 		policy("open", "closed"),
 		out(flow.UDP, frame.First, 4000, 53, bpf.ReasonNotIsolated),
@@ -291,6 +351,47 @@ var flowCases = []flowCase{
 		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonRelated)),
 		policy("closed", "closed"),
 		about(out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonClosed)),
+	}},
+	{"an ICMP error about a fragment belongs to the flow of the datagram, where the fragment has the ports", []step{
+		policy("closed", "peer:80"),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		about(fragment(out(flow.UDP, frame.First, 80, 5000, bpf.ReasonRelated), 0, 24)),
+		about(fragment(out(flow.UDP, frame.First, 80, 5000, bpf.ReasonNoRule), 1, 24)),
+		about(fragment(out(flow.UDP, frame.First, 80, 5001, bpf.ReasonNoRule), 0, 24)),
+	}},
+	{"an ICMP error goes to the sender of what it is about, and nowhere else", []step{
+		policy("closed", "closed"),
+		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		refused(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonRelated)),
+		elsewhere(refused(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonClosed))),
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		refused(in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonRelated)),
+		elsewhere(refused(in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonNoRule))),
+		about(out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonRelated)),
+		elsewhere(about(out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed))),
+	}},
+	{"the node's last words in a connection of its own may come without a socket", []step{
+		policy("closed", "closed"),
+		stack(in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed)),
+		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		node(in(flow.UDP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		stack(in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonFromNode)),
+		stack(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonClosed)),
+		stack(in(flow.TCP, frame.Later, 8080, 6001, bpf.ReasonClosed)),
+		stack(in(flow.UDP, frame.First, 8080, 6000, bpf.ReasonClosed)),
+		in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed),
+		policy("closed", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		policy("closed", "closed"),
+		stack(in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)),
+	}},
+	{"a connection of the node that is older than what is known of it heals with the node's next packet", []step{
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed),
+		node(in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonFromNode)),
+		out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonReply),
+		out(flow.TCP, frame.Later, 8080, 6001, bpf.ReasonClosed),
 	}},
 	{"a connection that is older than what is known of it heals (one packet is lost)", []step{
 		policy("peer:80", "closed"),
@@ -398,7 +499,7 @@ func playSteps(t *testing.T, r runner, steps []step, pod, peer netip.Addr) {
 		if s.make != nil {
 			f = s.make(f)
 		}
-		got, err := r.run(s.dir, s.fromNode, f)
+		got, err := r.run(s.dir, s.from, f)
 		if err != nil || got != s.want {
 			t.Errorf("step %d, %s %+v: got %s (%v), want %s", i, s.dir, tuple, got, err, s.want)
 		}

@@ -7,9 +7,6 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// fragmentTimeout is after how many seconds a datagram is not expected to be completed.
-const fragmentTimeout = 30
-
 type fragmentKey struct {
 	src, dst netip.Addr
 	id       uint32
@@ -27,5 +24,5 @@ func (d *Datapath) firstPassed(pod *bpf.Pod, ifindex uint32, dir flow.Direction,
 
 func (d *Datapath) followsFirst(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *packet) bool {
 	f := d.fragments[fragmentKey{p.src, p.dst, p.fragmentID, ifindex, p.fragmentOf, dir}]
-	return f != nil && f.instance == pod.Instance && f.epoch == d.epoch && d.seconds()-f.seen <= fragmentTimeout
+	return f != nil && f.instance == pod.Instance && f.epoch == d.epoch && d.seconds()-f.seen <= udpTimeout
 }

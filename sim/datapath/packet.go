@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
@@ -28,6 +29,7 @@ type packet struct {
 	fragmentID       uint32
 	fragmentOf       flow.Protocol // what all fragments of the datagram name
 	inner            []byte        // the packet that an ICMP error is about, as far as it is there
+	discovery        []byte        // the message, where that is what the packet is
 }
 
 type fragmentPlace uint8
@@ -162,11 +164,32 @@ func parse6(b []byte) (*packet, parseResult) {
 
 func (p *packet) parseTransport6(next, hopLimit byte, rest []byte) parseResult {
 	p.protocol = flow.Protocol(next)
+	p.parseL4(rest)
 	if p.protocol == flow.ICMPv6 && p.fragment == noFragment && len(rest) >= icmpLen && isNeighbour(rest[0], hopLimit) {
+		p.discovery = rest
 		return neighbour
 	}
-	p.parseL4(rest)
 	return parsed
+}
+
+// staysOnLink says whether ARP or discovery is what a pod needs on its link. Routers forward discovery like anything else; it is the
+// receivers that refuse what came from afar.
+func (p *packet) staysOnLink(pod *bpf.Pod, dir flow.Direction) bool {
+	switch {
+	case p.discovery == nil || dir == flow.Ingress || pod.MayRoute:
+		return true
+	case !p.src.IsUnspecified() && !p.src.IsLinkLocalUnicast() && p.src != pod.IP6:
+		return false
+	}
+	switch kind := p.discovery[0]; kind {
+	case 134, 137: // what routers send
+		return false
+	case 135, 136: // solicitation and advertisement
+		if len(p.discovery) <= 32 && pod.IP6.IsValid() && netip.PrefixFrom(pod.IP6, 64).Contains(p.dst) {
+			return true
+		}
+	}
+	return p.dst.IsLinkLocalUnicast() || p.dst.Is6() && p.dst.As16()[0] == 0xff && p.dst.As16()[1]&0xf == 2
 }
 
 // isNeighbour says whether an ICMPv6 type is neighbour or multicast listener discovery.
@@ -243,6 +266,12 @@ func (p *packet) parseInner() (*packet, bool) {
 		inner.protocol = flow.Protocol(b[6])
 		inner.src, inner.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 		l4 = b[ip6Len:]
+		if b[6] == fragment { // the first one, which has the ports
+			if len(l4) < 8 || binary.BigEndian.Uint16(l4[2:])&0xfff8 != 0 {
+				return nil, false
+			}
+			inner.protocol, l4 = flow.Protocol(l4[0]), l4[8:]
+		}
 	}
 	switch {
 	case len(l4) < 8:

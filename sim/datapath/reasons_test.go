@@ -193,9 +193,9 @@ type witness struct {
 	seen map[where]bool
 }
 
-func (w *witness) run(dir flow.Direction, fromNode bool, f []byte) (bpf.Reason, error) {
+func (w *witness) run(dir flow.Direction, from sender, f []byte) (bpf.Reason, error) {
 	before := w.counted(dir)
-	r, err := w.kernel.run(dir, fromNode, f)
+	r, err := w.kernel.run(dir, from, f)
 	if after := w.counted(dir); err == nil && after[r] != before[r]+1 {
 		w.t.Errorf("%s %s: the counter went from %d to %d", dir, r, before[r], after[r])
 	}

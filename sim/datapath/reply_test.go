@@ -24,7 +24,7 @@ func TestRepliesAreRememberedForTheirFlowOnly(t *testing.T) {
 	opened := flow.Tuple{Src: peerIP, Dst: podIP, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}
 	send := func(dir flow.Direction, tuple flow.Tuple, kind frame.Kind, want bpf.Reason) {
 		t.Helper()
-		if got, err := k.run(dir, false, frame.New(tuple, kind)); err != nil || got != want {
+		if got, err := k.run(dir, another, frame.New(tuple, kind)); err != nil || got != want {
 			t.Fatalf("%s %+v: got %s (%v), want %s", dir, tuple, got, err, want)
 		}
 	}
@@ -242,8 +242,7 @@ func TestLastPacketFromTheNode(t *testing.T) {
 	}
 	for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
 		policed := in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonPolicy)
-		fromNode := in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonFromNode)
-		fromNode.fromNode = true
+		fromNode := node(in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonFromNode))
 		playSteps(t, k, []step{policed, policed, fromNode, policed}, addrs[0], addrs[1])
 	}
 }

@@ -51,13 +51,13 @@ func TestFlowsSpreadOverTheTable(t *testing.T) {
 				return tuple
 			}
 			for n := range flows {
-				if got, err := k.run(flow.Egress, false, frame.New(tuple(n), frame.First)); err != nil || got != bpf.ReasonNotIsolated {
+				if got, err := k.run(flow.Egress, another, frame.New(tuple(n), frame.First)); err != nil || got != bpf.ReasonNotIsolated {
 					t.Fatalf("%+v: %s (%v)", tuple(n), got, err)
 				}
 			}
 			lost := 0
 			for n := range flows {
-				got, err := k.run(flow.Ingress, false, frame.New(tuple(n).Reply(), frame.Later))
+				got, err := k.run(flow.Ingress, another, frame.New(tuple(n).Reply(), frame.Later))
 				if err != nil {
 					t.Fatal(err)
 				}

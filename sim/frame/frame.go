@@ -139,18 +139,14 @@ func fragment6(f []byte, id uint32, size int) (first, second []byte) {
 }
 
 // Error returns an ICMP error — fragmentation needed, or packet too big — that src sends to the source of a frame about it.
-// It quotes as much as every sender has to: the IP header and 8 bytes.
+// It quotes what every sender has to: of IPv4 the header and 8 bytes (RFC 792), of IPv6 as much as fits into 1,280 bytes (RFC 4443).
 func Error(about []byte, src netip.Addr) []byte {
 	packet := about[etherLen:]
-	header, proto, kind, code := ip4Len, flow.ICMP, byte(3), byte(4)
+	quoted, proto, kind, code, sender := ip4Len+8, flow.ICMP, byte(3), byte(4), packet[12:16]
 	if packet[0]>>4 == 6 {
-		header, proto, kind, code = ip6Len, flow.ICMPv6, 2, 0
+		quoted, proto, kind, code, sender = 1280-ip6Len-8, flow.ICMPv6, 2, 0, packet[8:24]
 	}
-	payload := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, packet[:min(header+8, len(packet))]...)
-	sender := packet[12:16]
-	if header == ip6Len {
-		sender = packet[8:24]
-	}
+	payload := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, packet[:min(quoted, len(packet))]...)
 	dst, _ := netip.AddrFromSlice(sender)
 	return IP(flow.Tuple{Src: src, Dst: dst, Protocol: proto}, payload)
 }

@@ -24,8 +24,8 @@ type Difference struct {
 
 // Error says who says what about which packet.
 func (d *Difference) Error() string {
-	return fmt.Sprintf("%s at interface %d, from its node: %v, %x: kernel says %s %+v, twin %s %+v",
-		d.Direction, d.Ifindex, d.FromNode, d.Frame, d.Kernel.Reason, d.Kernel, d.Twin.Reason, d.Twin)
+	return fmt.Sprintf("%s at interface %d, from its node: %v, without a socket: %v, %x: kernel says %s %+v, twin %s %+v",
+		d.Direction, d.Ifindex, d.FromNode, d.Socketless, d.Frame, d.Kernel.Reason, d.Kernel, d.Twin.Reason, d.Twin)
 }
 
 // NewDuel loads the programs. It needs root on Linux.
@@ -59,6 +59,7 @@ func (d *Duel) Load(c *model.Cluster, capacity bpf.Capacity) (*bpf.Image, error)
 
 // Send sends a packet through both. The error is a *Difference, or what kept the kernel from answering.
 func (d *Duel) Send(p Packet) error {
+	d.kernel.Socketless, d.twin.Socketless = p.Socketless, p.Socketless
 	got, err := d.kernel.Run(p.Direction, p.Ifindex, p.FromNode, p.Frame)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -18,7 +19,9 @@ type Packet struct {
 	Direction flow.Direction
 	Ifindex   uint32
 	FromNode  bool
-	Frame     []byte
+	// Socketless says that what the node sends comes without a socket.
+	Socketless bool
+	Frame      []byte
 }
 
 // Source draws packets. The same seed and image give the same ones.
@@ -26,7 +29,7 @@ type Source struct {
 	rng   *rand.Rand
 	pool  [][]byte
 	pods  int
-	frame [128]byte
+	frame [256]byte
 }
 
 // poolSize is how many packets are made; those that are drawn are copies of them, some of them spoiled.
@@ -70,6 +73,7 @@ func addresses(img *bpf.Image) (v4, v6 []netip.Addr) {
 func (s *Source) Next() Packet {
 	p := Packet{
 		Direction: flow.Direction(s.rng.IntN(2)), Ifindex: 1 + s.rng.Uint32N(uint32(s.pods)+1), FromNode: s.rng.IntN(16) == 0,
+		Socketless: s.rng.IntN(4) == 0,
 	}
 	made := pick(s.rng, s.pool)
 	p.Frame = s.frame[:copy(s.frame[:], made)]
@@ -81,8 +85,11 @@ func (s *Source) Next() Packet {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// make makes a packet of a flow, of its answer, a fragment, or an error about it.
+// make makes a packet of a flow, of its answer, a fragment, an error about one of these, or of discovery.
 func (s *Source) make(v4, v6 []netip.Addr) []byte {
+	if s.rng.IntN(24) == 0 {
+		return s.discovery(v6)
+	}
 	addrs, echo := v4, flow.ICMP
 	if s.rng.IntN(2) == 0 {
 		addrs, echo = v6, flow.ICMPv6
@@ -93,14 +100,31 @@ func (s *Source) make(v4, v6 []netip.Addr) []byte {
 	}
 	f := frame.New(t, frame.Kind(s.rng.IntN(3)))
 	id, size := 1+s.rng.Uint32N(2), pick(s.rng, []int{8, 24})
-	switch s.rng.IntN(12) {
+	switch s.rng.IntN(10) {
 	case 0:
 		f, _ = frame.Fragment(f, id, size)
 	case 1:
 		_, f = frame.Fragment(f, id, size)
-	case 2:
+	}
+	if s.rng.IntN(10) == 0 {
 		f = frame.Error(f, pick(s.rng, addrs))
 	}
+	return f
+}
+
+// linkAddrs are what neighbours use besides their addresses.
+var linkAddrs = []netip.Addr{
+	netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("ff02::1"), netip.MustParseAddr("ff02::1:ff00:1"),
+	netip.MustParseAddr("ff05::2"),
+}
+
+// discovery makes a packet of neighbour or multicast listener discovery.
+func (s *Source) discovery(v6 []netip.Addr) []byte {
+	message := make([]byte, pick(s.rng, []int{8, 24, 32, 33, 40}))
+	message[0] = pick(s.rng, []byte{130, 132, 133, 134, 135, 135, 136, 136, 137, 143})
+	addrs := append(slices.Clone(linkAddrs), v6...)
+	f := frame.IP(flow.Tuple{Src: pick(s.rng, addrs), Dst: pick(s.rng, addrs), Protocol: flow.ICMPv6}, message)
+	f[14+7] = pick(s.rng, []byte{255, 255, 255, 1, 1, 64})
 	return f
 }
 
@@ -120,7 +144,7 @@ func AtEveryHook(frame []byte, interfaces uint32) iter.Seq[Packet] {
 		for ifindex := uint32(1); ifindex <= interfaces; ifindex++ {
 			for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 				for _, fromNode := range []bool{false, true} {
-					if !yield(Packet{dir, ifindex, fromNode, frame}) {
+					if !yield(Packet{Direction: dir, Ifindex: ifindex, FromNode: fromNode, Frame: frame}) {
 						return
 					}
 				}
