@@ -135,7 +135,7 @@ func inC() []Mutant {
 		parse_l4(skb, ETH_HLEN + header`,
 			[]string{headers}},
 		{"c-fragment-of-anybody", "rule 78: any later fragment passes",
-			"bpf/c/fragments.h", `return state && STATE_EPOCH(state) == e->epoch;`, `return state | 1;`,
+			"bpf/c/fragments.h", `return state && STATE_EPOCH(state) == e->epoch;`, `return !state || STATE_EPOCH(state);`,
 			[]string{flows, headers}},
 		{"c-short-headers-pass", "trap 22: a cut header is read as zeros",
 			"bpf/c/packet.h", `if (!need || len < need)`, `if (!need || len < need / 8)`,

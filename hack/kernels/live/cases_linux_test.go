@@ -248,11 +248,16 @@ func protocolCases() []wireCase {
 	raw := func(v6 bool, protocol flow.Protocol) []byte {
 		return frame.IP(between(protocol, v6, 0), make([]byte, 40))
 	}
-	icmp6 := func(kind, hops byte) []byte {
-		f := raw(true, flow.ICMPv6)
-		f[14+7], f[54] = hops, kind
+	discovery := func(kind, hops byte, dst string) []byte {
+		t := between(flow.ICMPv6, true, 0)
+		if dst != "" {
+			t.Dst = netip.MustParseAddr(dst)
+		}
+		f := frame.IP(t, append([]byte{kind}, make([]byte, 31)...))
+		f[14+7] = hops
 		return f
 	}
+	icmp6 := func(kind, hops byte) []byte { return discovery(kind, hops, "") } // to the server
 	whole := func(p flow.Protocol, v6 bool) []byte { return frame.New(between(p, v6, 80), frame.First) }
 	return []wireCase{
 		{"77 ARP", false, []sent{
@@ -260,9 +265,15 @@ func protocolCases() []wireCase {
 				bpf.ReasonNeighbour)}},
 		{"77 neighbours", false, []sent{
 			always(icmp6(135, 255), bpf.ReasonNeighbour), always(icmp6(136, 255), bpf.ReasonNeighbour),
-			always(icmp6(133, 255), bpf.ReasonNeighbour), always(icmp6(134, 255), bpf.ReasonNeighbour)}},
+			always(discovery(133, 255, "ff02::2"), bpf.ReasonNeighbour)}},
+		{"77 neighbours, and what only routers say, or nobody to one neighbour", false, []sent{
+			at(icmp6(134, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour),
+			at(icmp6(137, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour),
+			at(icmp6(133, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour),
+			at(icmp6(143, 1), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour)}},
+		{"77 what a router says", true, []sent{always(icmp6(134, 255), bpf.ReasonNeighbour)}},
 		{"77 multicast listeners behind hop-by-hop options", false, []sent{
-			always(extended(icmp6(143, 1), hopByHop), bpf.ReasonNeighbour)}},
+			always(extended(discovery(143, 1, "ff02::16"), hopByHop), bpf.ReasonNeighbour)}},
 		{"77 what was routed is no neighbour", false, []sent{at(icmp6(135, 254), bpf.ReasonFragment)}},
 		{"77 ping is policed", false, []sent{
 			at(whole(flow.ICMP, false), bpf.ReasonNoRule), at(whole(flow.ICMPv6, true), bpf.ReasonNoRule)}},

@@ -43,6 +43,9 @@ func always(f []byte, r bpf.Reason) sent {
 // only is like at, with another reason at the client's egress hook.
 func (s sent) leavesFor(r bpf.Reason) sent { s.egress[isolated] = r; return s }
 
+// arrivesFor is like at, with another reason at the server's ingress hook, isolated or not.
+func (s sent) arrivesFor(r bpf.Reason) sent { s.ingress = [2]bpf.Reason{r, r}; return s }
+
 // wireCase is a story in frames from the client. Where it routes, the client may send from addresses that are not
 // its own.
 type wireCase struct {
