@@ -19,6 +19,8 @@ type Config struct {
 	Pins string
 	// NodeAddrs are the node's own addresses.
 	NodeAddrs []netip.Addr
+	// NodePorts: see enforce.Input.
+	NodePorts enforce.PortRange
 	Mode      bpf.Mode
 	Hook      hook.Mode
 	Capacity  bpf.Capacity
@@ -71,7 +73,7 @@ func Open(_ context.Context, cfg Config) (*Agent, error) {
 // switched before a new pod's interface gets its programs, so no packet of it is judged by anything older. After an
 // error what was enforced before is still enforced, and Apply may be called again.
 func (a *Agent) Apply(_ context.Context, pods []Pod, endpoints []*v1alpha1.PolicyEndpoint) error {
-	e, err := a.datapath.enforce(enforce.Input{NodeAddrs: a.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints})
+	e, err := a.datapath.enforce(enforce.Input{NodeAddrs: a.cfg.NodeAddrs, NodePorts: a.cfg.NodePorts, Pods: pods, Endpoints: endpoints})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func Run(ctx context.Context, o Options) error {
 	m := metrics.New(d.node.Counters, d.node.Memory)
 	k := &kernel{datapath: d, metrics: m, log: o.Log}
 	l := newLoop(core.Config{
-		NodeAddrs: o.NodeAddrs, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,
+		NodeAddrs: o.NodeAddrs, NodePorts: o.NodePorts, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,
 	}, m, o.Log)
 	restored, err := k.restored()
 	if err != nil {

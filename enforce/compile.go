@@ -15,7 +15,7 @@ func Compile(in Input) *Program {
 	policies, conditions := readPolicies(in.Endpoints)
 	c := compiler{
 		policies: policies,
-		node:     nodeRule(in.NodeAddrs),
+		node:     nodeRule(in.NodeAddrs, cmp.Or(in.NodePorts, DefaultNodePorts)),
 		selects:  map[podAddr][]*policy{},
 		sets:     map[digest]*Set{},
 		closedBy: map[*policy][]string{},
@@ -46,9 +46,9 @@ type compiler struct {
 	closedBy map[*policy][]string // what the broken policies closed
 }
 
-// nodeRule is the right of every pod to reach its own node, as a rule of its own in each egress set. (The way back, from
-// the node to its pods, is recognised by the kernel without any address.)
-func nodeRule(addrs []netip.Addr) *Rule {
+// nodeRule is the right of every pod to reach its own node, but for what is not there, as a rule of its own in each egress set. (The way
+// back, from the node to its pods, is recognised by the kernel without any address.)
+func nodeRule(addrs []netip.Addr, except PortRange) *Rule {
 	if len(addrs) == 0 {
 		return nil
 	}
@@ -57,7 +57,7 @@ func nodeRule(addrs []netip.Addr) *Rule {
 		a = a.Unmap()
 		blocks = append(blocks, Block{Prefix: netip.PrefixFrom(a, a.BitLen())})
 	}
-	return &Rule{Origin: Origin{Direction: flow.Egress, Index: -1}, Peers: newPeers(blocks), Ports: &Ports{All: true}}
+	return &Rule{Origin: Origin{Direction: flow.Egress, Index: -1}, Peers: newPeers(blocks), Ports: allBut(except)}
 }
 
 func (c *compiler) pod(pod Pod) PodProgram {

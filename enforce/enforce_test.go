@@ -236,18 +236,49 @@ func TestHostNetworkPodsAreSkipped(t *testing.T) {
 	}
 }
 
-// TestOwnNodeIsReachable: the compiled egress of an isolated pod always holds its node's addresses.
+// TestOwnNodeIsReachable: the compiled egress of an isolated pod always holds its node's addresses, but not the ports there behind which
+// a Service has other pods.
 func TestOwnNodeIsReachable(t *testing.T) {
-	pe := endpoint("a")
-	pe.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
-	r := build(t, bpf.Capacity{}, []enforce.Pod{pod()}, pe)
-	d := datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
-	d.Load(r.Image)
-	for dst, want := range map[string]bpf.Reason{"10.0.0.1": bpf.ReasonPolicy, "10.0.0.2": bpf.ReasonNoRule} {
-		got := d.Run(flow.Egress, 1, false, frame.New(flow.Tuple{Src: netip.MustParseAddr("10.1.0.1"),
-			Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 4000, DstPort: 10250}, frame.First))
-		if got.Reason != want {
-			t.Errorf("to %s: %s, want %s", dst, got.Reason, want)
+	const some, others, own = "10.0.0.1", "10.0.0.2", "10.1.0.1"
+	for _, c := range []struct {
+		services enforce.PortRange
+		pages    int
+		dst      string
+		protocol flow.Protocol
+		port     uint16
+		want     bpf.Reason
+	}{
+		{enforce.PortRange{}, 0, some, flow.TCP, 10250, bpf.ReasonPolicy},
+		{enforce.PortRange{}, 0, some, flow.TCP, 29999, bpf.ReasonPolicy},
+		{enforce.PortRange{}, 0, some, flow.TCP, 30000, bpf.ReasonNoRule},
+		{enforce.PortRange{}, 0, some, flow.UDP, 32767, bpf.ReasonNoRule},
+		{enforce.PortRange{}, 0, some, flow.SCTP, 30001, bpf.ReasonNoRule},
+		{enforce.PortRange{}, 0, some, flow.UDP, 32768, bpf.ReasonPolicy},
+		{enforce.PortRange{}, 0, some, flow.ICMP, 7, bpf.ReasonPolicy},
+		{enforce.PortRange{}, int(bpf.PortsFirst), some, flow.ICMP, 7, bpf.ReasonPolicy},
+		{enforce.PortRange{}, int(bpf.PortsFirst), some, flow.TCP, 30000, bpf.ReasonNoRule},
+		{enforce.PortRange{}, int(bpf.PortsFirst), some, flow.TCP, 65535, bpf.ReasonPolicy},
+		{enforce.PortRange{}, 0, others, flow.TCP, 10250, bpf.ReasonNoRule},
+		{enforce.PortRange{First: 1, Last: 65535}, 0, some, flow.TCP, 10250, bpf.ReasonNoRule},
+		{enforce.PortRange{First: 1, Last: 65535}, 0, some, flow.ICMP, 7, bpf.ReasonPolicy},
+		{enforce.PortRange{First: 1, Last: 65535}, int(bpf.PortsFirst), some, flow.ICMP, 7, bpf.ReasonPolicy},
+		{enforce.NoNodePorts, 0, some, flow.TCP, 30000, bpf.ReasonPolicy},
+	} {
+		pe := endpoint("a")
+		pe.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+		r, err := enforce.Build(enforce.Input{
+			NodeAddrs: []netip.Addr{netip.MustParseAddr(some)}, NodePorts: c.services,
+			Pods: []enforce.Pod{pod()}, Endpoints: []*v1alpha1.PolicyEndpoint{pe},
+		}, bpf.Capacity{PortPages: c.pages})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
+		d.Load(r.Image)
+		got := d.Run(flow.Egress, 1, false, frame.New(flow.Tuple{Src: netip.MustParseAddr(own),
+			Dst: netip.MustParseAddr(c.dst), Protocol: c.protocol, SrcPort: 4000, DstPort: c.port}, frame.First))
+		if got.Reason != c.want {
+			t.Errorf("%+v: %s", c, got.Reason)
 		}
 	}
 }

@@ -10,12 +10,25 @@ import (
 type Input struct {
 	// NodeAddrs are the node's own addresses: its pods may always reach them.
 	NodeAddrs []netip.Addr
+	// NodePorts are the ports of those addresses at which Services are: what is sent there ends at any pod of the cluster, so that
+	// only a rule allows it. Default: DefaultNodePorts; NoNodePorts where there are none.
+	NodePorts PortRange
 	// Pods are the pods of the node that have an interface of their own.
 	Pods []Pod
 	// Endpoints are the PolicyEndpoints of the cluster, or at least all those that select a pod of this node, in any
 	// order.
 	Endpoints []*v1alpha1.PolicyEndpoint
 }
+
+// PortRange is a range of ports, both ends included.
+type PortRange struct{ First, Last uint16 }
+
+var (
+	// DefaultNodePorts is what the API server chooses from, unless --service-node-port-range says otherwise.
+	DefaultNodePorts = PortRange{30000, 32767}
+	// NoNodePorts is the empty range.
+	NoNodePorts = PortRange{1, 0}
+)
 
 // Pod is a pod of the node. Namespace, name and UID together say which one: a name alone may be used again.
 type Pod struct {

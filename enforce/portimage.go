@@ -19,7 +19,7 @@ func (b *builder) buildPorts() error {
 	b.ports = map[string]uint32{(&Ports{All: true}).String(): bpf.PortsAll, "": bpf.PortsNone}
 	b.layPages(pages)
 	for _, l := range listed {
-		b.ports[l.text] = bpf.Listed(numbers[l.text], l.bits)
+		b.ports[l.text] = bpf.Listed(numbers[l.text], l.bits) | l.other
 		for i, edge := range l.edges {
 			put(&b.img.PortEdges, numbers[l.text]+i, edge)
 		}
@@ -111,17 +111,20 @@ func (w portWord) image(numbers map[digest]int) uint32 {
 	return w.word
 }
 
-// portSet is one word per protocol.
-type portSet [len(portProtocols)]portWord
+// portSet is one word per protocol, and what a word of a row says of those without ports.
+type portSet struct {
+	words [len(portProtocols)]portWord
+	other uint32
+}
 
 // portShifts are where a word of a row has the pages of portProtocols.
 var portShifts = [len(portProtocols)]int{bpf.PortsTCPShift, bpf.PortsUDPShift, bpf.PortsSCTPShift}
 
 func (s portSet) image(pageNum map[digest]int) (word uint32) {
-	for i, w := range s {
+	for i, w := range s.words {
 		word |= w.image(pageNum) << portShifts[i]
 	}
-	return word
+	return word | s.other
 }
 
 type portPage [bpf.Fanout]portWord
@@ -135,8 +138,9 @@ func (p portPage) image(leafNum map[digest]int) (page bpf.PortPage) {
 
 func newPortSet(ports *Ports, pages map[digest]portPage, leaves map[digest]bpf.PortLeaf) (s portSet) {
 	for i, ranges := range ports.ranges {
-		s[i] = newPortWord(ranges, pages, leaves)
+		s.words[i] = newPortWord(ranges, pages, leaves)
 	}
+	s.other = ports.otherWord()
 	return s
 }
 

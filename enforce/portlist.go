@@ -13,6 +13,7 @@ type portList struct {
 	text  string // the normal form of the ports
 	edges []uint32
 	bits  int
+	other uint32 // what the word says of protocols without ports
 }
 
 // listPorts makes lists of combinations of ports.
@@ -20,11 +21,11 @@ func listPorts(texts []string, all map[string]*Ports) []portList {
 	lists := make([]portList, len(texts))
 	for i, text := range texts {
 		edges := all[text].edges()
-		n := bits.Len(uint(len(edges) - 1))
+		n := max(1, bits.Len(uint(max(1, len(edges))-1)))
 		for len(edges) < 1<<n {
 			edges = append(edges, bpf.PortEdgesEnd)
 		}
-		lists[i] = portList{text, edges, n}
+		lists[i] = portList{text, edges, n, all[text].otherWord()}
 	}
 	return lists
 }

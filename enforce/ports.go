@@ -2,9 +2,11 @@ package enforce
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
+	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
@@ -14,9 +16,9 @@ type portRange struct{ first, last uint16 }
 // Ports is what a rule says of ports, in normal form: either everything, or ranges per protocol that are sorted, disjoint
 // and not adjacent. The zero Ports allow nothing.
 type Ports struct {
-	// All allows every port of every protocol, also of protocols without ports.
-	All    bool
-	ranges [3][]portRange // TCP, UDP, SCTP
+	// All allows every port of every protocol, also of protocols without ports, and other these only.
+	All, other bool
+	ranges     [3][]portRange // TCP, UDP, SCTP
 }
 
 // portProtocols gives the order of Ports.ranges.
@@ -30,8 +32,27 @@ func (p *Ports) add(proto flow.Protocol, first, last uint16) {
 	p.ranges[i] = append(p.ranges[i], portRange{first, last})
 }
 
+// allBut allows everything but a range of ports.
+func allBut(except PortRange) *Ports {
+	p := &Ports{other: true}
+	for _, proto := range portProtocols {
+		if except.First > except.Last {
+			return &Ports{All: true}
+		}
+		if except.First > 0 {
+			p.add(proto, 0, except.First-1)
+		}
+		if except.Last < math.MaxUint16 {
+			p.add(proto, except.Last+1, math.MaxUint16)
+		}
+	}
+	p.normalize()
+	return p
+}
+
 // normalize brings p into normal form.
 func (p *Ports) normalize() {
+	p.other = p.other && !p.All
 	for i, ranges := range p.ranges {
 		if p.All {
 			p.ranges[i] = nil
@@ -61,13 +82,21 @@ func union(all []*Ports) *Ports {
 	}
 	var u Ports
 	for _, p := range all {
-		u.All = u.All || p.All
+		u.All, u.other = u.All || p.All, u.other || p.other
 		for i := range p.ranges {
 			u.ranges[i] = append(u.ranges[i], p.ranges[i]...)
 		}
 	}
 	u.normalize()
 	return &u
+}
+
+// otherWord is what a word of a row says of protocols without ports.
+func (p *Ports) otherWord() uint32 {
+	if p.other {
+		return bpf.PortsOther
+	}
+	return 0
 }
 
 // size returns how many ranges p has.
@@ -84,12 +113,15 @@ func (p *Ports) Contains(proto flow.Protocol, port uint16) bool {
 		return true
 	}
 	i := protocolIndex(proto)
-	return i >= 0 && slices.ContainsFunc(p.ranges[i], func(r portRange) bool {
+	if i < 0 {
+		return p.other
+	}
+	return slices.ContainsFunc(p.ranges[i], func(r portRange) bool {
 		return r.first <= port && port <= r.last
 	})
 }
 
-// String returns the normal form, for example "TCP/80,TCP/8000-8080,UDP/0-65535" or "all".
+// String returns the normal form, for example "TCP/80,TCP/8000-8080,UDP/0-65535" "TCP/1-79,other" or "all".
 func (p *Ports) String() string {
 	if p.All {
 		return "all"
@@ -103,6 +135,9 @@ func (p *Ports) String() string {
 			}
 			parts = append(parts, s)
 		}
+	}
+	if p.other {
+		parts = append(parts, "other")
 	}
 	return strings.Join(parts, ",")
 }

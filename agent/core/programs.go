@@ -43,7 +43,8 @@ func (s *State) program() {
 	}
 	p.asked++
 	p.running, p.dirty, p.runSince, p.runProblem, p.since = true, false, p.since, problems, time.Time{}
-	s.emit(Program{Input: enforce.Input{NodeAddrs: s.cfg.NodeAddrs, Pods: pods, Endpoints: endpoints}, Since: p.runSince})
+	in := enforce.Input{NodeAddrs: s.cfg.NodeAddrs, NodePorts: s.cfg.NodePorts, Pods: pods, Endpoints: endpoints}
+	s.emit(Program{Input: in, Since: p.runSince})
 }
 
 // programmed takes the result of a run.

@@ -14,6 +14,8 @@ import (
 type Config struct {
 	// NodeAddrs are the node's own addresses. Required.
 	NodeAddrs []netip.Addr
+	// NodePorts: see enforce.Input.
+	NodePorts enforce.PortRange
 	// Strict closes pods until a policy that selects them is in force; otherwise they are open until then.
 	Strict bool
 	// Finder finds the interfaces of pods; default: ByName with LinkPrefixes, then ByRoute.

@@ -151,7 +151,7 @@ static __always_inline bool list_allows(__u32 epoch, __u32 word, __u64 proto_por
 	else if (protocol == IPPROTO_SCTP)
 		first |= 2 << PORT_EDGES_PROTOCOL_SHIFT;
 	else if (protocol != IPPROTO_TCP)
-		return false;
+		return word & PORTS_OTHER;
 	if (proto_port >> 32)
 		return edges_passed(epoch, word, first) & 1;
 	passed = edges_passed(epoch, word, first & ~0xffffU);

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,11 +19,12 @@ import (
 	"github.com/palisade-netpol/palisade/agent/core"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/enforce"
 )
 
 // flags are what the command line says.
 type flags struct {
-	kubeconfig, pins, nodeIPs, mode, hook, finder, prefixes string
+	kubeconfig, pins, nodeIPs, nodePorts, mode, hook, finder, prefixes string
 	socket, listen                                          string
 	flowLog, flowLogFile, nodeName                          string
 	startTimeout                                            time.Duration
@@ -40,6 +42,9 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 		"`file` with the API server's address and credentials (default: those of the pod's service account)")
 	fs.StringVar(&f.nodeIPs, "node-ips", getenv("NODE_IPS"),
 		"`addresses` of the node, separated by commas (default: environment variable NODE_IPS, set it from status.hostIPs)")
+	fs.StringVar(&f.nodePorts, "node-ports", "30000-32767",
+		"`range` of the ports of Services on nodes, as the API server's --service-node-port-range: a pod whose egress is isolated "+
+			"reaches its own node, but not these ports, behind which are other pods; empty for none")
 	fs.StringVar(&f.pins, "pins", "/sys/fs/bpf/palisade", "`directory` on a BPF file system to pin programs and tables in")
 	fs.StringVar(&f.mode, "mode", "standard",
 		"what a pod is that no known policy selects yet: open (\"standard\") or closed (\"strict\")")
@@ -96,6 +101,8 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	}
 	var err error
 	o.NodeAddrs, err = parseAddrs(f.nodeIPs)
+	note(err)
+	o.NodePorts, err = parseRange(f.nodePorts)
 	note(err)
 	o.Mode, err = choose("mode", f.mode, map[string]bpf.Mode{"standard": bpf.Standard, "strict": bpf.Strict})
 	note(err)
@@ -171,6 +178,20 @@ func parseAddrs(text string) ([]netip.Addr, error) {
 		return nil, errors.New("-node-ips: the node's addresses are needed to tell its pods from others")
 	}
 	return addrs, nil
+}
+
+// parseRange reads "FIRST-LAST"; nothing is no port.
+func parseRange(text string) (enforce.PortRange, error) {
+	if text == "" {
+		return enforce.NoNodePorts, nil
+	}
+	before, after, _ := strings.Cut(text, "-")
+	first, err := strconv.ParseUint(before, 10, 16)
+	last, lastErr := strconv.ParseUint(after, 10, 16)
+	if err != nil || lastErr != nil || first == 0 || first > last {
+		return enforce.PortRange{}, fmt.Errorf("-node-ports: %q is no range of ports, such as 30000-32767", text)
+	}
+	return enforce.PortRange{First: uint16(first), Last: uint16(last)}, nil
 }
 
 // splitList splits at commas and drops empty parts.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/enforce"
 )
 
 const someKubeconfig = `apiVersion: v1
@@ -34,7 +35,7 @@ func kubeconfig(t *testing.T) string {
 func TestFlagsBecomeOptions(t *testing.T) {
 	env := func(name string) string { return map[string]string{"NODE_IPS": "10.0.0.1,fd00::1"}[name] }
 	f, err := parseFlags([]string{"-kubeconfig", kubeconfig(t), "-mode", "strict", "-hook", "clsact",
-		"-interface-prefixes", "veth, lxc"}, env, io.Discard)
+		"-interface-prefixes", "veth, lxc", "-node-ports", "40000-40100"}, env, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +47,9 @@ func TestFlagsBecomeOptions(t *testing.T) {
 		!slices.Equal(o.NodeAddrs, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}) {
 		t.Errorf("options %+v", o)
 	}
+	if want := (enforce.PortRange{First: 40000, Last: 40100}); o.NodePorts != want {
+		t.Errorf("node ports %+v, want %+v", o.NodePorts, want)
+	}
 	if o.Pprof || o.API.Host != "https://127.0.0.1:6443" {
 		t.Errorf("pprof %v, API server %s", o.Pprof, o.API.Host)
 	}
@@ -53,7 +57,7 @@ func TestFlagsBecomeOptions(t *testing.T) {
 
 func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	f, err := parseFlags([]string{"-kubeconfig", "/nonexistent", "-mode", "lax", "-hook", "xdp", "-finder", "guess",
-		"-node-ips", "10.0.0", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)
+		"-node-ips", "10.0.0", "-node-ports", "30000", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +65,7 @@ func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-pins", "-flow-entries", "-peer-entries", "-flow-log", "/nonexistent"} {
+	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-node-ports", "-pins", "-flow-entries", "-peer-entries", "-flow-log", "/nonexistent"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not mention %s", err, name)
 		}

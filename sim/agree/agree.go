@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/model"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/engine"
@@ -79,17 +80,21 @@ func Stated(q model.Query, d model.Decision) flow.Verdict {
 	if d.Verdict != flow.Undefined || d.Reason != "" {
 		return d.Verdict
 	}
-	if half(d.Egress, q.From.Pod) == flow.Allow && half(d.Ingress, q.To.Pod) == flow.Allow {
+	if half(q, d.Egress, q.From.Pod) == flow.Allow && half(q, d.Ingress, q.To.Pod) == flow.Allow {
 		return flow.Allow
 	}
 	return flow.Deny
 }
 
+var nodePorts = enforce.DefaultNodePorts
+
 // half reads the table in model/README.md for what the policies of subject leave open.
-func half(h model.Half, subject *corev1.Pod) flow.Verdict {
+func half(q model.Query, h model.Half, subject *corev1.Pod) flow.Verdict {
 	switch {
 	case h.Verdict != flow.Undefined:
 		return h.Verdict
+	case h.Reason == model.PodToOwnNode && q.Protocol.HasPorts() && nodePorts.First <= q.Port && q.Port <= nodePorts.Last:
+		return flow.Deny
 	case h.Reason == model.PodToOwnNode, h.Reason == model.HostNetwork && subject.Spec.HostNetwork:
 		return flow.Allow
 	}

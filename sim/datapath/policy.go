@@ -116,7 +116,7 @@ var listedProtocols = []flow.Protocol{flow.TCP, flow.UDP, flow.SCTP}
 func (d *Datapath) portListed(word uint32, p *packet, port uint16) bool {
 	protocol := slices.Index(listedProtocols, p.protocol)
 	if protocol < 0 {
-		return false
+		return word&bpf.PortsOther != 0
 	}
 	first, last := uint32(port), uint32(port)
 	if !p.hasPorts {
