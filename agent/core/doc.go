@@ -10,6 +10,7 @@
 // What it promises:
 //
 //   - A policy takes effect as a whole: as long as only some of its PolicyEndpoints are there, what was in force stays.
+//     Pods that only the incomplete version names close when that lasts.
 //   - Nothing is written before the PolicyEndpoints and the interfaces of the node are known, so that what an earlier
 //     agent left in the kernel stays in force through a restart.
 //   - Whatever fails is tried again, later each time, and named in a Condition until it succeeds.

@@ -2,7 +2,9 @@ package core
 
 import (
 	"fmt"
+	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,9 @@ const maxSettles = 10
 // Where they say which of them belong together, the last set that was complete is in force. Where they do not, all are
 // in force as they come; but an entry that disappears from one may be about to appear in another, so what was in force
 // before stays in force beside it until no object of the policy has changed for a while.
+//
+// A set that stays incomplete for longer than the grace period closes the pods that it names and that nothing in force
+// does, since nobody knows yet what they may do.
 type group struct {
 	objects map[string]*endpoint // by name, as seen last
 	inForce []*endpoint          // sorted by name
@@ -29,7 +34,7 @@ type group struct {
 	keptTo  time.Time            // when kept is dropped, unless something changes before
 	partial time.Time            // since when the set is incomplete; zero if it is not
 	overdue bool                 // incomplete for longer than the grace period
-	closing bool                 // incomplete, and for want of anything complete in force to close the pods it selects
+	closed  []*endpoint          // overdue: the pods that nothing in force names, without rules, under a name of its own
 	marked  bool                 // the objects said which belong together
 }
 
@@ -46,10 +51,34 @@ func (g *group) local() bool {
 
 // enforced are the objects in force.
 func (g *group) enforced() []*endpoint {
-	if len(g.kept) == 0 {
+	if len(g.kept) == 0 && len(g.closed) == 0 {
 		return g.inForce
 	}
-	return slices.Concat(g.inForce, g.kept)
+	return slices.Concat(g.inForce, g.kept, g.closed)
+}
+
+// waiting says whether the set is incomplete, and may still become complete soon.
+func (g *group) waiting() bool { return !g.partial.IsZero() && !g.overdue }
+
+// awaits says whether the set may still become complete soon, and selects a pod that nothing in force names.
+func (g *group) awaits(pod *Pod) bool {
+	return g.waiting() && selects(maps.Values(g.objects), pod) && !selects(slices.Values(g.enforced()), pod)
+}
+
+// selects says whether objects name a pod. Where its addresses are not known, its name decides.
+func selects(objects iter.Seq[*endpoint], pod *Pod) bool {
+	for o := range objects {
+		for _, p := range o.Spec.PodSelectorEndpoints {
+			addr, _ := netip.ParseAddr(string(p.PodIP)) // the zero address, which is any, where it cannot be read
+			if len(pod.Addrs) == 0 {
+				addr = netip.Addr{}
+			}
+			if pod.is(Name{p.Namespace, p.Name}, addr.Unmap()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // update works out what is in force after an object of the group changed.
@@ -69,7 +98,7 @@ func (g *group) update(now time.Time, t timing) {
 	if !g.marked {
 		g.keep(objects, now, t)
 	}
-	g.inForce, g.partial, g.overdue, g.closing = objects, time.Time{}, false, false
+	g.inForce, g.partial, g.overdue, g.closed = objects, time.Time{}, false, nil
 }
 
 // wait leaves in force what is, until the set is complete.
@@ -77,27 +106,27 @@ func (g *group) wait(now time.Time) {
 	if g.partial.IsZero() {
 		g.partial = now
 	}
-	if g.closing {
-		g.close()
+	if g.overdue {
+		g.giveUp()
 	}
 }
 
-// giveUp waits no longer: where there is nothing complete to fall back on, the pods that are known to be selected
-// close.
+// giveUp waits no longer: the pods that are known to be selected, and that nothing complete in force names, close.
 func (g *group) giveUp() {
-	g.overdue = true
-	if len(g.inForce) == 0 {
-		g.close()
+	g.overdue, g.closed = true, nil
+	known := map[v1alpha1.PodEndpoint]bool{}
+	for _, o := range g.inForce {
+		for _, pod := range o.Spec.PodSelectorEndpoints {
+			known[pod] = true
+		}
 	}
-}
-
-// close puts the objects in force without what they allow.
-func (g *group) close() {
-	g.closing, g.inForce = true, nil
 	for _, name := range slices.Sorted(maps.Keys(g.objects)) {
 		o := *g.objects[name]
+		o.Spec.PolicyRef.Name += ":closed"
 		o.Spec.Ingress, o.Spec.Egress, o.Annotations = nil, nil, nil
-		g.inForce = append(g.inForce, &o)
+		o.Spec.PodSelectorEndpoints = slices.DeleteFunc(slices.Clone(o.Spec.PodSelectorEndpoints),
+			func(pod v1alpha1.PodEndpoint) bool { return known[pod] })
+		g.closed = append(g.closed, &o)
 	}
 }
 
@@ -124,7 +153,7 @@ func (g *group) due(now time.Time, t timing) bool {
 	if len(g.kept) > 0 && !now.Before(g.keptTo) {
 		g.kept, changed = nil, true
 	}
-	if !g.partial.IsZero() && !g.overdue && !now.Before(g.partial.Add(t.grace)) {
+	if g.waiting() && !now.Before(g.partial.Add(t.grace)) {
 		g.giveUp()
 		changed = true
 	}
@@ -137,7 +166,7 @@ func (g *group) next(t timing) time.Time {
 	if len(g.kept) > 0 {
 		at = g.keptTo
 	}
-	if !g.partial.IsZero() && !g.overdue {
+	if g.waiting() {
 		at = earlier(at, g.partial.Add(t.grace))
 	}
 	return at

@@ -110,3 +110,36 @@ func TestWhatWasSeenBeforeIsNoChange(t *testing.T) {
 		t.Errorf("%d programs for what changes nothing here", r.programs-before)
 	}
 }
+
+// enlarged are the objects of a policy that selects pod-1, and those of its next version, which selects pod-2 too.
+func enlarged() (old, next []*endpoint) {
+	return marked(object("web", pods(1), "10.9.0.1"), object("web", nil, "10.9.0.2")),
+		marked(object("web", pods(1, 2), "10.9.0.1"), object("web", nil, "10.9.0.3"))
+}
+
+// TestPodsThatOnlyAnIncompleteVersionNamesClose: what the complete version before says goes on for its own pods, but
+// nobody knows what those may do that it does not name.
+func TestPodsThatOnlyAnIncompleteVersionNamesClose(t *testing.T) {
+	r := newRig(t, core.Config{Grace: time.Minute})
+	r.up(veth(7, linkOf(1)), veth(8, linkOf(2)))
+	old, next := enlarged()
+	r.step(core.Changed{Object: old[0]}, core.Changed{Object: old[1]})
+	r.inForce()
+	r.step(core.Changed{Object: next[0]})
+	r.inForce()
+	r.pass(time.Minute)
+	p := r.inForce()
+	if p == nil || !isolated(t, p.Input, 2) || allows(t, p.Input, 2, "10.9.0.1") {
+		t.Fatal("the pod that only the incomplete version names is not closed after the grace period")
+	}
+	if !allows(t, p.Input, 1, "10.9.0.1") || !allows(t, p.Input, 1, "10.9.0.2") || allows(t, p.Input, 1, "10.9.0.3") {
+		t.Error("the other pod is not in force as before")
+	}
+	if len(r.reported.Conditions) != 1 || r.reported.Conditions[0].Object != "shop/web" {
+		t.Errorf("conditions %v, want one that names the policy", r.reported.Conditions)
+	}
+	r.step(core.Changed{Object: next[1]})
+	if p := r.inForce(); !allows(t, p.Input, 2, "10.9.0.3") || len(r.reported.Conditions) != 0 {
+		t.Error("the policy is not in force although it is complete")
+	}
+}

@@ -66,10 +66,20 @@ func (p *policies) replace(now time.Time, objects []*endpoint) bool {
 	return p.update(now, touched)
 }
 
-// keeps says whether entries that disappeared are still in force.
-func (p *policies) keeps() bool {
+// unsettled says whether entries that disappeared are still in force, or a policy may still become complete soon.
+func (p *policies) unsettled() bool {
 	for policy := range p.hot {
-		if len(p.groups[policy].kept) > 0 {
+		if g := p.groups[policy]; len(g.kept) > 0 || g.waiting() {
+			return true
+		}
+	}
+	return false
+}
+
+// awaits says whether a policy that is known in part selects a pod, and nothing says yet what the pod may do.
+func (p *policies) awaits(pod *Pod) bool {
+	for policy := range p.hot {
+		if p.groups[policy].awaits(pod) {
 			return true
 		}
 	}
@@ -164,7 +174,7 @@ func (p *policies) next() time.Time {
 // waiting says whether some policy is incomplete with nothing in force, and may still become complete soon.
 func (p *policies) waiting() bool {
 	for policy := range p.hot {
-		if g := p.groups[policy]; !g.partial.IsZero() && !g.overdue && len(g.inForce) == 0 {
+		if g := p.groups[policy]; g.waiting() && len(g.inForce) == 0 {
 			return true
 		}
 	}
@@ -192,8 +202,8 @@ func (p *policies) conditions() []enforce.Condition {
 		if !g.overdue {
 			continue
 		}
-		message := "some of its PolicyEndpoints are missing: what it said before stays in force"
-		if g.closing {
+		message := "some of its PolicyEndpoints are missing: what it said before stays in force, and other pods are closed"
+		if len(g.inForce) == 0 {
 			message = fmt.Sprintf("only %d of its PolicyEndpoints are there: the pods that they select are closed",
 				len(g.objects))
 		}

@@ -22,6 +22,14 @@ type programs struct {
 	names      map[uint32]Name     // the pods that the last run that was asked for knew, by interface
 }
 
+// latest is the first run that knows of everything that is known now.
+func (p *programs) latest() int {
+	if p.dirty || p.asked == 0 {
+		return p.asked + 1
+	}
+	return p.asked
+}
+
 // program asks for the next run, if there is something new and nothing stands against it. Changes during a run wait
 // for its end and then make one run together.
 func (s *State) program() {

@@ -10,7 +10,8 @@ import (
 // request is a pod that waits to be started.
 type request struct {
 	PodAdded
-	program int // the first run of Program that knows of the pod
+	program int  // the first run of Program that knows of the pod
+	partial bool // a policy that is known in part selects the pod
 }
 
 var errLinkGone = errors.New("the pod's interface is gone")
@@ -26,11 +27,7 @@ func (s *State) addPod(in PodAdded) {
 		i.pod = &in.Pod
 		s.touch()
 	}
-	r := &request{PodAdded: in, program: s.programs.asked}
-	if s.programs.dirty || s.programs.asked == 0 {
-		r.program++
-	}
-	s.requests[in.Request] = r
+	s.requests[in.Request] = &request{PodAdded: in, program: s.programs.latest()}
 }
 
 func samePod(a, b Pod) bool {
@@ -57,12 +54,14 @@ func (s *State) refuse(ifindex uint32, err error) {
 }
 
 // answer answers the requests that have what they wait for, and those that waited too long. In strict mode a pod may
-// start when it is closed; in standard mode only the policies can close it, so it waits for those that are known.
+// start when it is closed; in standard mode only the policies can close it, so it waits for those that are known,
+// and for those that are known in part until they are complete or overdue.
 func (s *State) answer() {
 	for _, id := range slices.Sorted(maps.Keys(s.requests)) {
 		r := s.requests[id]
 		i := s.ifaces[r.Pod.Ifindex]
-		programmed := s.programs.done >= r.program
+		s.await(r)
+		programmed := !r.partial && s.programs.done >= r.program
 		switch {
 		case i.filtered() && (programmed || s.cfg.Strict):
 			s.emit(Answer{Request: id, Programmed: programmed})
@@ -75,6 +74,15 @@ func (s *State) answer() {
 	}
 }
 
+// await notes whether the pod waits for a policy to be complete, and afterwards the run that knows of that policy.
+func (s *State) await(r *request) {
+	was := r.partial
+	r.partial = s.policies.awaits(&r.Pod)
+	if was || r.partial {
+		r.program = s.programs.latest()
+	}
+}
+
 // lacks says what a pod on an interface still waits for.
 func (s *State) lacks(i *iface) error {
 	switch {
@@ -84,6 +92,8 @@ func (s *State) lacks(i *iface) error {
 		return errors.New("its interface is not filtered in time")
 	case !s.synced:
 		return errors.New("the policies are not known yet: the API server has not answered")
+	case s.policies.awaits(i.pod):
+		return errors.New("some PolicyEndpoints of a policy that selects it are missing")
 	case s.programs.retry.err != nil:
 		return fmt.Errorf("policies cannot be put in force: %w", s.programs.retry.err)
 	}

@@ -26,8 +26,8 @@ type Config struct {
 	// Settle is how long an entry that disappeared from an object of another controller stays in force while it may be
 	// about to appear in another object; default: half a second.
 	Settle time.Duration
-	// Grace is how long a policy may be incomplete before the pods that it selects are closed for want of anything to
-	// fall back on; default: ten seconds.
+	// Grace is how long a policy may be incomplete before those of the pods that it selects are closed for which there
+	// is nothing to fall back on; default: ten seconds.
 	Grace time.Duration
 	// RetryFirst and RetryMax bound the time between attempts at what fails; default: 50 ms and 30 s.
 	RetryFirst, RetryMax time.Duration
@@ -94,7 +94,7 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.cleanUp()
 	s.report()
 	s.wake()
-	s.versions.settle(s.programs, s.policies.keeps())
+	s.versions.settle(s.programs, s.policies.unsettled())
 	return s.out
 }
 

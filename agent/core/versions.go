@@ -6,10 +6,10 @@ type versions struct {
 	inForce string // of the latest news after which nothing was left to be done
 }
 
-// settle notes after each step whether all that was seen has been acted on; former says whether something is in force
-// beside it that was seen before.
-func (v *versions) settle(p programs, former bool) {
-	if p.done > 0 && !p.dirty && !p.running && !former {
+// settle notes after each step whether all that was seen has been acted on; unsettled says whether a policy is known
+// in part, or something is in force beside it that was seen before.
+func (v *versions) settle(p programs, unsettled bool) {
+	if p.done > 0 && !p.dirty && !p.running && !unsettled {
 		v.inForce = v.seen
 	}
 }

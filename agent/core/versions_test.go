@@ -41,3 +41,22 @@ func TestAVersionIsInForceWhenEverythingUpToItIs(t *testing.T) {
 	r.step(core.Programmed{})
 	want("14", "after a deletion")
 }
+
+// TestAVersionIsNotInForceWhileAPolicyIsKnownInPart, but for no longer than until a condition tells of it.
+func TestAVersionIsNotInForceWhileAPolicyIsKnownInPart(t *testing.T) {
+	r := newRig(t, core.Config{Grace: time.Minute})
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{Version: "10"}, core.Programmed{})
+	three := marked(object("web", pods(1), "10.9.0.1"), object("web", nil, "10.9.0.2"), object("web", nil, "10.9.0.3"))
+	for i, o := range three[:2] {
+		o.ResourceVersion = []string{"11", "12"}[i]
+		r.step(core.Changed{Object: o})
+	}
+	if got := r.state.InForce(); got != "10" {
+		t.Errorf("version %q is in force with an object missing, want 10", got)
+	}
+	r.pass(time.Minute)
+	r.step(core.Programmed{})
+	if got := r.state.InForce(); got != "12" || len(r.reported.Conditions) != 1 {
+		t.Errorf("version %q is in force after the grace period, want 12 and a condition, not %v", got, r.reported)
+	}
+}

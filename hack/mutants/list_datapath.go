@@ -418,6 +418,23 @@ func inAgent() []Mutant {
 			"agent/core/programs.go", `if !due || p.running || !s.synced || !s.hostKnown {`,
 			`if !due || p.running || !s.hostKnown {`,
 			[]string{"agent/core:TestNothingIsProgrammed|TestRestart"}},
+		{"agent-opens-what-parts-select", "a pod that only an incomplete version selects stays open beside those of the former one",
+			"agent/core/group.go", `	g.overdue, g.closed = true, nil
+`, `	g.overdue, g.closed = true, nil
+	if len(g.inForce) > 0 {
+		return
+	}
+`,
+			[]string{"agent/core:TestPodsThatOnlyAnIncomplete"}},
+		{"agent-closes-by-old-rules", "a pod that only an incomplete version selects gets the rules of the former one",
+			"agent/core/group.go", `o.Spec.PolicyRef.Name += ":closed"`, ``,
+			[]string{"agent/core:TestPodsThatOnlyAnIncomplete"}},
+		{"agent-starts-pods-of-parts", "a pod starts while the policy that selects it is not complete",
+			"agent/core/requests.go", `r.partial = s.policies.awaits(&r.Pod)`, `r.partial = false`,
+			[]string{"agent/core:TestAddWaits"}},
+		{"agent-parts-are-in-force", "a version of which the node knows a part is said to be in force",
+			"agent/core/policies.go", `len(g.kept) > 0 || g.waiting() {`, `len(g.kept) > 0 {`,
+			[]string{"agent/core:TestAVersion"}},
 		{"agent-instance-by-interface", "trap 15: a new interface with an old number inherits its flows",
 			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)`, `fmt.Fprintf(h, "%d", ifindex)`,
 			[]string{"agent/core:TestInstance"}},
