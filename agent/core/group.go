@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
@@ -21,21 +23,26 @@ const maxSettles = 10
 // group are the PolicyEndpoints of one policy.
 //
 // Where they say which of them belong together, the last set that was complete is in force. Where they do not, all are
-// in force as they come; but an entry that disappears from one may be about to appear in another, so what was in force
-// before stays in force beside it until no object of the policy has changed for a while.
+// in force as they come; but an entry that disappears from one may be about to appear in another, so it stays in force
+// beside them until no object of the policy has changed for a while.
 //
 // A set that stays incomplete for longer than the grace period closes the pods that it names and that nothing in force
 // does, since nobody knows yet what they may do.
 type group struct {
 	objects map[string]*endpoint // by name, as seen last
 	inForce []*endpoint          // sorted by name
-	kept    []*endpoint          // unmarked: what was in force before entries disappeared, under a name of its own
-	keptAt  time.Time            // since when
-	keptTo  time.Time            // when kept is dropped, unless something changes before
+	kept    []kept               // unmarked: what disappeared, oldest first
+	losses  int                  // how often something did
 	partial time.Time            // since when the set is incomplete; zero if it is not
 	overdue bool                 // incomplete for longer than the grace period
 	closed  []*endpoint          // overdue: the pods that nothing in force names, without rules, under a name of its own
 	marked  bool                 // the objects said which belong together
+}
+
+// kept is what disappeared at one time, with what applied to it or what it applied to.
+type kept struct {
+	objects []*endpoint // under a name of its own
+	at, to  time.Time   // since when, and when it is dropped unless something changes before
 }
 
 // timing are the durations of Config that a group needs.
@@ -54,7 +61,11 @@ func (g *group) enforced() []*endpoint {
 	if len(g.kept) == 0 && len(g.closed) == 0 {
 		return g.inForce
 	}
-	return slices.Concat(g.inForce, g.kept, g.closed)
+	all := slices.Concat(g.inForce, g.closed)
+	for _, k := range g.kept {
+		all = append(all, k.objects...)
+	}
+	return all
 }
 
 // waiting says whether the set is incomplete, and may still become complete soon.
@@ -130,29 +141,25 @@ func (g *group) giveUp() {
 	}
 }
 
-// keep remembers what is in force if entries of it are missing from objects.
+// keep remembers what is in force and missing from objects, also if something else is kept already.
 func (g *group) keep(objects []*endpoint, now time.Time, t timing) {
-	if len(g.kept) > 0 {
-		g.keptTo = earlier(now.Add(t.settle), g.keptAt.Add(maxSettles*t.settle))
-		return
+	if lost := missing(g.inForce, objects); len(lost) > 0 {
+		g.losses++
+		for _, o := range lost {
+			o.Spec.PolicyRef.Name += fmt.Sprintf(":kept%d", g.losses)
+		}
+		g.kept = append(g.kept, kept{objects: lost, at: now})
 	}
-	if !loses(g.inForce, objects) {
-		return
+	for i := range g.kept {
+		g.kept[i].to = earlier(now.Add(t.settle), g.kept[i].at.Add(maxSettles*t.settle))
 	}
-	for _, o := range g.inForce {
-		kept := *o
-		kept.Spec.PolicyRef.Name += ":kept"
-		g.kept = append(g.kept, &kept)
-	}
-	g.keptAt, g.keptTo = now, now.Add(t.settle)
 }
 
 // due lets time pass, and returns whether what is in force may have changed.
 func (g *group) due(now time.Time, t timing) bool {
-	changed := false
-	if len(g.kept) > 0 && !now.Before(g.keptTo) {
-		g.kept, changed = nil, true
-	}
+	before := len(g.kept)
+	g.kept = slices.DeleteFunc(g.kept, func(k kept) bool { return !now.Before(k.to) })
+	changed := len(g.kept) < before
 	if g.waiting() && !now.Before(g.partial.Add(t.grace)) {
 		g.giveUp()
 		changed = true
@@ -163,8 +170,8 @@ func (g *group) due(now time.Time, t timing) bool {
 // next is when due has something to do, zero for never.
 func (g *group) next(t timing) time.Time {
 	var at time.Time
-	if len(g.kept) > 0 {
-		at = g.keptTo
+	for _, k := range g.kept {
+		at = earlier(at, k.to)
 	}
 	if g.waiting() {
 		at = earlier(at, g.partial.Add(t.grace))
@@ -180,36 +187,72 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// loses says whether something that old objects say is missing from what new ones say together.
-func loses(old, new []*endpoint) bool {
-	said := map[string]bool{}
-	for _, o := range new {
-		for _, s := range says(o) {
-			said[s] = true
+// missing returns what old objects say and new ones do not, as copies of the old ones: pods that are missing keep all
+// rules of old, rules that are missing keep all its pods. It is empty if nothing is missing.
+func missing(old, new []*endpoint) []*endpoint {
+	said := says(new)
+	var lost []*endpoint
+	var pods, rules bool // some are missing
+	for _, o := range old {
+		l := *o
+		l.Spec.PodSelectorEndpoints = unsaid(said, o.Spec.PodSelectorEndpoints, podText)
+		l.Spec.Ingress = unsaid(said, o.Spec.Ingress, ingressText)
+		l.Spec.Egress = unsaid(said, o.Spec.Egress, egressText)
+		all := len(unsaid(said, o.Spec.PodIsolation, isolationText)) > 0
+		pods = pods || all || len(l.Spec.PodSelectorEndpoints) > 0
+		rules = rules || all || len(l.Spec.Ingress)+len(l.Spec.Egress) > 0
+		lost = append(lost, &l)
+	}
+	if !pods && !rules {
+		return nil
+	}
+	for i, o := range old {
+		if rules {
+			lost[i].Spec.PodSelectorEndpoints = o.Spec.PodSelectorEndpoints
+		}
+		if pods || len(o.Annotations) > 0 { // they count the rules
+			lost[i].Spec.Ingress, lost[i].Spec.Egress = o.Spec.Ingress, o.Spec.Egress
 		}
 	}
-	return slices.ContainsFunc(old, func(o *endpoint) bool {
-		return slices.ContainsFunc(says(o), func(s string) bool { return !said[s] })
-	})
+	return lost
 }
 
-// says lists the entries of an object, each in words that no other entry has.
-func says(o *endpoint) []string {
-	var list []string
-	for _, t := range o.Spec.PodIsolation {
-		list = append(list, "isolates "+string(t))
+// says are the entries of objects, each in words that no other entry has.
+func says(objects []*endpoint) map[string]bool {
+	said := map[string]bool{}
+	for _, o := range objects {
+		say(said, o.Spec.PodIsolation, isolationText)
+		say(said, o.Spec.PodSelectorEndpoints, podText)
+		say(said, o.Spec.Ingress, ingressText)
+		say(said, o.Spec.Egress, egressText)
 	}
-	for _, p := range o.Spec.PodSelectorEndpoints {
-		list = append(list, fmt.Sprintf("pod %q %q %q", p.Namespace, p.Name, p.PodIP))
-	}
-	for _, e := range o.Spec.Ingress {
-		list = append(list, "ingress "+entryText(e))
-	}
-	for _, e := range o.Spec.Egress {
-		list = append(list, "egress "+entryText(e))
-	}
-	return list
+	return said
 }
+
+func say[T any](said map[string]bool, list []T, text func(T) string) {
+	for _, x := range list {
+		said[text(x)] = true
+	}
+}
+
+func unsaid[T any](said map[string]bool, list []T, text func(T) string) (left []T) {
+	for _, x := range list {
+		if !said[text(x)] {
+			left = append(left, x)
+		}
+	}
+	return left
+}
+
+func isolationText(t networkingv1.PolicyType) string { return "isolates " + string(t) }
+
+func podText(p v1alpha1.PodEndpoint) string {
+	return fmt.Sprintf("pod %q %q %q", p.Namespace, p.Name, p.PodIP)
+}
+
+func ingressText(e v1alpha1.EndpointInfo) string { return "ingress " + entryText(e) }
+
+func egressText(e v1alpha1.EndpointInfo) string { return "egress " + entryText(e) }
 
 func entryText(e v1alpha1.EndpointInfo) string {
 	var b strings.Builder

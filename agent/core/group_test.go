@@ -60,6 +60,74 @@ func TestWhatDisappearedIsNotKeptForeverWhilePoliciesKeepChanging(t *testing.T) 
 	}
 }
 
+// TestWhatDisappearsWhileSomethingIsKeptIsKeptToo, for as long as it would be by itself, and with nothing that did not
+// apply to it.
+func TestWhatDisappearsWhileSomethingIsKeptIsKeptToo(t *testing.T) {
+	web := func(name string, numbers []int, peers ...string) core.Changed {
+		o := object("web", pods(numbers...), peers...)
+		o.Name = name
+		return core.Changed{Object: o}
+	}
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)), veth(8, linkOf(2)))
+	r.step(web("web-a", []int{1}, "10.9.0.1", "10.9.0.2"), web("web-b", nil, "10.9.0.9"))
+	r.inForce()
+	r.step(web("web-a", []int{1, 2}, "10.9.0.1")) // one peer less, one pod more
+	if p := r.inForce(); !allows(t, p.Input, 1, "10.9.0.2") || !isolated(t, p.Input, 2) {
+		t.Fatal("the peer is not kept, or the new pod not isolated")
+	}
+	r.now = r.now.Add(time.Second / 2)
+	r.step(web("web-a", []int{1}, "10.9.0.1")) // the pod is about to appear in web-b
+	p := r.inForce()
+	if !isolated(t, p.Input, 2) {
+		t.Fatal("the pod that disappeared second is open")
+	}
+	if !allows(t, p.Input, 2, "10.9.0.1") || !allows(t, p.Input, 2, "10.9.0.9") || allows(t, p.Input, 2, "10.9.0.2") {
+		t.Error("what the pod accepts is not what it did before")
+	}
+	if !allows(t, p.Input, 1, "10.9.0.2") {
+		t.Error("the peer that disappeared first is not kept any more")
+	}
+	r.pass(time.Second)
+	if p := r.inForce(); isolated(t, p.Input, 2) || allows(t, p.Input, 1, "10.9.0.2") {
+		t.Error("kept although nothing changed any more")
+	}
+}
+
+// TestWhatAnotherControllerTakesOverIsKept: the annotations of the one before count the entries of its objects.
+func TestWhatAnotherControllerTakesOverIsKept(t *testing.T) {
+	ours := object("web", pods(1), "10.9.0.1", "10.9.0.2")
+	ours.Annotations = map[string]string{v1alpha1.IngressRulesAnnotation: v1alpha1.EncodeRules([]int{0, 1})}
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: marked(ours)[0]})
+	r.inForce()
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1")})
+	if p := r.inForce(); !allows(t, p.Input, 1, "10.9.0.1") || !allows(t, p.Input, 1, "10.9.0.2") {
+		t.Error("what the first controller said is not kept")
+	}
+}
+
+// TestWhatDisappearsLateIsKeptAsLong: what disappeared long before, and is not kept any more, takes nothing along.
+func TestWhatDisappearsLateIsKeptAsLong(t *testing.T) {
+	r := newRig(t, core.Config{Settle: time.Second})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1), "10.9.0.1", "10.9.0.2")})
+	r.inForce()
+	for i := range 20 { // from the first on, 10.9.0.1 is kept, for ten seconds at most
+		r.step(core.Changed{Object: object("web", pods(1), "10.9.0.2", peer(3+i%2))})
+		r.inForce()
+		r.now = r.now.Add(time.Second / 2)
+	}
+	r.now = r.now.Add(-time.Second / 10)
+	r.step(core.Changed{Object: object("web", pods(1), peer(4))})
+	r.inForce()
+	r.pass(time.Second / 10)
+	if p := r.inForce(); allows(t, p.Input, 1, "10.9.0.1") || !allows(t, p.Input, 1, "10.9.0.2") {
+		t.Error("want what disappeared ten seconds ago gone, and what disappeared just now kept")
+	}
+}
+
 func TestVariantsOfAPolicyAreNotMixed(t *testing.T) {
 	a := object(v1alpha1.VariantName("web", "x=1"), pods(1), "10.9.0.1")
 	b := object(v1alpha1.VariantName("web", "x=2"), pods(2), "10.9.0.2")

@@ -222,17 +222,19 @@ func (p *player) disturb() {
 }
 
 // TestUnmarkedPoliciesNeverLoseWhatMayComeAgain: while the objects of a policy change in any order, what both versions
-// allow stays allowed, and who is isolated by both stays isolated; in the end all is as the last version says.
+// allow stays allowed, who is isolated by both stays isolated, and nothing that once was in force in between is lost; in
+// the end all is as the last version says.
 func TestUnmarkedPoliciesNeverLoseWhatMayComeAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var old, new version
 		var last *enforce.Input
 		changing := false
 		p := newPlayer(t, func(in enforce.Input) {
-			last = &in
 			if changing {
 				keeps(t, in, old, new)
+				grows(t, last, in)
 			}
+			last = &in
 		})
 		for range rapid.IntRange(1, 4).Draw(t, "versions") {
 			new = drawVersion(t, "web", false)
@@ -264,6 +266,23 @@ func keeps(t *rapid.T, in enforce.Input, old, new version) {
 		for m := 1; m <= somePeers; m++ {
 			if allows(t, before, n, peer(m)) && allows(t, after, n, peer(m)) && !allows(t, in, n, peer(m)) {
 				t.Fatalf("pod %d accepts peer %d before and after, but not in between", n, m)
+			}
+		}
+	}
+}
+
+// grows compares two programs of one change.
+func grows(t *rapid.T, before *enforce.Input, in enforce.Input) {
+	for n := 1; before != nil && n <= somePods; n++ {
+		if !isolated(t, *before, n) {
+			continue
+		}
+		if !isolated(t, in, n) {
+			t.Fatalf("pod %d was isolated for a moment only", n)
+		}
+		for m := 1; m <= somePeers; m++ {
+			if allows(t, *before, n, peer(m)) && !allows(t, in, n, peer(m)) {
+				t.Fatalf("pod %d accepted peer %d for a moment only", n, m)
 			}
 		}
 	}
