@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -26,6 +27,10 @@ type Server struct {
 // replaced.
 func Listen(path string) (*net.UnixListener, error) {
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
+	err := os.Remove(fresh) // of an agent that was killed in the middle: in a container all have the same number
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
 	l, err := listen(fresh)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)

@@ -3,6 +3,7 @@ package socket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -101,6 +102,29 @@ func TestListenReplacesWhatAnEarlierAgentLeft(t *testing.T) {
 	}
 	if _, err := socket.Call(t.Context(), path, add); !errors.Is(err, socket.ErrDown) {
 		t.Errorf("error %v for a socket nobody listens at, want ErrDown", err)
+	}
+}
+
+// TestListenReplacesWhatAKilledAgentLeft: between making the socket and giving it its name, with the same process id.
+func TestListenReplacesWhatAKilledAgentLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("%s.%d", path, os.Getpid()), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.SetUnlinkOnClose(false)
+	if err := killed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := socket.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(path + ".*"); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v is left", left, err)
 	}
 }
 
