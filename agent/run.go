@@ -91,7 +91,7 @@ func (o Options) withDefaults() Options {
 
 // serve runs everything that an agent consists of, until ctx is done or something ends that must not.
 func (o Options) serve(ctx context.Context, l *loop, k *kernel) error {
-	reflector, err := newReflector(o.API, &sink{o.NodeAddrs, l.tell}, o.Log)
+	reflector, err := newReflector(o.API, &sink{o.NodeAddrs, l.tell}, l.metrics, o.Log)
 	if err != nil {
 		return err
 	}

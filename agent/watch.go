@@ -1,20 +1,25 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/agent/metrics"
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
@@ -27,13 +32,13 @@ func backoff() *wait.Backoff {
 }
 
 // newReflector returns what lists and watches the PolicyEndpoints of all namespaces, again and again when the
-// connection breaks, and gives them to a sink.
-func newReflector(cfg *rest.Config, s *sink, log *slog.Logger) (*cache.Reflector, error) {
+// connection breaks, and gives them to a sink. Questions that fail are counted.
+func newReflector(cfg *rest.Config, s *sink, m *metrics.Metrics, log *slog.Logger) (*cache.Reflector, error) {
 	client, err := endpointClient(cfg)
 	if err != nil {
 		return nil, err
 	}
-	lw := cache.NewListWatchFromClient(client, v1alpha1.Resource, "", fields.Everything())
+	lw := &asker{cache.NewListWatchFromClient(client, v1alpha1.Resource, "", fields.Everything()), s.tell, m, log, false}
 	logger := logr.FromSlogHandler(log.Handler())
 	return cache.NewReflectorWithOptions(lw, &v1alpha1.PolicyEndpoint{}, s, cache.ReflectorOptions{
 		Name:    "policyendpoints",
@@ -57,6 +62,52 @@ func endpointClient(cfg *rest.Config) (*rest.RESTClient, error) {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
 	return client, nil
+}
+
+// asker asks the API server, and tells how that ended: a Reflector says nothing while nobody answers it.
+type asker struct {
+	*cache.ListWatch
+	tell    func(core.Input)
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	failing bool // the last question had no answer
+}
+
+// ListWithContext implements cache.ListerWithContext.
+func (a *asker) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	list, err := a.ListWatch.ListWithContext(ctx, o)
+	a.ended(ctx, err)
+	return list, err
+}
+
+// WatchWithContext implements cache.WatcherWithContext.
+func (a *asker) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	w, err := a.ListWatch.WatchWithContext(ctx, o)
+	a.ended(ctx, err)
+	return w, err
+}
+
+func (a *asker) ended(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if isAnswer(err) {
+		err = nil
+	}
+	if err != nil {
+		a.metrics.Failed("watch-api")
+	}
+	if err != nil && !a.failing {
+		a.log.Warn("cannot read PolicyEndpoints from the API server, which is asked again and again", "error", err)
+	}
+	a.failing = err != nil
+	a.tell(core.Asked{Err: err})
+}
+
+// isAnswer says whether a Reflector has to ask otherwise, and need not wait: it asked for what is too old, or for a
+// list as a stream, which the API server does not know.
+func isAnswer(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err)
 }
 
 // sink is where a Reflector puts what it receives: it keeps nothing, and passes on what the node needs of it.

@@ -34,6 +34,11 @@ type Deleted struct {
 	Version string // the resourceVersion of its deletion
 }
 
+// Asked says how a question to the API server ended.
+type Asked struct {
+	Err error // nil if it answered
+}
+
 // Link is a network interface of the node.
 type Link struct {
 	Ifindex uint32
@@ -159,6 +164,7 @@ type Tick struct{}
 func (Listed) input()     {}
 func (Changed) input()    {}
 func (Deleted) input()    {}
+func (Asked) input()      {}
 func (HostListed) input() {}
 func (LinkSeen) input()   {}
 func (LinkGone) input()   {}

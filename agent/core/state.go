@@ -29,12 +29,15 @@ type Config struct {
 	// Grace is how long a policy may be incomplete before those of the pods that it selects are closed for which there
 	// is nothing to fall back on; default: ten seconds.
 	Grace time.Duration
+	// Silence is how long the API server may give no answer before a condition says so; default: five seconds.
+	Silence time.Duration
 	// RetryFirst and RetryMax bound the time between attempts at what fails; default: 50 ms and 30 s.
 	RetryFirst, RetryMax time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	c.Settle, c.Grace = cmp.Or(c.Settle, time.Second/2), cmp.Or(c.Grace, 10*time.Second)
+	c.Silence = cmp.Or(c.Silence, 5*time.Second)
 	c.RetryFirst, c.RetryMax = cmp.Or(c.RetryFirst, 50*time.Millisecond), cmp.Or(c.RetryMax, 30*time.Second)
 	if c.Finder == nil {
 		c.Finder = FirstOf{ByName{c.LinkPrefixes}, ByRoute{}}
@@ -57,6 +60,7 @@ type State struct {
 	versions versions
 
 	synced, hostKnown bool // the PolicyEndpoints and the node's network are known
+	silence           silence
 	leftovers         leftovers
 	inspection        inspection
 	reported          []enforce.Condition
@@ -103,6 +107,8 @@ func (s *State) take(in Input) {
 	switch in := in.(type) {
 	case Listed, Changed, Deleted:
 		s.takeEndpoints(in)
+	case Asked:
+		s.silence.asked(s.now, in.Err)
 	case Restored:
 		s.restore(in)
 	case HostListed:
@@ -205,7 +211,8 @@ func (s *State) wake() {
 
 // times lists when something is to be done, past times and zero included.
 func (s *State) times() []time.Time {
-	list := []time.Time{s.policies.next(), s.programs.retry.at, s.programs.again.at, s.leftovers.others.retry.at}
+	list := []time.Time{s.policies.next(), s.programs.retry.at, s.programs.again.at, s.leftovers.others.retry.at,
+		s.silence.since.Add(s.cfg.Silence)}
 	for _, r := range s.leftovers.gone {
 		list = append(list, r.retry.at)
 	}
@@ -221,7 +228,7 @@ func (s *State) times() []time.Time {
 // report tells the conditions, if they changed.
 func (s *State) report() {
 	all := slices.Concat(s.programs.conditions, s.programs.failure(), s.policies.conditions(), s.ifaceConditions(),
-		s.filterConditions(), s.leftovers.conditions())
+		s.filterConditions(), s.leftovers.conditions(), s.silence.conditions(s.now, s.cfg.Silence))
 	slices.SortFunc(all, func(a, b enforce.Condition) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
 	})

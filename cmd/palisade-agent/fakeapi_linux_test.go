@@ -19,6 +19,7 @@ import (
 // lists and watches PolicyEndpoints, and loses no change.
 type fakeAPI struct {
 	kubeconfig string
+	server     *http.Server
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when log grows
@@ -39,13 +40,13 @@ func (b *testbed) serveFakeAPI() *fakeAPI {
 		l, err = net.Listen("tcp", "127.0.0.1:0")
 		return err
 	}))
-	server := &http.Server{Handler: api}
+	api.server = &http.Server{Handler: api}
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := api.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			b.Error(err)
 		}
 	}()
-	b.closeLater(server.Close)
+	b.closeLater(api.server.Close)
 	config := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "fake",
 		"contexts": [{"name": "fake", "context": {"cluster": "fake"}}],
 		"clusters": [{"name": "fake", "cluster": {"server": "http://%s"}}]}`, l.Addr())

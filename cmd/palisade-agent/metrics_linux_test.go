@@ -35,3 +35,18 @@ func TestKernelMemoryIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestALostAPIServerIsShown, and what it said last stays in force.
+func TestALostAPIServerIsShown(t *testing.T) {
+	b := newNode(t)
+	b.start()
+	b.awaitReady()
+	b.put(marked(t, ingressTo("web")))
+	b.await("isolated", func() bool { return !b.connects("client", serverIP, 80) })
+	b.must(b.fake.server.Close())
+	b.await("a failure is counted", func() bool { return b.metric(`palisade_agent_errors_total{step="watch-api"}`) != "" })
+	b.await("a condition", func() bool { return b.metric("palisade_agent_conditions ") == "palisade_agent_conditions 1" })
+	if b.connects("client", serverIP, 80) {
+		t.Error("the policy is not in force without an API server")
+	}
+}

@@ -448,6 +448,13 @@ func inAgent() []Mutant {
 		{"agent-socket-in-its-way", "an agent that was killed while it made its socket keeps all later ones from starting",
 			"agent/socket/server.go", `err := os.Remove(fresh)`, `_, err := os.Lstat(fresh)`,
 			[]string{"agent/socket:TestListen"}},
+		{"agent-loses-api-in-silence", "an API server that refuses the connection is asked for ever, and nobody is told",
+			"agent/watch.go", `	a.ended(ctx, err)
+	return w, err`, `	return w, err`,
+			[]string{"agent:TestALostAPIServer"}},
+		{"agent-names-no-silence", "a node whose policies have been out of date for hours says that all is well",
+			"agent/core/state.go", `, s.silence.conditions(s.now, s.cfg.Silence))`, `)`,
+			[]string{"agent/core:TestAnAPIServer"}},
 		{"agent-instance-by-interface", "trap 15: a new interface with an old number inherits its flows",
 			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)`, `fmt.Fprintf(h, "%d", ifindex)`,
 			[]string{"agent/core:TestInstance"}},
