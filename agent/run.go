@@ -55,10 +55,18 @@ const (
 const rewatch = 100 * time.Millisecond
 
 // Run makes the kernel enforce the PolicyEndpoints of an API server on the pods of this node, until ctx is done. What
-// is enforced then stays enforced. It must run in the node's network namespace, with CAP_BPF and
-// CAP_NET_ADMIN.
+// is enforced then stays enforced. While another one runs on the same pins, it waits. It must run in the node's network
+// namespace, with CAP_BPF and CAP_NET_ADMIN.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
+	held, err := lock(ctx, o.Pins, o.Log)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = held.Close() }()
 	d, err := openDatapath(o.Config)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -330,4 +331,25 @@ func TestRestartCatchesUp(t *testing.T) {
 		links, pods := b.metric(`palisade_agent_map_entries{table="pods"}`), b.pinnedLinks()
 		return links == `palisade_agent_map_entries{table="pods"} 1` && pods == 2
 	})
+}
+
+// TestAnAgentWaitsForTheOneBefore, and goes on as soon as that one has died.
+func TestAnAgentWaitsForTheOneBefore(t *testing.T) {
+	b := newNode(t)
+	b.start()
+	b.awaitReady()
+	before := b.agent
+	b.start()
+	b.await("waits", func() bool { return strings.Contains(b.agent.log.String(), "another agent") })
+	if !strings.Contains(before.log.String(), `"starting"`) || strings.Contains(b.agent.log.String(), `"starting"`) {
+		t.Error("the second agent starts beside the first one")
+	}
+	before.stop()
+	b.awaitReady()
+	b.agent.stop()
+	b.start()
+	b.await("starts", func() bool { return strings.Contains(b.agent.log.String(), `"starting"`) })
+	if strings.Contains(b.agent.log.String(), "another agent") {
+		t.Error("an agent that is alone waits")
+	}
 }
