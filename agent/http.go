@@ -19,6 +19,9 @@ const (
 	stuckAfter = 30 * time.Second
 )
 
+// lastAnswers is how long the answers that are under way when an agent ends may take.
+const lastAnswers = time.Second
+
 // handler serves /healthz, /readyz, /in-force, /metrics and, if asked for, /debug/pprof/.
 func (l *loop) handler(withPprof bool) http.Handler {
 	mux := http.NewServeMux()
@@ -52,13 +55,24 @@ func answer(problem string, ok func() bool) http.HandlerFunc {
 	}
 }
 
-// serveHTTP serves until ctx is done.
+// serveHTTP serves until ctx is done. It returns when the last answer is given, since counters are read from memory that
+// is unmapped afterwards; one that takes longer than lastAnswers is cut off.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	ended := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() { ended <- end(server) })
 	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return <-ended
+}
+
+func end(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		return server.Close()
 	}
 	return nil
 }
