@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/core"
@@ -150,11 +149,8 @@ func (k *kernel) program(e core.Program) core.Input {
 }
 
 // overflowing counts the pods that Build closed so that the others fit: its conditions follow those of the Program.
-func overflowing(r *enforce.Result) (pods int) {
-	for _, c := range r.Conditions[len(r.Program.Conditions):] {
-		pods += 1 + strings.Count(c.Object, ",")
-	}
-	return pods
+func overflowing(r *enforce.Result) int {
+	return len(enforce.ObjectsOf(r.Conditions[len(r.Program.Conditions):]))
 }
 
 // failed counts and logs an error of a step, and passes it on.

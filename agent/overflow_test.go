@@ -12,8 +12,8 @@ import (
 	"github.com/palisade-netpol/palisade/enforce"
 )
 
-// TestPodsThatDoNotFitAreCounted: two pods share a set of more IPv6 networks than there is room for, one has a small set, and a
-// condition of another kind, of an address that cannot be read, is none of theirs.
+// TestPodsThatDoNotFitAreCounted: two pods share sets of more IPv6 networks than there is room for, in both directions,
+// one has a small set, and a condition of another kind, of an address that cannot be read, is none of theirs.
 func TestPodsThatDoNotFitAreCounted(t *testing.T) {
 	in := enforce.Input{}
 	endpoint := func(policy string, cidrs []string, pods ...string) {
@@ -40,6 +40,8 @@ func TestPodsThatDoNotFitAreCounted(t *testing.T) {
 		many = append(many, netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 1: byte(i)}), 32).String())
 	}
 	endpoint("large", many, "a", "b")
+	in.Endpoints[0].Spec.PodIsolation = append(in.Endpoints[0].Spec.PodIsolation, networkingv1.PolicyTypeEgress)
+	in.Endpoints[0].Spec.Egress = in.Endpoints[0].Spec.Ingress
 	endpoint("small", []string{"10.9.0.1"}, "c")
 	endpoint("unreadable", []string{"10.9.0"}, "d")
 	for _, c := range []struct {

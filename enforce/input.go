@@ -2,6 +2,8 @@ package enforce
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
@@ -47,8 +49,18 @@ type Pod struct {
 
 // Condition is something that is wrong with the input and what was closed for it.
 type Condition struct {
-	// Object is the PolicyEndpoint or pod concerned, as "namespace/name".
+	// Object is the PolicyEndpoint or pod concerned, as "namespace/name", or several with commas between them.
 	Object string
 	// Message says what is wrong, and which pods stay closed for it, in one sentence.
 	Message string
+}
+
+// ObjectsOf lists the objects that conditions concern, sorted, each once.
+func ObjectsOf(conditions []Condition) []string {
+	var list []string
+	for _, c := range conditions {
+		list = append(list, strings.Split(c.Object, ",")...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }

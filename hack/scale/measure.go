@@ -147,10 +147,8 @@ func (s sample) frame(pod enforce.Pod) []byte {
 
 func closedPods(conditions []enforce.Condition) map[string]bool {
 	named := map[string]bool{}
-	for _, c := range conditions {
-		for name := range strings.SplitSeq(c.Object, ",") {
-			named[name] = true
-		}
+	for _, name := range enforce.ObjectsOf(conditions) {
+		named[name] = true
 	}
 	return named
 }
