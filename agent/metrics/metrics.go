@@ -14,7 +14,7 @@ import (
 // namespace begins the names of all metrics of an agent.
 const namespace = "palisade_agent"
 
-// maxNamed is how many conditions are shown by the name of their object; the number of all is shown in any case.
+// maxNamed is how many objects with conditions are shown by their name; the number of all is shown in any case.
 const maxNamed = 100
 
 // Metrics are the metrics of one agent. Its methods may be called from several goroutines.
@@ -124,11 +124,12 @@ func (m *Metrics) FlowLog(lines uint64, denials map[string]uint64) {
 // Overflow replaces the number of pods that are closed for want of room.
 func (m *Metrics) Overflow(pods int) { m.overflow.Set(float64(pods)) }
 
-// Conditions replaces the conditions that are shown.
+// Conditions replaces the objects that are shown by those of all conditions.
 func (m *Metrics) Conditions(all []enforce.Condition) {
-	m.conditions.Set(float64(len(all)))
+	objects := enforce.ObjectsOf(all)
+	m.conditions.Set(float64(len(objects)))
 	m.condition.Reset()
-	for _, c := range all[:min(len(all), maxNamed)] {
-		m.condition.WithLabelValues(c.Object).Set(1)
+	for _, name := range objects[:min(len(objects), maxNamed)] {
+		m.condition.WithLabelValues(name).Set(1)
 	}
 }

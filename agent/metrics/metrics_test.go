@@ -93,7 +93,7 @@ func TestErrorsAndPodStartsAreCounted(t *testing.T) {
 func conditions(n int) []enforce.Condition {
 	out := make([]enforce.Condition, n)
 	for i := range out {
-		out[i] = enforce.Condition{Object: fmt.Sprintf("shop/p%d", i), Message: "it is too large"}
+		out[i] = enforce.Condition{Object: fmt.Sprintf("shop/p%03d", i), Message: "it is too large"}
 	}
 	return out
 }
@@ -101,18 +101,31 @@ func conditions(n int) []enforce.Condition {
 func TestConditionsGoAway(t *testing.T) {
 	m := metrics.New(noPackets, noMemory)
 	m.Conditions(conditions(2))
-	expect(t, m, map[string]string{`conditions`: "2", `condition{object="shop/p0"}`: "1", `condition{object="shop/p1"}`: "1"})
+	expect(t, m, map[string]string{`conditions`: "2", `condition{object="shop/p000"}`: "1", `condition{object="shop/p001"}`: "1"})
 	m.Conditions(conditions(2)[1:])
-	expect(t, m, map[string]string{`conditions`: "1", `condition{object="shop/p0"}`: "", `condition{object="shop/p1"}`: "1"})
+	expect(t, m, map[string]string{`conditions`: "1", `condition{object="shop/p000"}`: "", `condition{object="shop/p001"}`: "1"})
 	m.Conditions(nil)
-	expect(t, m, map[string]string{`conditions`: "0", `condition{object="shop/p1"}`: ""})
+	expect(t, m, map[string]string{`conditions`: "0", `condition{object="shop/p001"}`: ""})
 }
 
 func TestOnlyAHundredConditionsAreNamedButAllAreCounted(t *testing.T) {
 	m := metrics.New(noPackets, noMemory)
 	m.Conditions(conditions(250))
 	expect(t, m, map[string]string{
-		`conditions`: "250", `condition{object="shop/p99"}`: "1", `condition{object="shop/p100"}`: "",
+		`conditions`: "250", `condition{object="shop/p099"}`: "1", `condition{object="shop/p100"}`: "",
+	})
+}
+
+// TestConditionsAreCountedByObject: one with which several things are wrong is one, those that share a condition are
+// several.
+func TestConditionsAreCountedByObject(t *testing.T) {
+	m := metrics.New(noPackets, noMemory)
+	m.Conditions([]enforce.Condition{
+		{Object: "shop/a", Message: "x"}, {Object: "shop/a", Message: "y"}, {Object: "shop/a,shop/b", Message: "z"},
+	})
+	expect(t, m, map[string]string{
+		`conditions`: "2", `condition{object="shop/a"}`: "1", `condition{object="shop/b"}`: "1",
+		`condition{object="shop/a,shop/b"}`: "",
 	})
 }
 

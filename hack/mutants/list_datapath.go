@@ -389,7 +389,7 @@ func inC() []Mutant {
 	}
 }
 
-// inAgent are bugs of the agent's step function.
+// inAgent are bugs of the agent: of its step function, and of what runs around it.
 func inAgent() []Mutant {
 	return []Mutant{
 		{"agent-failure-forgotten", "trap 9: a write that failed is logged and never tried again",
@@ -464,6 +464,9 @@ func inAgent() []Mutant {
 		{"agent-counts-objects-twice", "a pod that is closed in both directions counts as two",
 			"enforce/input.go", `return slices.Compact(list)`, `return list`,
 			[]string{"agent:TestPodsThatDoNotFit"}},
+		{"agent-counts-conditions", "the number of objects with which something is wrong is that of what is wrong with them",
+			"agent/metrics/metrics.go", `m.conditions.Set(float64(len(objects)))`, `m.conditions.Set(float64(len(all)))`,
+			[]string{"agent/metrics:TestConditions"}},
 		{"agent-instance-by-interface", "trap 15: a new interface with an old number inherits its flows",
 			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)`, `fmt.Fprintf(h, "%d", ifindex)`,
 			[]string{"agent/core:TestInstance"}},
