@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"net/netip"
@@ -22,10 +23,16 @@ func (n *Node) Introduce(p Pod) error {
 	return n.putPod(p.Ifindex, entries[p.Ifindex])
 }
 
-// Pods returns the entries that the kernel holds, with the sets that are in force, sorted by interface.
+// Pods returns the entries that the kernel holds, with the sets that are in force, sorted by interface. Until the first Sync, those are among
+// them that a version with other tables left; what is in force for them is in those.
 func (n *Node) Pods() []Pod {
 	live := n.Epoch() & 1
-	list := make([]Pod, 0, len(n.pods))
+	list := make([]Pod, 0, len(n.pods)+len(n.former))
+	for ifindex, p := range n.former {
+		if _, ok := n.pods[ifindex]; !ok {
+			list = append(list, p)
+		}
+	}
 	for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
 		e := n.pods[ifindex]
 		p := Pod{Ifindex: ifindex, Instance: e.Instance, MayRoute: e.MayRoute != 0, Sets: e.Bank[live].Set}
@@ -39,5 +46,6 @@ func (n *Node) Pods() []Pod {
 		}
 		list = append(list, p)
 	}
+	slices.SortFunc(list, func(a, b Pod) int { return cmp.Compare(a.Ifindex, b.Ifindex) })
 	return list
 }

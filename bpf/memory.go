@@ -21,9 +21,13 @@ func (n *Node) Memory() ([]Memory, error) {
 	if len(n.maps) == 0 {
 		return nil, os.ErrClosed
 	}
+	all := maps.Clone(n.maps)
+	if n.noted != nil {
+		all["known_pods"] = n.noted
+	}
 	var list []Memory
-	for _, name := range slices.Sorted(maps.Keys(n.maps)) {
-		info, err := n.maps[name].Info()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		info, err := all[name].Info()
 		if err != nil {
 			return nil, fmt.Errorf("memory of %s: %w", name, err)
 		}

@@ -61,6 +61,8 @@ type Node struct {
 	barrier *barrier
 	banks   [banks]bank          // what the kernel's other tables hold
 	pods    map[uint32]kernelPod // likewise, by ifindex
+	noted   *ebpf.Map            // likewise, for versions with other tables; nil where nothing is pinned
+	former  map[uint32]Pod       // that those noted, until the first Sync
 
 	mu   sync.Mutex // held while what follows changes, and by those who read it beside the one who uses the node
 	maps map[string]*ebpf.Map
@@ -135,7 +137,7 @@ func (n *Node) open() error {
 		return err
 	}
 	atomic.StoreUint32(&n.tables.Control.Mode, uint32(n.opts.Mode))
-	return n.readBack()
+	return errors.Join(n.readBack(), n.openKnown())
 }
 
 // Close lets go of the node's handles. Whatever is pinned and attached stays in force.
@@ -150,6 +152,7 @@ func (n *Node) Close() error {
 	for _, m := range n.maps {
 		errs = append(errs, m.Close())
 	}
+	errs = append(errs, n.noted.Close())
 	for _, p := range n.progs {
 		errs = append(errs, p.Close())
 	}

@@ -62,7 +62,7 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 	atomic.AddUint32(&n.tables.Control.Epoch, 1)
 	s.Switched = true
 	n.barrier.restart()
-	return s, n.removePods(pods, &s)
+	return s, errors.Join(n.removePods(pods, &s), n.forgetFormer())
 }
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
@@ -222,7 +222,7 @@ func (n *Node) putPod(ifindex uint32, p kernelPod) error {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
 	}
 	n.pods[ifindex] = p
-	return nil
+	return n.note(ifindex, p)
 }
 
 // isNear says whether an interface has its entry in the array, or is to have it there. Where an entry is, it stays.
@@ -255,6 +255,9 @@ func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 		}
 		delete(n.pods, ifindex)
 		s.PodWrites++
+		if err := n.forget(ifindex); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package bpf
 import (
 	"net/netip"
 	"os"
+	"slices"
 	stdsync "sync"
 	"testing"
 
@@ -161,4 +162,60 @@ func TestVersionsOfAnotherLayoutShareNoTables(t *testing.T) {
 	if _, others, err := open("").Versions(flow.Ingress); err != nil || len(others) != 1 || others[0].Shares {
 		t.Errorf("after a downgrade: %+v (%v), want one that shares nothing", others, err)
 	}
+}
+
+// TestPodsAreKnownToOtherLayouts: a version whose tables are laid out otherwise finds whose interfaces there are, until it has said itself what
+// is in force. What has gone before is known to none.
+func TestPodsAreKnownToOtherLayouts(t *testing.T) {
+	dir := pinDir(t)
+	open := func(layout string) *Node {
+		n, err := Open(Options{Dir: dir, Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}, layout: layout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	sync := func(n *Node, pods ...Pod) {
+		t.Helper()
+		if _, err := n.Sync(&Image{Pods: pods}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := [2]uint32{SetClosed, SetClosed}
+	stays := Pod{Ifindex: 9, Instance: 1, IP4: netip.MustParseAddr("10.1.0.1"), Sets: closed}
+	far := Pod{Ifindex: 9 + 1<<14, Instance: 2, IP6: netip.MustParseAddr("fd00::2"), MayRoute: true, Sets: closed}
+	goes := Pod{Ifindex: 11, Instance: 3, IP4: netip.MustParseAddr("10.1.0.3"), Sets: closed}
+	introduced := Pod{Ifindex: 12, Instance: 4, IP4: netip.MustParseAddr("10.1.0.4")}
+	expect := func(n *Node, want ...Pod) {
+		t.Helper()
+		if got := n.Pods(); !slices.Equal(got, want) {
+			t.Errorf("knows %+v, want %+v", got, want)
+		}
+	}
+	unknown := func(p Pod) Pod { p.Sets = [2]uint32{SetUnknown, SetUnknown}; return p }
+
+	old := open("")
+	sync(old, stays, goes)
+	sync(old, stays, far)
+	if err := old.Introduce(introduced); err != nil {
+		t.Fatal(err)
+	}
+	_ = old.Close()
+	next := open("another")
+	expect(next, unknown(stays), unknown(introduced), unknown(far))
+	if err := next.Introduce(stays); err != nil {
+		t.Fatal(err)
+	}
+	_ = next.Close() // before anything is in force
+	next = open("another")
+	expect(next, unknown(stays), unknown(introduced), unknown(far))
+	sync(next, stays)
+	expect(next, stays)
+	_ = next.Close()
+	third := open("a third one")
+	expect(third, unknown(stays))
+	_ = third.Close()
+	again := open("another") // what is in its own tables counts
+	expect(again, stays)
+	_ = again.Close()
 }
