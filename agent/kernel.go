@@ -89,9 +89,17 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 		}
 		return core.LinkSet{Ifindex: e.Ifindex, Up: e.Up, Err: k.failed("set-link", set(int(e.Ifindex)))}
 	default:
-		d := e.(core.Detach)
-		return core.Detached{Ifindex: d.Ifindex, Err: k.failed("detach", k.hooks.Detach(int(d.Ifindex)))}
+		return k.detach(e.(core.Detach).Ifindex)
 	}
+}
+
+// detach removes what is left of an interface that is gone. One that is there keeps its filter, by whatever mistake it is taken to be gone.
+func (k *kernel) detach(ifindex uint32) core.Detached {
+	lives, err := hostnet.Exists(ifindex)
+	if err == nil && !lives {
+		err = k.hooks.Detach(int(ifindex))
+	}
+	return core.Detached{Ifindex: ifindex, Lives: lives, Err: k.failed("detach", err)}
 }
 
 func (k *kernel) inspectEvery() time.Duration {

@@ -24,7 +24,7 @@ type Introduce struct{ Pod bpf.Pod }
 // Attach asks to put the programs of this version on an interface. The result comes back as Attached.
 type Attach struct{ Ifindex uint32 }
 
-// Detach asks to remove what is left of an interface that is gone. The result comes back as Detached.
+// Detach asks to remove what is left of an interface, if that is gone indeed. The result comes back as Detached.
 type Detach struct{ Ifindex uint32 }
 
 // Inspect asks which programs are on interfaces. At most one is under way; the result comes back as Inspected. It must be run

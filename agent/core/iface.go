@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -113,7 +114,9 @@ func (s *State) listHost(in HostListed) {
 	for _, l := range in.Links {
 		s.seeLink(l)
 	}
-	for ifindex := range s.ifaces {
+	known := append(slices.Collect(maps.Keys(s.ifaces)), s.leftovers.living()...)
+	slices.Sort(known)
+	for _, ifindex := range known {
 		if _, ok := s.host.links[ifindex]; !ok {
 			s.loseLink(ifindex)
 		}
@@ -153,13 +156,14 @@ func (s *State) isPods(l Link) bool {
 
 func (s *State) loseLink(ifindex uint32) {
 	s.host.removeLink(ifindex)
-	if s.ifaces[ifindex] == nil {
+	if s.ifaces[ifindex] != nil {
+		delete(s.ifaces, ifindex)
+		s.refuse(ifindex, errLinkGone)
+		s.touch()
+	} else if s.leftovers.gone[ifindex] == nil {
 		return
 	}
-	delete(s.ifaces, ifindex)
-	s.refuse(ifindex, errLinkGone)
 	s.leave(ifindex)
-	s.touch()
 }
 
 // loseRoute notes that a route is gone. Those of an interface that the agent took down went with that, and come back.

@@ -144,6 +144,7 @@ type Attached struct {
 // Detached is the result of the effect Detach.
 type Detached struct {
 	Ifindex uint32
+	Lives   bool // there is such an interface, so nothing was removed
 	Err     error
 }
 

@@ -19,6 +19,7 @@ type leftovers struct {
 // removal is the state of one removal.
 type removal struct {
 	running, done bool
+	lives         bool // the index was given again: nothing is removed before that interface is gone, too
 	retry         backoff
 }
 
@@ -43,9 +44,20 @@ func (s *State) detached(in Detached) {
 		return
 	}
 	r.end(s.now, in.Err)
-	if r.done {
+	r.lives = in.Lives
+	if r.done && !r.lives {
 		delete(s.leftovers.gone, in.Ifindex)
 	}
+}
+
+// living are the indexes that were given again before anything was removed.
+func (l *leftovers) living() (list []uint32) {
+	for ifindex, r := range l.gone {
+		if r.lives {
+			list = append(list, ifindex)
+		}
+	}
+	return list
 }
 
 // cleanUp asks for the removals that are due.

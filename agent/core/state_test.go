@@ -290,6 +290,25 @@ func TestInterfaceThatIsGoneLeavesNothing(t *testing.T) {
 	r.want()
 }
 
+// TestInterfaceThatLivesKeepsWhatItHas: what is removed for an index is not removed while there is an interface of that index, and is
+// as soon as that has gone, too.
+func TestInterfaceThatLivesKeepsWhatItHas(t *testing.T) {
+	for name, gone := range map[string]core.Input{"told": core.LinkGone{Ifindex: 7}, "not listed": core.HostListed{}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, core.Config{})
+			r.step(core.Restored{Pinned: []uint32{7}}, core.HostListed{Links: []core.Link{veth(7, "docker0")}})
+			r.want(core.Detach{Ifindex: 7})
+			r.step(core.Detached{Ifindex: 7, Lives: true})
+			r.pass(time.Hour)
+			r.want()
+			r.step(gone)
+			r.want(core.Detach{Ifindex: 7})
+			r.step(core.Detached{Ifindex: 7}, gone)
+			r.want()
+		})
+	}
+}
+
 func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
 	addr := netip.MustParseAddr("10.1.0.1")
 	r := newRig(t, core.Config{})

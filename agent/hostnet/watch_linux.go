@@ -98,7 +98,12 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
+// link tells of an interface. What the kernel says of it as the port of a bridge (AF_BRIDGE) is left out: that a port is gone, although
+// the interface is not, and nothing of what the interface is.
 func (w *watch) link(u netlink.LinkUpdate) {
+	if u.Family != unix.AF_UNSPEC {
+		return
+	}
 	if u.Header.Type == unix.RTM_DELLINK {
 		delete(w.onward, u.Attrs().Index)
 		w.tell(core.LinkGone{Ifindex: uint32(u.Attrs().Index)})
@@ -180,6 +185,18 @@ func routeOf(r netlink.Route) (core.Route, bool) {
 		return core.Route{}, false
 	}
 	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex)}, true
+}
+
+// Exists says whether there is an interface of that index.
+func Exists(ifindex uint32) (bool, error) {
+	_, err := netlink.LinkByIndex(int(ifindex))
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("interface %d: %w", ifindex, err)
+	}
+	return true, nil
 }
 
 // ByName finds an interface.

@@ -166,6 +166,26 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
 }
 
+// TestPortThatLeavesItsBridgeIsThere: the kernel says that the port is gone, and the interface is not.
+func TestPortThatLeavesItsBridgeIsThere(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("veth1")
+	h.do(func() error { return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}) })
+	h.watch()
+	h.do(func() error {
+		join := func() error { return netlink.LinkSetMaster(h.link("veth1"), h.link("br0")) }
+		return errors.Join(join(), netlink.LinkSetNoMaster(h.link("veth1")), join())
+	})
+	last := h.addVeth("last")
+	until(h, func(in core.Input) bool {
+		seen, _ := in.(core.LinkSeen)
+		if gone, ok := in.(core.LinkGone); ok || seen.Link.Ifindex == pod.Ifindex && seen.Link != pod {
+			t.Errorf("told of %+v and %+v, want no more than that %+v is there", gone, seen, pod)
+		}
+		return seen.Link == last
+	})
+}
+
 // TestLeavesAreToldFromWaysOn: a pod's interface ends in another namespace, and no route leads on through it.
 func TestLeavesAreToldFromWaysOn(t *testing.T) {
 	h := newHost(t)
@@ -293,6 +313,20 @@ func TestInterfacesAreFoundByNameAndByRoute(t *testing.T) {
 			got, err := find()
 			if got != pod {
 				t.Errorf("by %s: %+v, want %+v", what, got, pod)
+			}
+			return err
+		})
+	}
+}
+
+func TestExistsTellsWhatIsThere(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	for ifindex, want := range map[uint32]bool{pod.Ifindex: true, 1000: false} {
+		h.do(func() error {
+			got, err := hostnet.Exists(ifindex)
+			if got != want {
+				t.Errorf("interface %d exists: %v, want %v", ifindex, got, want)
 			}
 			return err
 		})

@@ -15,6 +15,9 @@ var errLinux = errors.New("only Linux can be watched")
 // Watch fails.
 func Watch(context.Context, func(core.Input)) error { return errLinux }
 
+// Exists fails.
+func Exists(uint32) (bool, error) { return false, errLinux }
+
 // ByName fails.
 func ByName(string) (core.Link, error) { return core.Link{}, errLinux }
 

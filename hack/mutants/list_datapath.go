@@ -406,8 +406,12 @@ func inAgent() []Mutant {
 			"agent/core/programs.go", `if p.done == 0 && s.policies.waiting() {`, `if false {`,
 			[]string{"agent/core:TestRestart"}},
 		{"agent-leaves-pins", "trap 26: what was pinned for an interface outlives it",
-			"agent/core/iface.go", `	s.refuse(ifindex, errLinkGone)
-	s.leave(ifindex)`, `	s.refuse(ifindex, errLinkGone)`,
+			"agent/core/iface.go", `		return
+	}
+	s.leave(ifindex)
+`, `		return
+	}
+`,
 			[]string{"agent/core:TestInterfaceThatIsGone"}},
 		{"closed-by-way-of-open", "an interface that is down in strict mode comes up whenever it is to be taken down again",
 			"agent/kernel.go", `		set := hostnet.Close
@@ -482,7 +486,7 @@ func inAgent() []Mutant {
 // allMutants lists every bug that is planted.
 func allMutants() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC(), inTestbed()} {
+	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC(), inTestbed(), inHost()} {
 		all = append(all, list...)
 	}
 	return all
