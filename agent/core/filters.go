@@ -125,23 +125,6 @@ func (s *State) linkSet(in LinkSet) {
 	i.link.retry.succeed()
 }
 
-// holds says that an interface is down or being taken down by us: the kernel then drops its routes, but they come back.
-func (s *State) holds(ifindex uint32) bool {
-	i := s.ifaces[ifindex]
-	return i != nil && (i.link.closed || i.link.running)
-}
-
-// heldRoutes are the routes of interfaces that are down because of us.
-func (s *State) heldRoutes() []Route {
-	var list []Route
-	for addr, ifindex := range s.host.routes {
-		if s.holds(ifindex) {
-			list = append(list, Route{addr, ifindex})
-		}
-	}
-	return list
-}
-
 // filterConditions name what is closed because it cannot be filtered. What is lost is mostly back before anybody could look.
 func (s *State) filterConditions() []enforce.Condition {
 	var list []enforce.Condition

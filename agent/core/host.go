@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Host is what the node's network shows: interfaces, and which of them leads to an address.
+// Host is what the node's network shows: interfaces, and which of them lead to an address.
 type Host struct {
 	links  map[uint32]Link
 	byName map[string]uint32
-	routes map[netip.Addr]uint32
+	routes routes
 }
 
 func newHost() *Host {
-	return &Host{map[uint32]Link{}, map[string]uint32{}, map[netip.Addr]uint32{}}
+	return &Host{map[uint32]Link{}, map[string]uint32{}, routes{}}
 }
 
 func (h *Host) addLink(l Link) {
@@ -33,24 +33,6 @@ func (h *Host) removeLink(ifindex uint32) {
 	}
 }
 
-func (h *Host) addRoute(r Route) { h.routes[r.Addr.Unmap()] = r.Ifindex }
-
-func (h *Host) removeRoute(r Route) {
-	if h.routes[r.Addr.Unmap()] == r.Ifindex {
-		delete(h.routes, r.Addr.Unmap())
-	}
-}
-
-// leadsTo says whether the host has a route to some address over an interface.
-func (h *Host) leadsTo(ifindex uint32) bool {
-	for _, to := range h.routes {
-		if to == ifindex {
-			return true
-		}
-	}
-	return false
-}
-
 // veth says that an interface exists and can be a pod's.
 func (h *Host) veth(ifindex uint32) bool { return h.links[ifindex].Veth }
 
@@ -65,7 +47,7 @@ type ByRoute struct{}
 
 // Find implements Finder.
 func (ByRoute) Find(h *Host, _ Name, addr netip.Addr) (uint32, bool) {
-	ifindex, ok := h.routes[addr]
+	ifindex, ok := h.routes.best(addr)
 	return ifindex, ok && h.veth(ifindex)
 }
 

@@ -30,7 +30,7 @@ type iface struct {
 	instance  uint32
 	phase     phase
 	inherited bool         // an earlier agent attached programs, perhaps of another version: it is filtered
-	addrs     []netip.Addr // those of the entry that an earlier agent left
+	addrs     []netip.Addr // that it led to, or that an earlier agent knew: the pod's, whatever becomes of the routes
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
 	retry     backoff
 	lost      time.Time // when its programs were found removed or replaced, zero while they are not
@@ -64,9 +64,7 @@ func (s *State) restore(in Restored) {
 			i = s.newIface(c.Ifindex)
 		}
 		i.link.closed = true
-		for _, a := range c.Addrs {
-			s.host.addRoute(Route{a, c.Ifindex})
-		}
+		i.addrs = append(i.addrs, c.Addrs...)
 	}
 	for _, p := range in.Pods {
 		if i := s.ifaces[p.Ifindex]; i != nil {
@@ -106,10 +104,9 @@ func (s *State) track(ifindex uint32) *iface {
 
 // listHost replaces what is known of the node's network.
 func (s *State) listHost(in HostListed) {
-	held := s.heldRoutes()
 	s.host = newHost()
-	for _, r := range append(held, in.Routes...) {
-		s.host.addRoute(r)
+	for _, r := range in.Routes {
+		s.host.routes.add(r, false)
 	}
 	for _, l := range in.Links {
 		s.seeLink(l)
@@ -151,7 +148,7 @@ func (s *State) isPods(l Link) bool {
 	if prefixes := s.cfg.LinkPrefixes; len(prefixes) > 0 {
 		return l.Veth && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(l.Name, p) })
 	}
-	return l.Veth && l.Leaf && (isVPCLinkName(l.Name) || s.host.leadsTo(l.Ifindex))
+	return l.Veth && l.Leaf && (isVPCLinkName(l.Name) || s.host.routes.leadTo(l.Ifindex))
 }
 
 func (s *State) loseLink(ifindex uint32) {
@@ -166,13 +163,12 @@ func (s *State) loseLink(ifindex uint32) {
 	s.leave(ifindex)
 }
 
-// loseRoute notes that a route is gone. Those of an interface that the agent took down went with that, and come back.
-func (s *State) loseRoute(r Route) {
-	if s.holds(r.Ifindex) {
-		return
-	}
-	s.host.removeRoute(r)
-	s.touchIf(s.host.veth(r.Ifindex))
+// reroute changes the routes to an address, which is of interest if a pod's interface led to it or does now.
+func (s *State) reroute(r Route, change func()) {
+	before, _ := s.host.routes.best(r.Addr.Unmap())
+	change()
+	after, _ := s.host.routes.best(r.Addr.Unmap())
+	s.touchIf(before != after && (s.host.veth(before) || s.host.veth(after)))
 }
 
 // advance asks for the next step of each interface that can go one.

@@ -49,10 +49,11 @@ type Link struct {
 	Leaf bool
 }
 
-// Route says that the host's way to an address is an interface.
+// Route says that a way of the host to an address is an interface. There may be others; the lowest metric counts.
 type Route struct {
 	Addr    netip.Addr
 	Ifindex uint32
+	Metric  uint32
 }
 
 // HostListed are all interfaces of the node, and all its routes to single addresses.
@@ -68,7 +69,10 @@ type LinkSeen struct{ Link Link }
 type LinkGone struct{ Ifindex uint32 }
 
 // RouteSeen is a route that appeared.
-type RouteSeen struct{ Route Route }
+type RouteSeen struct {
+	Route    Route
+	Replaces bool // it took the place of what there was to the address with that metric
+}
 
 // RouteGone is a route that is gone.
 type RouteGone struct{ Route Route }
@@ -81,7 +85,7 @@ type Restored struct {
 	Closed   []Closed
 }
 
-// Closed is an interface that an earlier agent took down, and the routes that it had.
+// Closed is an interface that an earlier agent took down, and the addresses that it led to.
 type Closed struct {
 	Ifindex uint32
 	Addrs   []netip.Addr

@@ -18,9 +18,10 @@ type claim struct {
 // claims are the claims on each interface, of one or, where PolicyEndpoints contradict each other, of several pods.
 type claims map[uint32][]*claim
 
-// readClaims finds the interfaces of the pods that policies select.
+// readClaims finds the interfaces of the pods that policies select. One that nobody claims by what is known of the host now is claimed
+// for the address that it once led to, so that a pod stays isolated for as long as its interface lives, whatever becomes of routes.
 func (s *State) readClaims(endpoints []*endpoint) claims {
-	all := claims{}
+	all, former, ledTo := claims{}, claims{}, s.ledTo()
 	for _, o := range endpoints {
 		for _, p := range o.Spec.PodSelectorEndpoints {
 			if p.PodIP == p.HostIP {
@@ -34,9 +35,34 @@ func (s *State) readClaims(endpoints []*endpoint) claims {
 			if ifindex, ok := s.find(pod, addr.Unmap()); ok {
 				all.add(ifindex, pod, addr.Unmap())
 			}
+			for _, ifindex := range ledTo[addr.Unmap()] {
+				former.add(ifindex, pod, addr.Unmap())
+			}
 		}
 	}
-	return all
+	maps.Copy(former, all)
+	return former
+}
+
+// ledTo lists the interfaces that are known by an address, but for those of which the CNI plugin said whose they are.
+func (s *State) ledTo() map[netip.Addr][]uint32 {
+	to, routed := map[netip.Addr][]uint32{}, s.host.routes.reached()
+	for _, i := range s.sortedIfaces() {
+		for _, a := range i.addrs {
+			if i.pod == nil && !s.passedOn(a, i.ifindex, routed[i.ifindex]) {
+				to[a] = append(to[a], i.ifindex)
+			}
+		}
+	}
+	return to
+}
+
+// passedOn says whether an address that an interface led to is another pod's beyond doubt: its packets take another pod's interface, and
+// those to some other address take this one.
+func (s *State) passedOn(a netip.Addr, ifindex uint32, routed []netip.Addr) bool {
+	now, ok := s.host.routes.best(a)
+	return ok && now != ifindex && s.ifaces[now] != nil &&
+		slices.ContainsFunc(routed, func(own netip.Addr) bool { return own.Is4() == a.Is4() })
 }
 
 func (c claims) add(ifindex uint32, pod Name, addr netip.Addr) {
@@ -55,7 +81,7 @@ func (c claims) add(ifindex uint32, pod Name, addr netip.Addr) {
 func (s *State) find(pod Name, addr netip.Addr) (uint32, bool) {
 	ifindex, ok := s.cfg.Finder.Find(s.host, pod, addr)
 	if !ok {
-		ifindex, ok = s.findKnown(pod, addr)
+		ifindex, ok = s.findNamed(pod, addr)
 	}
 	if i := s.ifaces[ifindex]; ok && i != nil && i.pod != nil {
 		return ifindex, i.pod.is(pod, addr)
@@ -68,15 +94,10 @@ func (p *Pod) is(pod Name, addr netip.Addr) bool {
 	return p.Namespace == pod.Namespace && p.Name == pod.Name && (!addr.IsValid() || slices.Contains(p.Addrs, addr))
 }
 
-// findKnown looks among the pods that the CNI plugin named, and among the entries that an earlier agent left.
-func (s *State) findKnown(pod Name, addr netip.Addr) (uint32, bool) {
+// findNamed looks among the pods that the CNI plugin named.
+func (s *State) findNamed(pod Name, addr netip.Addr) (uint32, bool) {
 	for _, i := range s.sortedIfaces() {
 		if i.pod != nil && i.pod.is(pod, addr) {
-			return i.ifindex, true
-		}
-	}
-	for _, i := range s.sortedIfaces() {
-		if i.pod == nil && slices.Contains(i.addrs, addr) {
 			return i.ifindex, true
 		}
 	}
@@ -88,17 +109,24 @@ func (s *State) pods(all claims) ([]enforce.Pod, []enforce.Condition) {
 	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
 		s.track(ifindex)
 	}
-	routed := s.routedAddrs()
+	routed := s.host.routes.reached()
 	var pods []enforce.Pod
 	var conditions []enforce.Condition
 	for _, i := range s.sortedIfaces() {
 		pod, problem := s.podOf(i, all[i.ifindex], routed[i.ifindex])
+		i.remember(pod.Addrs, routed[i.ifindex])
 		pods = append(pods, pod)
 		if problem != "" {
 			conditions = append(conditions, enforce.Condition{Object: s.describe(i.ifindex), Message: problem})
 		}
 	}
 	return pods, conditions
+}
+
+// remember notes which of a pod's addresses are sure: its interface leads to them, or did. What policies say may be about another pod.
+func (i *iface) remember(addrs, routed []netip.Addr) {
+	sure := append(slices.Clone(i.addrs), routed...)
+	i.addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(sure, a) })
 }
 
 // podOf says which pod is behind an interface, as far as that is known. A pod without addresses is left to the mode; in
@@ -126,18 +154,12 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 	return pod, problem
 }
 
-// chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that is
-// routed, else one that an earlier agent knew, else one that policies name.
-func chooseAddrs(claimed, routed, restored []netip.Addr) []netip.Addr {
-	var both []netip.Addr
-	for _, a := range claimed {
-		if slices.Contains(routed, a) {
-			both = append(both, a)
-		}
-	}
+// chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that they name and that
+// was, else one that is routed, else one that was, else one that policies name.
+func chooseAddrs(claimed, routed, former []netip.Addr) []netip.Addr {
 	var chosen []netip.Addr
 	for _, is4 := range []bool{true, false} {
-		for _, list := range [][]netip.Addr{both, routed, restored, claimed} {
+		for _, list := range [][]netip.Addr{common(claimed, routed), common(claimed, former), routed, former, claimed} {
 			if a, ok := lowest(list, is4); ok {
 				chosen = append(chosen, a)
 				break
@@ -145,6 +167,10 @@ func chooseAddrs(claimed, routed, restored []netip.Addr) []netip.Addr {
 		}
 	}
 	return chosen
+}
+
+func common(a, b []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(a), func(x netip.Addr) bool { return !slices.Contains(b, x) })
 }
 
 // lowest returns the lowest address of a family.
@@ -156,13 +182,4 @@ func lowest(list []netip.Addr, is4 bool) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return slices.MinFunc(family, netip.Addr.Compare), true
-}
-
-// routedAddrs lists the addresses that lead to each interface.
-func (s *State) routedAddrs() map[uint32][]netip.Addr {
-	to := map[uint32][]netip.Addr{}
-	for a, ifindex := range s.host.routes {
-		to[ifindex] = append(to[ifindex], a)
-	}
-	return to
 }

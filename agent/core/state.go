@@ -118,11 +118,10 @@ func (s *State) take(in Input) {
 	case LinkGone:
 		s.loseLink(in.Ifindex)
 	case RouteSeen:
-		s.host.addRoute(in.Route)
+		s.reroute(in.Route, func() { s.host.routes.add(in.Route, in.Replaces) })
 		s.consider(in.Route.Ifindex)
-		s.touchIf(s.host.veth(in.Route.Ifindex))
 	case RouteGone:
-		s.loseRoute(in.Route)
+		s.reroute(in.Route, func() { s.host.routes.remove(in.Route) })
 	case FiltersTouched:
 		s.filtersTouched(in)
 	case PodAdded:

@@ -120,7 +120,7 @@ func (w *watch) route(u netlink.RouteUpdate) {
 	case u.Type == unix.RTM_DELROUTE:
 		w.tell(core.RouteGone{Route: r})
 	default:
-		w.tell(core.RouteSeen{Route: r})
+		w.tell(core.RouteSeen{Route: r, Replaces: u.NlFlags&unix.NLM_F_REPLACE != 0})
 	}
 }
 
@@ -184,7 +184,7 @@ func routeOf(r netlink.Route) (core.Route, bool) {
 	if !ok || bits == 0 || ones != bits {
 		return core.Route{}, false
 	}
-	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex)}, true
+	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex), Metric: uint32(r.Priority)}, true
 }
 
 // Exists says whether there is an interface of that index.

@@ -140,8 +140,9 @@ func TestWatchTellsWhatThereIsFirst(t *testing.T) {
 	if lo := slices.IndexFunc(there.Links, func(l core.Link) bool { return l.Name == "lo" }); lo < 0 || there.Links[lo].Veth {
 		t.Errorf("loopback is not among %+v, or is told to be a veth", there.Links)
 	}
-	for _, a := range []string{"10.0.0.7", "fd00::7"} {
-		if want := (core.Route{Addr: netip.MustParseAddr(a), Ifindex: pod.Ifindex}); !slices.Contains(there.Routes, want) {
+	for a, metric := range map[string]uint32{"10.0.0.7": 0, "fd00::7": 1024} {
+		want := core.Route{Addr: netip.MustParseAddr(a), Ifindex: pod.Ifindex, Metric: metric}
+		if !slices.Contains(there.Routes, want) {
 			t.Errorf("the route %+v is not among %+v", want, there.Routes)
 		}
 	}
@@ -164,6 +165,42 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	until(h, func(in core.LinkSeen) bool { return in.Link == renamed })
 	h.do(func() error { return netlink.LinkDel(h.link("eni2")) })
 	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
+}
+
+// TestRoutesToOneAddressAreToldApart by their metric, and one that takes the place of another is told as such: the kernel does not say that
+// the other is gone.
+func TestRoutesToOneAddressAreToldApart(t *testing.T) {
+	h := newHost(t)
+	first, second := h.addVeth("eni1"), h.addVeth("eni2")
+	for to, least := range map[string]uint32{"10.0.0.7/32": 0, "fd00::7/128": 1024} { // what the kernel chooses
+		seen := func(l core.Link, metric uint32, replaces bool) core.RouteSeen {
+			return core.RouteSeen{
+				Route:    core.Route{Addr: netip.MustParsePrefix(to).Addr(), Ifindex: l.Ifindex, Metric: metric},
+				Replaces: replaces,
+			}
+		}
+		low, high, replacing := route(to, first), route(to, second), route(to, second)
+		high.Priority = 2000
+		h.addRoute(low)
+		there := h.watch()
+		if want := seen(first, least, false).Route; !slices.Contains(there.Routes, want) {
+			t.Errorf("the route %+v is not among %+v", want, there.Routes)
+		}
+		for _, c := range []struct {
+			do   func(*netlink.Route) error
+			r    *netlink.Route
+			want core.Input
+		}{
+			{netlink.RouteAdd, high, seen(second, 2000, false)},
+			{netlink.RouteReplace, replacing, seen(second, least, true)},
+			{netlink.RouteDel, high, core.RouteGone{Route: seen(second, 2000, false).Route}},
+		} {
+			h.do(func() error { return c.do(c.r) })
+			until(h, func(in core.Input) bool { return in == c.want })
+		}
+		h.end()
+		<-h.done
+	}
 }
 
 // TestPortThatLeavesItsBridgeIsThere: the kernel says that the port is gone, and the interface is not.

@@ -65,6 +65,13 @@ func (api *fakeAPI) tell(kind string, o *v1alpha1.PolicyEndpoint) {
 	api.changed = make(chan struct{})
 }
 
+// version is that of the last change.
+func (api *fakeAPI) version() string {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	return fmt.Sprint(len(api.log))
+}
+
 // since returns the changes from number n on, and what is closed when there are more.
 func (api *fakeAPI) since(n int) ([]watchEvent, chan struct{}) {
 	api.mu.Lock()

@@ -16,8 +16,7 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// blaster sends numbered UDP datagrams from the client to a port of the server, as fast as every 100 µs, and counts
-// those that arrive.
+// blaster sends numbered UDP datagrams from one pod to a port of another, as fast as every 100 µs, and counts those that arrive.
 type blaster struct {
 	sent, arrived atomic.Uint64
 	highest       atomic.Uint64 // number of those that arrived
@@ -26,12 +25,18 @@ type blaster struct {
 	ended         chan error
 }
 
-// blast starts a blaster.
+// blast starts a blaster from the client to a port of the server.
 func (b *testbed) blast(port uint16) *blaster {
 	b.Helper()
+	return b.blastFrom("client", clientIP, "server", netip.AddrPortFrom(serverIP, port))
+}
+
+// blastFrom starts a blaster from a pod at an address to another pod.
+func (b *testbed) blastFrom(from string, at netip.Addr, name string, to netip.AddrPort) *blaster {
+	b.Helper()
 	bl := &blaster{ended: make(chan error, 1)}
-	server := b.listenUDP("server", netip.AddrPortFrom(serverIP, port))
-	client := b.listenUDP("client", netip.AddrPortFrom(clientIP, 0))
+	server := b.listenUDP(name, to)
+	client := b.listenUDP(from, netip.AddrPortFrom(at, 0))
 	go func() {
 		buf := make([]byte, 64)
 		for {
@@ -48,7 +53,6 @@ func (b *testbed) blast(port uint16) *blaster {
 		}
 	}()
 	go func() {
-		to := netip.AddrPortFrom(serverIP, port)
 		pace := time.NewTicker(100 * time.Microsecond)
 		defer pace.Stop()
 		for !bl.stop.Load() {

@@ -333,6 +333,14 @@ func (b *testbed) put(o *v1alpha1.PolicyEndpoint) {
 	b.must(apply(b.Context(), b.endpoints, o))
 }
 
+// putInForce puts an object, and waits until it is in force.
+func (b *testbed) putInForce(o *v1alpha1.PolicyEndpoint) {
+	b.Helper()
+	b.put(marked(b.T, o))
+	version := b.fake.version()
+	b.await(o.Name+" is in force", func() bool { return strings.TrimSpace(b.get("/in-force")) == version })
+}
+
 func (b *testbed) remove(name string) {
 	b.Helper()
 	b.must(b.endpoints.Namespace(namespace).Delete(b.Context(), name, metav1.DeleteOptions{}))
