@@ -153,6 +153,7 @@ func (s *State) isPods(l Link) bool {
 
 func (s *State) loseLink(ifindex uint32) {
 	s.host.removeLink(ifindex)
+	s.touchIf(s.host.routes.forget(ifindex)) // the kernel tells of none that goes with its interface
 	if s.ifaces[ifindex] != nil {
 		delete(s.ifaces, ifindex)
 		s.refuse(ifindex, errLinkGone)

@@ -77,6 +77,9 @@ type RouteSeen struct {
 // RouteGone is a route that is gone.
 type RouteGone struct{ Route Route }
 
+// RoutesGone says that no route leads over an interface any more: the kernel does not tell of each one when an interface goes down.
+type RoutesGone struct{ Ifindex uint32 }
+
 // Restored is what an earlier agent left in the kernel: it comes first of all, if at all.
 type Restored struct {
 	Pods     []bpf.Pod
@@ -175,6 +178,7 @@ func (LinkSeen) input()   {}
 func (LinkGone) input()   {}
 func (RouteSeen) input()  {}
 func (RouteGone) input()  {}
+func (RoutesGone) input() {}
 func (Restored) input()   {}
 func (PodAdded) input()   {}
 func (PodChecked) input() {}

@@ -21,6 +21,15 @@ func (r routes) remove(gone Route) {
 	r.drop(gone.Addr, func(have Route) bool { return have == gone })
 }
 
+// forget removes all routes over an interface, and returns whether there were any.
+func (r routes) forget(ifindex uint32) (changed bool) {
+	for addr, ways := range r {
+		r.drop(addr, func(have Route) bool { return have.Ifindex == ifindex })
+		changed = changed || len(r[addr]) < len(ways)
+	}
+	return changed
+}
+
 func (r routes) drop(addr netip.Addr, which func(Route) bool) {
 	if r[addr] = slices.DeleteFunc(r[addr], which); len(r[addr]) == 0 {
 		delete(r, addr)

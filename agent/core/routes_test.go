@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -96,5 +97,29 @@ func TestWhatPoliciesSaidIsNotRemembered(t *testing.T) {
 		if got := r.inForce().Input.Pods[0].Addrs; len(got) != 1 || got[0] != want {
 			t.Errorf("addresses %v, want %v", got, want)
 		}
+	}
+}
+
+// TestRoutesGoWithTheirInterface: another one that has the same index has none of them, and a name is only a name.
+func TestRoutesGoWithTheirInterface(t *testing.T) {
+	for name, c := range map[string]struct {
+		input core.Input
+		want  []netip.Addr
+	}{
+		"which is gone":        {core.LinkGone{Ifindex: 7}, []netip.Addr{addrOf(2)}},
+		"which is not listed":  {core.HostListed{}, []netip.Addr{addrOf(2)}},
+		"which is down":        {core.RoutesGone{Ifindex: 7}, []netip.Addr{addrOf(2)}},
+		"which is not renamed": {core.LinkSeen{Link: veth(7, "eni77")}, []netip.Addr{addrOf(1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, core.Config{})
+			r.up(veth(7, "eni7"))
+			r.step(route(1, 7))
+			r.inForce()
+			r.step(c.input, core.LinkSeen{Link: veth(7, "eni78")}, route(2, 7))
+			if got := r.inForce().Input.Pods; len(got) != 1 || !slices.Equal(got[0].Addrs, c.want) {
+				t.Errorf("pods %+v, want one with %v", got, c.want)
+			}
+		})
 	}
 }

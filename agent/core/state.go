@@ -122,6 +122,8 @@ func (s *State) take(in Input) {
 		s.consider(in.Route.Ifindex)
 	case RouteGone:
 		s.reroute(in.Route, func() { s.host.routes.remove(in.Route) })
+	case RoutesGone:
+		s.touchIf(s.host.routes.forget(in.Ifindex))
 	case FiltersTouched:
 		s.filtersTouched(in)
 	case PodAdded:

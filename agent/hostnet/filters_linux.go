@@ -1,7 +1,6 @@
 package hostnet
 
 import (
-	"context"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -12,39 +11,6 @@ import (
 
 // shared is the index that the kernel gives for what is on several interfaces (TCM_IFINDEX_MAGIC_BLOCK).
 const shared = -1
-
-// subscribeFilters sends on whose hooks filters and qdiscs change, until ctx is done or notifications were lost.
-func subscribeFilters(ctx context.Context, to chan<- []core.FiltersTouched, lost context.CancelCauseFunc) error {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_TC)
-	if err != nil {
-		return err
-	}
-	if err := s.SetReceiveBufferSize(receiveBuffer, false); err != nil {
-		s.Close()
-		return err
-	}
-	stop := context.AfterFunc(ctx, s.Close)
-	go func() {
-		defer stop()
-		defer s.Close()
-		for {
-			messages, from, err := s.Receive()
-			if err != nil {
-				lost(err)
-				return
-			}
-			if from.Pid != nl.PidKernel {
-				continue
-			}
-			select {
-			case to <- touched(messages):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return nil
-}
 
 // touched says what messages are about, the same only once.
 func touched(messages []syscall.NetlinkMessage) []core.FiltersTouched {

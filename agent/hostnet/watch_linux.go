@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/agent/core"
 )
-
-// receiveBuffer is room for the notifications of some thousand interfaces, in bytes.
-const receiveBuffer = 1 << 20
 
 // Watch tells what there is, as one HostListed, and then what changes, until ctx is done or notifications were lost. In
 // that case it returns an error and may be called again.
@@ -22,8 +21,8 @@ func Watch(ctx context.Context, tell func(core.Input)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := watch{
-		links: make(chan netlink.LinkUpdate, 64), routes: make(chan netlink.RouteUpdate, 64),
-		filters: make(chan []core.FiltersTouched, 64), tell: tell, onward: map[int]bool{},
+		network: make(chan []syscall.NetlinkMessage, 64), filters: make(chan []core.FiltersTouched, 64),
+		tell: tell, onward: map[int]bool{},
 	}
 	if err := w.subscribe(ctx, cancel); err != nil {
 		return err
@@ -38,41 +37,24 @@ func Watch(ctx context.Context, tell func(core.Input)) error {
 }
 
 type watch struct {
-	links   chan netlink.LinkUpdate
-	routes  chan netlink.RouteUpdate
+	network chan []syscall.NetlinkMessage // of interfaces and routes
 	filters chan []core.FiltersTouched
 	tell    func(core.Input)
 	onward  map[int]bool // interfaces through which a route leads, or once led, to more than single hosts
 }
 
-// subscribe begins to receive; lost is called when notifications may have been lost.
+// subscribe begins to receive; lost is called when notifications may have been lost. Those of interfaces and of routes come by one socket,
+// because what becomes of the routes of an interface that goes, or comes again, follows from their order.
 func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) error {
-	err := netlink.LinkSubscribeWithOptions(w.links, ctx.Done(), netlink.LinkSubscribeOptions{
-		ErrorCallback: lost, ReceiveBufferSize: receiveBuffer,
-	})
+	whole := func(messages []syscall.NetlinkMessage) []syscall.NetlinkMessage { return messages }
+	err := subscribe(ctx, lost, w.network, whole, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
-		return fmt.Errorf("watch interfaces: %w", err)
+		return fmt.Errorf("watch interfaces and routes: %w", err)
 	}
-	err = netlink.RouteSubscribeWithOptions(w.routes, ctx.Done(), netlink.RouteSubscribeOptions{
-		ErrorCallback: lost, ReceiveBufferSize: receiveBuffer,
-	})
-	if err != nil {
-		return fmt.Errorf("watch routes: %w", err)
-	}
-	if err := subscribeFilters(ctx, w.filters, lost); err != nil {
+	if err := subscribe(ctx, lost, w.filters, touched, unix.RTNLGRP_TC); err != nil {
 		return fmt.Errorf("watch filters: %w", err)
 	}
 	return nil
-}
-
-var errClosed = errors.New("the kernel closed the subscription")
-
-// closed says why a subscription ended: mostly because ctx did.
-func closed(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return errClosed
 }
 
 func (w *watch) run(ctx context.Context) error {
@@ -80,16 +62,12 @@ func (w *watch) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case u, ok := <-w.links:
-			if !ok {
-				return closed(ctx)
+		case messages := <-w.network:
+			for _, m := range messages {
+				if err := w.read(m); err != nil {
+					return err
+				}
 			}
-			w.link(u)
-		case u, ok := <-w.routes:
-			if !ok {
-				return closed(ctx)
-			}
-			w.route(u)
 		case list := <-w.filters:
 			for _, touched := range list {
 				w.tell(touched)
@@ -98,29 +76,62 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
-// link tells of an interface. What the kernel says of it as the port of a bridge (AF_BRIDGE) is left out: that a port is gone, although
-// the interface is not, and nothing of what the interface is.
-func (w *watch) link(u netlink.LinkUpdate) {
-	if u.Family != unix.AF_UNSPEC {
-		return
+func (w *watch) read(m syscall.NetlinkMessage) error {
+	switch m.Header.Type {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		return w.link(m)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return w.route(m)
 	}
-	if u.Header.Type == unix.RTM_DELLINK {
-		delete(w.onward, u.Attrs().Index)
-		w.tell(core.LinkGone{Ifindex: uint32(u.Attrs().Index)})
-		return
-	}
-	w.tell(core.LinkSeen{Link: w.linkOf(u.Link)})
+	return nil
 }
 
-func (w *watch) route(u netlink.RouteUpdate) {
-	w.noteOnward(u.Route)
-	r, ok := routeOf(u.Route)
+// link tells of an interface. What the kernel says of it as the port of a bridge (AF_BRIDGE) is left out: that a port is gone, although
+// the interface is not, and nothing of what the interface is.
+func (w *watch) link(m syscall.NetlinkMessage) error {
+	if len(m.Data) < unix.SizeofIfInfomsg {
+		return errShort
+	}
+	if nl.DeserializeIfInfomsg(m.Data).Family != unix.AF_UNSPEC {
+		return nil
+	}
+	l, err := netlink.LinkDeserialize(nil, m.Data)
+	if err != nil {
+		return fmt.Errorf("read an interface: %w", err)
+	}
+	ifindex := l.Attrs().Index
+	if m.Header.Type == unix.RTM_DELLINK {
+		delete(w.onward, ifindex)
+		w.tell(core.LinkGone{Ifindex: uint32(ifindex)})
+		return nil
+	}
+	w.tell(core.LinkSeen{Link: w.linkOf(l)})
+	if l.Attrs().Flags&net.FlagUp == 0 {
+		w.tell(core.RoutesGone{Ifindex: uint32(ifindex)})
+	}
+	return nil
+}
+
+func (w *watch) route(m syscall.NetlinkMessage) error {
+	read, err := readRoute(m.Data)
+	if err != nil {
+		return err
+	}
+	w.noteOnward(read)
+	r, ok := routeOf(read)
 	switch {
 	case !ok:
-	case u.Type == unix.RTM_DELROUTE:
+	case m.Header.Type == unix.RTM_DELROUTE:
 		w.tell(core.RouteGone{Route: r})
 	default:
-		w.tell(core.RouteSeen{Route: r, Replaces: u.NlFlags&unix.NLM_F_REPLACE != 0})
+		w.tell(core.RouteSeen{Route: r, Replaces: m.Header.Flags&unix.NLM_F_REPLACE != 0})
+	}
+	return nil
+}
+
+func (w *watch) noteOnward(r netlink.Route) {
+	for _, ifindex := range onward(r) {
+		w.onward[ifindex] = true
 	}
 }
 
@@ -158,33 +169,6 @@ func linkOf(l netlink.Link) core.Link {
 	return core.Link{
 		Ifindex: uint32(l.Attrs().Index), Name: l.Attrs().Name, Veth: veth, Leaf: veth && l.Attrs().NetNsID >= 0,
 	}
-}
-
-// noteOnward notes that others than single hosts on the link are behind an interface: it is the way out of a node that
-// is a container itself, or a router's, and not a pod's.
-func (w *watch) noteOnward(r netlink.Route) {
-	if r.Protocol == unix.RTPROT_KERNEL || r.Table != unix.RT_TABLE_MAIN {
-		return
-	}
-	for _, hop := range append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: r.LinkIndex}) {
-		if _, single := routeOf(r); hop.LinkIndex != 0 && !single {
-			w.onward[hop.LinkIndex] = true
-		}
-	}
-}
-
-// routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds by
-// itself leads to an address of the host, such as the gateway that a network plugin gives the host's side of a veth pair.
-func routeOf(r netlink.Route) (core.Route, bool) {
-	if r.Protocol == unix.RTPROT_KERNEL || r.Dst == nil || r.LinkIndex == 0 || r.Gw != nil || r.Table != unix.RT_TABLE_MAIN {
-		return core.Route{}, false
-	}
-	addr, ok := netip.AddrFromSlice(r.Dst.IP)
-	ones, bits := r.Dst.Mask.Size()
-	if !ok || bits == 0 || ones != bits {
-		return core.Route{}, false
-	}
-	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex), Metric: uint32(r.Priority)}, true
 }
 
 // Exists says whether there is an interface of that index.

@@ -1,12 +1,14 @@
 package hostnet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +202,88 @@ func TestRoutesToOneAddressAreToldApart(t *testing.T) {
 		}
 		h.end()
 		<-h.done
+	}
+}
+
+// TestWatchKeepsTheOrderOfTheKernel, also between interfaces and routes: the routes of an interface that goes are not told to be gone, and
+// those of another that has its index are told before or after.
+func TestWatchKeepsTheOrderOfTheKernel(t *testing.T) {
+	const index, times = 100, 50
+	h := newHost(t)
+	h.watch()
+	changed := make(chan error, 1)
+	go func() {
+		changed <- h.ns.Do(func() (err error) {
+			for n := range times {
+				veth := netlink.NewVeth(netlink.LinkAttrs{Name: "eni1", Index: index})
+				veth.PeerName = "eni1-peer"
+				to := route(fmt.Sprintf("10.0.0.%d/32", n), core.Link{Ifindex: index})
+				err = errors.Join(err, netlink.LinkAdd(veth), netlink.LinkSetUp(veth), netlink.RouteAdd(to), netlink.LinkDel(veth))
+			}
+			return err
+		})
+	}()
+	seen, there := 0, false
+	until(h, func(in core.Input) bool {
+		switch in := in.(type) {
+		case core.LinkSeen:
+			there = there || in.Link.Ifindex == index
+		case core.LinkGone:
+			if in.Ifindex == index {
+				there = false
+				seen++
+			}
+		case core.RouteSeen:
+			if last := in.Route.Addr.AsSlice()[3]; in.Route.Addr.Is4() && (!there || int(last) != seen) {
+				t.Errorf("told of route %d when %d interfaces were gone, and one there: %v", last, seen, there)
+			}
+		}
+		return seen == times
+	})
+	if err := <-changed; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInterfaceThatGoesDownHasNoRoutes, although the kernel says so of none of IPv4.
+func TestInterfaceThatGoesDownHasNoRoutes(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	h.addRoute(route("10.0.0.7/32", pod))
+	h.watch()
+	h.do(func() error { return netlink.LinkSetDown(h.link("eni1")) })
+	until(h, func(in core.RoutesGone) bool { return in.Ifindex == pod.Ifindex })
+}
+
+// TestWatchLeavesNothingRunning when it ends while more is told than it has taken.
+func TestWatchLeavesNothingRunning(t *testing.T) {
+	h := newHost(t)
+	pod := h.addVeth("eni1")
+	for n := range 10 { // which is by chance what is left when it ends
+		ctx, end := context.WithCancel(t.Context())
+		held, goOn := make(chan bool, 1000), make(chan bool)
+		go func() {
+			h.done <- h.ns.Do(func() error {
+				return hostnet.Watch(ctx, func(core.Input) { held <- true; <-goOn })
+			})
+		}()
+		<-held // the first it tells: it has subscribed
+		for m := range 100 {
+			h.addRoute(route(fmt.Sprintf("10.0.%d.%d/32", n, m), pod))
+		}
+		end()
+		close(goOn)
+		<-h.done
+	}
+	for begin := time.Now(); ; runtime.Gosched() { // those of other tests may take their time
+		all := make([]byte, 1<<20)
+		all = all[:runtime.Stack(all, true)]
+		if !bytes.Contains(all, []byte("hostnet.")) && !bytes.Contains(all, []byte("/netlink.")) {
+			return
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("still running:\n%s", all)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@ package main
 func inHost() []Mutant {
 	return []Mutant{
 		{"a-port-that-leaves-is-gone", "a pod on a bridge is open for good once its interface has left the bridge, and has come back",
-			"agent/hostnet/watch_linux.go", `if u.Family != unix.AF_UNSPEC {`, `if false {`,
+			"agent/hostnet/watch_linux.go", `.Family != unix.AF_UNSPEC {`, `.Family == unix.AF_MAX {`,
 			[]string{"agent/hostnet:TestPortThatLeaves", "cmd/palisade-agent:TestPortOfABridge"}},
 		{"gone-without-a-look", "an interface that is taken to be gone by mistake loses its filter",
 			"agent/kernel.go", `if err == nil && !lives {`, `if err == nil {`,
@@ -23,7 +23,21 @@ func inHost() []Mutant {
 			"agent/core/routes.go", `way.Metric <= best.Metric`, `true`,
 			[]string{"agent/core:TestTheBestRoute"}},
 		{"replaced-routes-stay", "a route that another one replaced leads to the pod's former interface for ever",
-			"agent/hostnet/watch_linux.go", `u.NlFlags&unix.NLM_F_REPLACE != 0`, `false`,
+			"agent/hostnet/watch_linux.go", `m.Header.Flags&unix.NLM_F_REPLACE != 0`, `false`,
 			[]string{"agent/hostnet:TestRoutesToOneAddress"}},
+		{"routes-outlive-their-interface", "a pod has the address of the one that had its interface's index before, and what it sends is dropped",
+			"agent/core/iface.go", `	s.touchIf(s.host.routes.forget(ifindex))`, `	_ = (routes).forget`,
+			[]string{"agent/core:TestRoutesGo"}},
+		{"down-with-all-routes", "an interface that is down leads to the addresses that another one has by now",
+			"agent/hostnet/watch_linux.go", `if l.Attrs().Flags&net.FlagUp == 0 {`, `if false {`,
+			[]string{"agent/hostnet:TestInterfaceThatGoesDown"}},
+		{"nobody-takes-the-last", "what was told while a watch ended waits for ever, each time",
+			"agent/hostnet/subscribe_linux.go", `			case <-ctx.Done():
+				return
+`, ``,
+			[]string{"agent/hostnet:TestWatchLeavesNothing"}},
+		{"hops-are-overlooked", "a way out of the node by several gateways is taken for a pod's interface",
+			"agent/hostnet/route_linux.go", `r.MultiPath = readHops(a.Value)`, `r.MultiPath = nil`,
+			[]string{"agent/hostnet:TestRoutesAreRead"}},
 	}
 }
