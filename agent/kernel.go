@@ -39,7 +39,10 @@ func (k *kernel) restored() (core.Restored, error) {
 		return in, err
 	}
 	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
-		if all[ifindex].State != hook.Bare {
+		switch all[ifindex].State {
+		case hook.Half:
+			in.Half = append(in.Half, uint32(ifindex))
+		case hook.Older, hook.Current:
 			in.Attached = append(in.Attached, uint32(ifindex))
 		}
 	}
@@ -120,7 +123,7 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 	for i, s := range seen {
 		in.Before[e.Ifindexes[i]] = s.Before
 		switch s.State {
-		case hook.Bare:
+		case hook.Bare, hook.Half:
 			in.Bare = append(in.Bare, e.Ifindexes[i])
 		case hook.Older:
 			in.Older = append(in.Older, e.Ifindexes[i])

@@ -49,14 +49,15 @@ func newInstance(now time.Time, ifindex uint32) uint32 {
 	return max(1, h.Sum32())
 }
 
-// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface
-// may be another one with the same index.
+// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface may be another one
+// with the same index. One that has half of them is the same, and attached to at once, by what its entry says.
 func (s *State) restore(in Restored) {
-	filtered := map[uint32]bool{}
 	for _, ifindex := range in.Attached {
-		filtered[ifindex] = true
 		i := s.newIface(ifindex)
 		i.phase, i.inherited = introduced, true
+	}
+	for _, ifindex := range in.Half {
+		s.newIface(ifindex)
 	}
 	for _, c := range in.Closed {
 		i := s.ifaces[c.Ifindex]
@@ -69,6 +70,9 @@ func (s *State) restore(in Restored) {
 	for _, p := range in.Pods {
 		if i := s.ifaces[p.Ifindex]; i != nil {
 			i.instance = p.Instance
+			if slices.Contains(in.Half, p.Ifindex) {
+				i.phase = introduced
+			}
 			for _, a := range []netip.Addr{p.IP4, p.IP6} {
 				if a.IsValid() {
 					i.addrs = append(i.addrs, a)
@@ -77,7 +81,7 @@ func (s *State) restore(in Restored) {
 		}
 	}
 	for _, ifindex := range in.Pinned {
-		if !filtered[ifindex] {
+		if s.ifaces[ifindex] == nil {
 			s.leave(ifindex)
 		}
 	}

@@ -84,6 +84,7 @@ type RoutesGone struct{ Ifindex uint32 }
 type Restored struct {
 	Pods     []bpf.Pod
 	Attached []uint32 // interfaces that have programs, of any version
+	Half     []uint32 // interfaces that have programs in one direction only
 	Pinned   []uint32 // interfaces that links are pinned for, present or not
 	Closed   []Closed
 }

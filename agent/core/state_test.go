@@ -331,6 +331,31 @@ func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
 	r.want(core.Prune{})
 }
 
+// TestHalfAFilterIsMadeWholeAtOnce: the programs of one direction tell that it is the same interface, so that its entry holds, and the
+// other direction is open.
+func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
+	entry := bpf.Pod{Ifindex: 7, Instance: 99, IP4: addrOf(1), Sets: [2]uint32{5, 5}}
+	half := core.Restored{Half: []uint32{7}, Pinned: []uint32{7}}
+	known := half
+	known.Pods = []bpf.Pod{entry}
+	r := newRig(t, core.Config{})
+	r.step(known)
+	r.want(core.Attach{Ifindex: 7})
+	r.step(core.PodChecked{Request: 1, Ifindex: 7})
+	if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
+		t.Errorf("effects %v, want an error: the interface is not filtered yet", r.asked)
+	}
+	r.asked = nil
+	r.step(core.HostListed{Links: []core.Link{veth(7, "veth7")}}, core.Attached{Ifindex: 7})
+	r.step(core.Listed{Objects: []*endpoint{object("web", pods(1))}})
+	if p := r.inForce().Input.Pods; len(p) != 1 || p[0].Instance != 99 || p[0].Name != "pod-1" || p[0].Unknown {
+		t.Errorf("pods %+v, want pod-1 in the instance that its flows know", p)
+	}
+	r = newRig(t, core.Config{})
+	r.step(half)
+	r.want(introduce(7)) // by the tables of another version
+}
+
 func TestRestartWaitsForIncompletePoliciesThenClosesTheirPods(t *testing.T) {
 	set := marked(object("web", pods(1), "10.9.0.1"), object("web", nil, "10.9.0.2"))
 	r := newRig(t, core.Config{Grace: time.Minute})

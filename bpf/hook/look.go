@@ -16,7 +16,8 @@ type State uint8
 
 // The states of an interface. The zero value is that of one that is not filtered.
 const (
-	Bare    State = iota // in some direction none of our programs, whatever else is there
+	Bare    State = iota // none of our programs, whatever else is there
+	Half                 // ours in one direction only: it is the interface that they were put on, and not filtered
 	Older                // ours in both directions, but not both of this version
 	Current              // ours of this version in both directions
 )
@@ -38,10 +39,7 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 	if len(ifindexes) == 0 {
 		return seen, nil
 	}
-	for i := range seen {
-		seen[i].State = Current
-	}
-	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+	for n, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		ours, err := h.versions(dir)
 		if err != nil {
 			return nil, fmt.Errorf("look for %s programs: %w", dir, err)
@@ -52,7 +50,10 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 				return nil, fmt.Errorf("look for %s program on interface %d: %w", dir, ifindex, err)
 			}
 			s := &seen[i]
-			s.State = min(s.State, found.state)
+			if n > 0 {
+				found.state = both(s.State, found.state)
+			}
+			s.State = found.state
 			s.Shares = s.Shares || found.shares
 			for _, other := range found.before {
 				s.Before = strings.TrimPrefix(s.Before+", "+dir.String()+" "+other, ", ")
@@ -60,6 +61,14 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 		}
 	}
 	return seen, nil
+}
+
+// both is the State of an interface by those of its directions.
+func both(a, b State) State {
+	if (a == Bare) != (b == Bare) {
+		return Half
+	}
+	return min(a, b)
 }
 
 // LookAll is Look for all interfaces of this network namespace.
@@ -92,7 +101,7 @@ func (h Hooks) Told() bool {
 // interface: what an earlier one with the same index had is gone with it.
 func (h Hooks) Has(ifindex int) (bool, error) {
 	seen, err := h.Look(ifindex)
-	return err == nil && seen[0].State != Bare, err
+	return err == nil && seen[0].State >= Older, err
 }
 
 // version is what is known of a program by its id. The zero value is that of one of somebody else.

@@ -47,11 +47,16 @@ func (b *testbed) serveFakeAPI() *fakeAPI {
 		}
 	}()
 	b.closeLater(api.server.Close)
+	b.must(api.tellWhere(l.Addr().String()))
+	return api
+}
+
+// tellWhere writes the kubeconfig by which an agent finds the API server.
+func (api *fakeAPI) tellWhere(addr string) error {
 	config := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "fake",
 		"contexts": [{"name": "fake", "context": {"cluster": "fake"}}],
-		"clusters": [{"name": "fake", "cluster": {"server": "http://%s"}}]}`, l.Addr())
-	b.must(os.WriteFile(api.kubeconfig, []byte(config), 0o600))
-	return api
+		"clusters": [{"name": "fake", "cluster": {"server": "http://%s"}}]}`, addr)
+	return os.WriteFile(api.kubeconfig, []byte(config), 0o600)
 }
 
 // tell adds a change.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/bpf/hook/hooktest"
@@ -293,4 +296,35 @@ func (in *intruder) isUp() (up bool) {
 		return err
 	})
 	return up
+}
+
+// TestHalfAFilterIsMadeWholeAtOnce when an agent starts, whether the API server answers or not.
+func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
+	b := newNode(t)
+	b.start("-hook", "clsact")
+	b.awaitReady()
+	policy := ingressTo("web")
+	policy.Spec.PodIsolation = append(policy.Spec.PodIsolation, networkingv1.PolicyTypeEgress)
+	b.putInForce(policy)
+	b.agent.stop()
+	in := b.intrude()
+	if in.filters(); in.ours == 0 {
+		t.Fatal("the agent has no filter")
+	}
+	in.do(func() error { return netlink.FilterDel(in.filter(0, in.ours)) })
+	egress := b.blastFrom("server", serverIP, "client", netip.AddrPortFrom(clientIP, 7000))
+	ingress := b.blast(allowedPort)
+	for begin := time.Now(); ingress.arrived.Load() == 0; runtime.Gosched() {
+		if time.Since(begin) > patience {
+			t.Fatal("the pod's ingress is filtered without a filter")
+		}
+	}
+	b.must(b.fake.tellWhere("127.0.0.1:1")) // where none is
+	b.start("-hook", "clsact")
+	b.settled(ingress)
+	b.endDenied(egress)
+	if sent := ingress.sent.Load(); sent == ingress.highest.Load() {
+		t.Error("the pod's ingress is not filtered again")
+	}
+	b.end(ingress)
 }

@@ -39,5 +39,15 @@ func inHost() []Mutant {
 		{"hops-are-overlooked", "a way out of the node by several gateways is taken for a pod's interface",
 			"agent/hostnet/route_linux.go", `r.MultiPath = readHops(a.Value)`, `r.MultiPath = nil`,
 			[]string{"agent/hostnet:TestRoutesAreRead"}},
+		{"half-is-nothing", "an isolated pod that lost the filter of one direction loses its entry, too, and is open until the API server answers",
+			"agent/core/iface.go", `if slices.Contains(in.Half, p.Ifindex) {`, `if false {`,
+			[]string{"agent/core:TestHalfA"}},
+		{"half-is-whole", "an interface that has a filter in one direction is taken for one that is filtered",
+			"bpf/hook/look.go", `		return Half
+	}
+	return min`, `		return Older
+	}
+	return min`,
+			[]string{"bpf/hook:TestLookFinds"}},
 	}
 }
