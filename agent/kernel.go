@@ -82,7 +82,7 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	defer k.programs.Unlock()
 	switch e := e.(type) {
 	case core.Attach:
-		return core.Attached{Ifindex: e.Ifindex, Err: k.failed("attach", k.hooks.Attach(int(e.Ifindex)))}
+		return k.attach(e.Ifindex)
 	case core.Inspect:
 		return k.inspect(e)
 	case core.SetLink:
@@ -94,6 +94,18 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	default:
 		return k.detach(e.(core.Detach).Ifindex)
 	}
+}
+
+// attach puts the programs on an interface. One that is gone may have been seen by somebody who told it late, after the kernel had told that
+// it is gone.
+func (k *kernel) attach(ifindex uint32) core.Input {
+	err := k.hooks.Attach(int(ifindex))
+	if err != nil {
+		if lives, unknown := hostnet.Exists(ifindex); unknown == nil && !lives {
+			return core.LinkGone{Ifindex: ifindex}
+		}
+	}
+	return core.Attached{Ifindex: ifindex, Err: k.failed("attach", err)}
 }
 
 // detach removes what is left of an interface that is gone. One that is there keeps its filter, by whatever mistake it is taken to be gone.

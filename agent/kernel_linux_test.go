@@ -34,6 +34,13 @@ func TestNoInterfaceThatLivesLosesItsFilter(t *testing.T) {
 	}
 }
 
+// TestNothingIsAttachedToWhatIsGone, and the failure is not taken for one that may end.
+func TestNothingIsAttachedToWhatIsGone(t *testing.T) {
+	h := newHost(t)
+	h.do(func() error { return netlink.LinkDel(h.veth) })
+	h.want(core.Attach{Ifindex: h.pod}, core.LinkGone{Ifindex: h.pod})
+}
+
 // host is a network namespace with an interface, and who changes its kernel.
 type host struct {
 	*testing.T

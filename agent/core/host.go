@@ -3,34 +3,49 @@ package core
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Host is what the node's network shows: interfaces, and which of them lead to an address.
 type Host struct {
 	links  map[uint32]Link
+	seen   map[uint32]time.Time // when each was told last
 	byName map[string]uint32
 	routes routes
 }
 
 func newHost() *Host {
-	return &Host{map[uint32]Link{}, map[string]uint32{}, routes{}}
+	return &Host{map[uint32]Link{}, map[uint32]time.Time{}, map[string]uint32{}, routes{}}
 }
 
-func (h *Host) addLink(l Link) {
+func (h *Host) addLink(now time.Time, l Link) {
 	h.removeLink(l.Ifindex)
-	h.links[l.Ifindex], h.byName[l.Name] = l, l.Ifindex
+	h.links[l.Ifindex], h.seen[l.Ifindex], h.byName[l.Name] = l, now, l.Ifindex
 }
 
 func (h *Host) removeLink(ifindex uint32) {
 	if l, ok := h.links[ifindex]; ok {
 		delete(h.links, ifindex)
+		delete(h.seen, ifindex)
 		if h.byName[l.Name] == ifindex {
 			delete(h.byName, l.Name)
 		}
 	}
+}
+
+// keep takes over the interfaces that another Host saw after a time, but for indexes and names that are taken.
+func (h *Host) keep(other *Host, after time.Time) {
+	names := maps.Clone(h.byName)
+	for ifindex, at := range other.seen {
+		if _, ok := h.links[ifindex]; !ok && at.After(after) {
+			h.addLink(at, other.links[ifindex])
+		}
+	}
+	maps.Copy(h.byName, names)
 }
 
 // veth says that an interface exists and can be a pod's.

@@ -106,8 +106,12 @@ func (s *State) track(ifindex uint32) *iface {
 	return i
 }
 
-// listHost replaces what is known of the node's network.
+// listHost replaces what is known of the node's network, but for interfaces that the CNI plugin named while it was read.
 func (s *State) listHost(in HostListed) {
+	former, begun := s.host, in.Begun
+	if begun.IsZero() {
+		begun = s.now
+	}
 	s.host = newHost()
 	for _, r := range in.Routes {
 		s.host.routes.add(r, false)
@@ -115,6 +119,7 @@ func (s *State) listHost(in HostListed) {
 	for _, l := range in.Links {
 		s.seeLink(l)
 	}
+	s.host.keep(former, begun)
 	known := append(slices.Collect(maps.Keys(s.ifaces)), s.leftovers.living()...)
 	slices.Sort(known)
 	for _, ifindex := range known {
@@ -127,10 +132,10 @@ func (s *State) listHost(in HostListed) {
 }
 
 func (s *State) seeLink(l Link) {
-	if s.host.links[l.Ifindex] == l {
+	same := s.host.links[l.Ifindex] == l
+	if s.host.addLink(s.now, l); same {
 		return
 	}
-	s.host.addLink(l)
 	s.consider(l.Ifindex)
 	if l.Veth {
 		s.touch() // a policy may have waited for it

@@ -56,8 +56,9 @@ type Route struct {
 	Metric  uint32
 }
 
-// HostListed are all interfaces of the node, and all its routes to single addresses.
+// HostListed are all interfaces of the node, and all its routes to single addresses. What changed since it began is told afterwards.
 type HostListed struct {
+	Begun  time.Time // what was seen later need not be in it; default: now
 	Links  []Link
 	Routes []Route
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/agent/core"
 	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/enforce"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -288,6 +289,28 @@ func TestInterfaceThatIsGoneLeavesNothing(t *testing.T) {
 	r.step(core.Detached{Ifindex: 7}, core.Programmed{})
 	r.pass(time.Hour)
 	r.want()
+}
+
+// TestListTellsNothingOfWhatCameLater: while it is read, the CNI plugin may name a pod whose interface did not exist yet.
+func TestListTellsNothingOfWhatCameLater(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up()
+	begun := r.now
+	r.pass(time.Second)
+	r.step(core.LinkSeen{Link: veth(7, "veth7")}, core.PodAdded{Request: 1, Deadline: r.now.Add(time.Minute), Pod: core.Pod{
+		Namespace: "shop", Name: "pod-1", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7,
+	}}, core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7})
+	r.inForce()
+	r.asked = nil
+	r.step(core.HostListed{Begun: begun})
+	r.want()
+	r.wantPods(enforce.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7, Addrs: []netip.Addr{addrOf(1)}})
+	r.step(core.PodAdded{Request: 2, Deadline: r.now.Add(time.Minute), Pod: core.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7}})
+	r.inForce()
+	r.want(core.Answer{Request: 2, Programmed: true})
+	r.pass(time.Second)
+	r.step(core.HostListed{Begun: r.now})
+	r.want(core.Detach{Ifindex: 7})
 }
 
 // TestInterfaceThatLivesKeepsWhatItHas: what is removed for an index is not removed while there is an interface of that index, and is

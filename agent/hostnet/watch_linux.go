@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -137,7 +138,7 @@ func (w *watch) noteOnward(r netlink.Route) {
 
 // list reads all interfaces and the routes to single addresses.
 func (w *watch) list() (core.HostListed, error) {
-	var host core.HostListed
+	host := core.HostListed{Begun: time.Now()}
 	links, err := netlink.LinkList()
 	if err != nil {
 		return host, fmt.Errorf("list interfaces: %w", err)

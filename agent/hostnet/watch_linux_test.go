@@ -135,7 +135,11 @@ func TestWatchTellsWhatThereIsFirst(t *testing.T) {
 	pod := h.addVeth("eni1")
 	h.addRoute(route("10.0.0.7/32", pod))
 	h.addRoute(route("fd00::7/128", pod))
+	before := time.Now()
 	there := h.watch()
+	if there.Begun.Before(before) || there.Begun.After(time.Now()) {
+		t.Errorf("began at %v, want a time since %v", there.Begun, before)
+	}
 	if !slices.Contains(there.Links, pod) {
 		t.Errorf("the interface %+v is not among %+v", pod, there.Links)
 	}

@@ -49,5 +49,13 @@ func inHost() []Mutant {
 	}
 	return min`,
 			[]string{"bpf/hook:TestLookFinds"}},
+		{"a-list-knows-the-future", "a pod that started while interfaces were listed loses its filter",
+			"agent/core/iface.go", `	s.host.keep(former, begun)
+`, `	_ = former
+`,
+			[]string{"agent/core:TestListTellsNothing"}},
+		{"ghosts-are-for-ever", "an interface that was seen after it had gone is attached to for ever",
+			"agent/kernel.go", `if lives, unknown := hostnet.Exists(ifindex); unknown == nil && !lives {`, `if lives := true; !lives {`,
+			[]string{"agent:TestNothingIsAttached"}},
 	}
 }
