@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,20 +112,22 @@ func (h Hooks) detach(ifindex int, kinds ...func(ifindex int, dir flow.Direction
 	return nil
 }
 
-// Attached returns the interfaces whose links are pinned, in no order.
+// Attached returns the interfaces for which a link of either direction is pinned, in no order.
 func (h Hooks) Attached() ([]int, error) {
 	entries, err := os.ReadDir(h.Node.Dir())
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	var list []int
+	pinned := map[int]bool{}
 	for _, e := range entries {
-		name, isLink := strings.CutPrefix(e.Name(), linkPrefix(flow.Ingress))
-		if ifindex, err := strconv.Atoi(name); isLink && err == nil {
-			list = append(list, ifindex)
+		for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+			name, isLink := strings.CutPrefix(e.Name(), linkPrefix(dir))
+			if ifindex, err := strconv.Atoi(name); isLink && err == nil {
+				pinned[ifindex] = true
+			}
 		}
 	}
-	return list, nil
+	return slices.Collect(maps.Keys(pinned)), nil
 }
 
 func linkPrefix(dir flow.Direction) string { return "link-" + dir.String() + "-" }

@@ -339,6 +339,22 @@ func TestNothingRunsOnceDetachReturned(t *testing.T) {
 	p.want(hook.Current, "when attached again")
 }
 
+// TestALinkOfEitherDirectionIsListed: who attached may have been killed in between.
+func TestALinkOfEitherDirectionIsListed(t *testing.T) {
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		p := newPlaceForLinks(t)
+		p.attach()
+		p.must(os.Remove(filepath.Join(p.Node.Dir(), fmt.Sprintf("link-%s-%d", dir, p.ifindex))))
+		if got, err := p.Attached(); err != nil || !slices.Equal(got, []int{p.ifindex}) {
+			t.Errorf("attached to %v, %v without the pin of %s, want %d", got, err, dir, p.ifindex)
+		}
+		p.do(func() error { return p.Detach(p.ifindex) })
+		if got, err := p.Attached(); err != nil || len(got) > 0 {
+			t.Errorf("attached to %v, %v after Detach", got, err)
+		}
+	}
+}
+
 func TestAnotherModeLeavesOneKindOfHook(t *testing.T) {
 	p := newPlaceForLinks(t)
 	for _, want := range []struct {

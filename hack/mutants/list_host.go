@@ -57,5 +57,10 @@ func inHost() []Mutant {
 		{"ghosts-are-for-ever", "an interface that was seen after it had gone is attached to for ever",
 			"agent/kernel.go", `if lives, unknown := hostnet.Exists(ifindex); unknown == nil && !lives {`, `if lives := true; !lives {`,
 			[]string{"agent:TestNothingIsAttached"}},
+		{"one-pin-is-no-link", "what an agent pinned for a pod in one direction, before it was killed, stays for ever",
+			"bpf/hook/hook.go", `linkPrefix(dir))
+			if`, `linkPrefix(max(dir, flow.Ingress)))
+			if`,
+			[]string{"bpf/hook:TestALinkOfEither"}},
 	}
 }
