@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/bpf/hook/dump"
 )
 
 // closedAlias begins the alias of an interface that Close took down. The addresses that it leads to follow: the kernel
@@ -67,7 +68,7 @@ func Open(ifindex int) error {
 
 // Closed lists the interfaces that are down because of Close.
 func Closed() ([]core.Closed, error) {
-	links, err := netlink.LinkList()
+	links, err := dump.Whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -90,7 +91,7 @@ func Closed() ([]core.Closed, error) {
 
 // routesOf lists the routes to single addresses that lie on an interface.
 func routesOf(l netlink.Link) ([]netlink.Route, error) {
-	all, err := netlink.RouteList(l, netlink.FAMILY_ALL)
+	all, err := allRoutes(l)
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}

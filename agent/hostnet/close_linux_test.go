@@ -1,6 +1,9 @@
 package hostnet_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -81,6 +84,33 @@ func TestAnInterfaceComesBackWithItsRoutes(t *testing.T) {
 	}
 	if got := h.closed(); len(got) != 0 {
 		t.Errorf("closed: %+v after it was opened", got)
+	}
+}
+
+// TestListsAreReadWhileInterfacesComeAndGo: pods start and end while an agent starts.
+func TestListsAreReadWhileInterfacesComeAndGo(t *testing.T) {
+	h := newHost(t)
+	for n := range 50 { // more than the kernel tells at once
+		h.addVeth(fmt.Sprint("eni", n))
+	}
+	ctx, end := context.WithCancel(t.Context())
+	changed := make(chan error, 1)
+	go func() {
+		changed <- h.ns.Do(func() (err error) {
+			for ctx.Err() == nil && err == nil {
+				veth := netlink.NewVeth(netlink.LinkAttrs{Name: "pod"})
+				veth.PeerName = "pod-peer"
+				err = errors.Join(netlink.LinkAdd(veth), netlink.LinkDel(veth))
+			}
+			return err
+		})
+	}()
+	for range 100 {
+		h.closed()
+	}
+	end()
+	if err := <-changed; err != nil {
+		t.Error(err)
 	}
 }
 

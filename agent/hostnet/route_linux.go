@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/bpf/hook/dump"
 )
 
 var errShort = errors.New("a message of the kernel is too short")
@@ -59,6 +60,11 @@ func readHops(list []byte) (hops []*netlink.NexthopInfo) {
 		list = list[min(len(list), max(int(hop.Len), unix.SizeofRtNexthop)):]
 	}
 	return hops
+}
+
+// allRoutes lists the routes of the main table that lie on an interface, or all of it where l is nil.
+func allRoutes(l netlink.Link) ([]netlink.Route, error) {
+	return dump.Whole(func() ([]netlink.Route, error) { return netlink.RouteList(l, netlink.FAMILY_ALL) })
 }
 
 // routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds by

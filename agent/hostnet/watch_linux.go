@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-netpol/palisade/agent/core"
+	"github.com/palisade-netpol/palisade/bpf/hook/dump"
 )
 
 // Watch tells what there is, as one HostListed, and then what changes, until ctx is done or notifications were lost. In
@@ -139,11 +140,11 @@ func (w *watch) noteOnward(r netlink.Route) {
 // list reads all interfaces and the routes to single addresses.
 func (w *watch) list() (core.HostListed, error) {
 	host := core.HostListed{Begun: time.Now()}
-	links, err := netlink.LinkList()
+	links, err := dump.Whole(netlink.LinkList)
 	if err != nil {
 		return host, fmt.Errorf("list interfaces: %w", err)
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	routes, err := allRoutes(nil)
 	if err != nil {
 		return host, fmt.Errorf("list routes: %w", err)
 	}

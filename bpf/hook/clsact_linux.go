@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-netpol/palisade/bpf/hook/dump"
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
@@ -85,16 +86,9 @@ func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
 }
 
-// interfaces lists the interfaces of this network namespace. A list during which others came or went may lack some that were there all the
-// time, and is read again.
+// interfaces lists the interfaces of this network namespace.
 func interfaces() ([]int, error) {
-	links, err := netlink.LinkList()
-	for range 100 {
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-		links, err = netlink.LinkList()
-	}
+	links, err := dump.Whole(netlink.LinkList)
 	list := make([]int, len(links))
 	for i, l := range links {
 		list[i] = l.Attrs().Index

@@ -62,5 +62,8 @@ func inHost() []Mutant {
 			if`, `linkPrefix(max(dir, flow.Ingress)))
 			if`,
 			[]string{"bpf/hook:TestALinkOfEither"}},
+		{"half-a-list-will-do", "an agent does not start while pods come and go",
+			"bpf/hook/dump/dump_linux.go", `n < attempts && `, `n < 1 && `,
+			[]string{"bpf/hook/dump", "agent/hostnet:TestListsAre"}},
 	}
 }

@@ -1,0 +1,2 @@
+// Package dump reads lists of the kernel that may change while they are read.
+package dump
