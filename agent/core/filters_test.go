@@ -121,6 +121,22 @@ func TestProgramsOfAnotherVersionAreReplacedAgain(t *testing.T) {
 	r.want(core.Inspect{Ifindexes: []uint32{7}}, core.Lost{Ifindex: 7, Object: "interface 7 eni7"}, core.Attach{Ifindex: 7})
 }
 
+// TestWhatAnotherVersionFiltersIsSaidToBe although this one cannot take its place.
+func TestWhatAnotherVersionFiltersIsSaidToBe(t *testing.T) {
+	const object = "interface 7 eni7"
+	r := newRig(t, core.Config{})
+	r.step(core.Restored{Attached: []uint32{7}}, core.HostListed{Links: []core.Link{veth(7, "eni7")}}, core.Listed{}, core.Programmed{})
+	r.want(core.Attach{Ifindex: 7})
+	r.step(core.Attached{Ifindex: 7, Err: errBroken})
+	if got := r.conditions(object); !strings.Contains(got, "broken") || strings.Contains(got, "not filtered") {
+		t.Errorf("conditions %q, want one that says by what it is filtered", got)
+	}
+	r.step(core.FiltersTouched{}, core.Inspected{Bare: []uint32{7}}, core.Attached{Ifindex: 7, Err: errBroken})
+	if got := r.conditions(object); !strings.Contains(got, "not filtered") {
+		t.Errorf("conditions %q of one that is filtered by none", got)
+	}
+}
+
 // failAttach lets attempts to attach to interface 7 fail, each as soon as it is asked for.
 func failAttach(r *rig, times int) {
 	r.Helper()

@@ -222,9 +222,11 @@ func (s *State) ifaceConditions() []enforce.Condition {
 	var list []enforce.Condition
 	for ifindex, i := range s.ifaces {
 		if i.retry.err != nil {
-			list = append(list, enforce.Condition{
-				Object: s.describe(ifindex), Message: fmt.Sprintf("not filtered yet: %v", i.retry.err),
-			})
+			state := "not filtered yet"
+			if i.filtered() {
+				state = "filtered by the programs of another version, which these cannot replace"
+			}
+			list = append(list, enforce.Condition{Object: s.describe(ifindex), Message: fmt.Sprintf("%s: %v", state, i.retry.err)})
 		}
 		if i.before != "" {
 			list = append(list, enforce.Condition{

@@ -65,5 +65,10 @@ func inHost() []Mutant {
 		{"half-a-list-will-do", "an agent does not start while pods come and go",
 			"bpf/hook/dump/dump_linux.go", `n < attempts && `, `n < 1 && `,
 			[]string{"bpf/hook/dump", "agent/hostnet:TestListsAre"}},
+		{"inherited-is-unfiltered", "people are told that a pod is open which an earlier version filters",
+			"agent/core/iface.go", `			if i.filtered() {
+				state =`, `			if i.phase == attached {
+				state =`,
+			[]string{"agent/core:TestWhatAnotherVersion"}},
 	}
 }
