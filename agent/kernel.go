@@ -96,8 +96,8 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	}
 }
 
-// attach puts the programs on an interface. One that is gone may have been seen by somebody who told it late, after the kernel had told that
-// it is gone.
+// attach puts the programs on an interface. One that is gone may have been seen by somebody who told it late, after the
+// kernel had told that it is gone.
 func (k *kernel) attach(ifindex uint32) core.Input {
 	err := k.hooks.Attach(int(ifindex))
 	if err != nil {
@@ -108,7 +108,8 @@ func (k *kernel) attach(ifindex uint32) core.Input {
 	return core.Attached{Ifindex: ifindex, Err: k.failed("attach", err)}
 }
 
-// detach removes what is left of an interface that is gone. One that is there keeps its filter, by whatever mistake it is taken to be gone.
+// detach removes what is left of an interface that is gone. One that is there keeps its filter, by whatever mistake it
+// is taken to be gone.
 func (k *kernel) detach(ifindex uint32) core.Detached {
 	lives, err := hostnet.Exists(ifindex)
 	if err == nil && !lives {

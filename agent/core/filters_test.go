@@ -125,7 +125,8 @@ func TestProgramsOfAnotherVersionAreReplacedAgain(t *testing.T) {
 func TestWhatAnotherVersionFiltersIsSaidToBe(t *testing.T) {
 	const object = "interface 7 eni7"
 	r := newRig(t, core.Config{})
-	r.step(core.Restored{Attached: []uint32{7}}, core.HostListed{Links: []core.Link{veth(7, "eni7")}}, core.Listed{}, core.Programmed{})
+	r.step(core.Restored{Attached: []uint32{7}}, core.HostListed{Links: []core.Link{veth(7, "eni7")}},
+		core.Listed{}, core.Programmed{})
 	r.want(core.Attach{Ifindex: 7})
 	r.step(core.Attached{Ifindex: 7, Err: errBroken})
 	if got := r.conditions(object); !strings.Contains(got, "broken") || strings.Contains(got, "not filtered") {

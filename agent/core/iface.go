@@ -49,8 +49,9 @@ func newInstance(now time.Time, ifindex uint32) uint32 {
 	return max(1, h.Sum32())
 }
 
-// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface may be another one
-// with the same index. One that has half of them is the same, and attached to at once, by what its entry says.
+// restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface
+// may be another one with the same index. One that has half of them is the same, and attached to at once, by what its
+// entry says.
 func (s *State) restore(in Restored) {
 	for _, ifindex := range in.Attached {
 		i := s.newIface(ifindex)
@@ -106,7 +107,8 @@ func (s *State) track(ifindex uint32) *iface {
 	return i
 }
 
-// listHost replaces what is known of the node's network, but for interfaces that the CNI plugin named while it was read.
+// listHost replaces what is known of the node's network, but for interfaces that the CNI plugin named while it was
+// read.
 func (s *State) listHost(in HostListed) {
 	former, begun := s.host, in.Begun
 	if begun.IsZero() {
@@ -226,7 +228,9 @@ func (s *State) ifaceConditions() []enforce.Condition {
 			if i.filtered() {
 				state = "filtered by the programs of another version, which these cannot replace"
 			}
-			list = append(list, enforce.Condition{Object: s.describe(ifindex), Message: fmt.Sprintf("%s: %v", state, i.retry.err)})
+			list = append(list, enforce.Condition{
+				Object: s.describe(ifindex), Message: fmt.Sprintf("%s: %v", state, i.retry.err),
+			})
 		}
 		if i.before != "" {
 			list = append(list, enforce.Condition{

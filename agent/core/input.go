@@ -56,7 +56,8 @@ type Route struct {
 	Metric  uint32
 }
 
-// HostListed are all interfaces of the node, and all its routes to single addresses. What changed since it began is told afterwards.
+// HostListed are all interfaces of the node, and all its routes to single addresses. What changed since it began is
+// told afterwards.
 type HostListed struct {
 	Begun  time.Time // what was seen later need not be in it; default: now
 	Links  []Link
@@ -78,7 +79,8 @@ type RouteSeen struct {
 // RouteGone is a route that is gone.
 type RouteGone struct{ Route Route }
 
-// RoutesGone says that no route leads over an interface any more: the kernel does not tell of each one when an interface goes down.
+// RoutesGone says that no route leads over an interface any more: the kernel does not tell of each one when an
+// interface goes down.
 type RoutesGone struct{ Ifindex uint32 }
 
 // Restored is what an earlier agent left in the kernel: it comes first of all, if at all.

@@ -18,8 +18,9 @@ type claim struct {
 // claims are the claims on each interface, of one or, where PolicyEndpoints contradict each other, of several pods.
 type claims map[uint32][]*claim
 
-// readClaims finds the interfaces of the pods that policies select. One that nobody claims by what is known of the host now is claimed
-// for the address that it once led to, so that a pod stays isolated for as long as its interface lives, whatever becomes of routes.
+// readClaims finds the interfaces of the pods that policies select. One that nobody claims by what is known of the host
+// now is claimed for the address that it once led to, so that a pod stays isolated for as long as its interface lives,
+// whatever becomes of routes.
 func (s *State) readClaims(endpoints []*endpoint) claims {
 	all, former, ledTo := claims{}, claims{}, s.ledTo()
 	for _, o := range endpoints {
@@ -57,8 +58,8 @@ func (s *State) ledTo() map[netip.Addr][]uint32 {
 	return to
 }
 
-// passedOn says whether an address that an interface led to is another pod's beyond doubt: its packets take another pod's interface, and
-// those to some other address take this one.
+// passedOn says whether an address that an interface led to is another pod's beyond doubt: its packets take another
+// pod's interface, and those to some other address take this one.
 func (s *State) passedOn(a netip.Addr, ifindex uint32, routed []netip.Addr) bool {
 	now, ok := s.host.routes.best(a)
 	return ok && now != ifindex && s.ifaces[now] != nil &&
@@ -123,7 +124,8 @@ func (s *State) pods(all claims) ([]enforce.Pod, []enforce.Condition) {
 	return pods, conditions
 }
 
-// remember notes which of a pod's addresses are sure: its interface leads to them, or did. What policies say may be about another pod.
+// remember notes which of a pod's addresses are sure: its interface leads to them, or did. What policies say may be
+// about another pod.
 func (i *iface) remember(addrs, routed []netip.Addr) {
 	sure := append(slices.Clone(i.addrs), routed...)
 	i.addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(sure, a) })
@@ -154,8 +156,8 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 	return pod, problem
 }
 
-// chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that they name and that
-// was, else one that is routed, else one that was, else one that policies name.
+// chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that they
+// name and that was, else one that is routed, else one that was, else one that policies name.
 func chooseAddrs(claimed, routed, former []netip.Addr) []netip.Addr {
 	var chosen []netip.Addr
 	for _, is4 := range []bool{true, false} {

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// routes are the host's ways to single addresses: of each address, those of all interfaces and metrics, in the order in which they were
-// told.
+// routes are the host's ways to single addresses: of each address, those of all interfaces and metrics, in the order in
+// which they were told.
 type routes map[netip.Addr][]Route
 
-// add notes a route. One that replaces others takes the place of all of its metric, as the kernel tells of none of these again.
+// add notes a route. One that replaces others takes the place of all of its metric, as the kernel tells of none of
+// these again.
 func (r routes) add(in Route, replaces bool) {
 	in.Addr = in.Addr.Unmap()
 	r.drop(in.Addr, func(have Route) bool { return have == in || replaces && have.Metric == in.Metric })
@@ -36,7 +37,8 @@ func (r routes) drop(addr netip.Addr, which func(Route) bool) {
 	}
 }
 
-// best returns the interface that packets to an address take: that of the lowest metric and, where several have it, of the last one told.
+// best returns the interface that packets to an address take: that of the lowest metric and, where several have it, of
+// the last one told.
 func (r routes) best(addr netip.Addr) (ifindex uint32, ok bool) {
 	var best Route
 	for n, way := range r[addr] {

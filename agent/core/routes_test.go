@@ -30,12 +30,15 @@ func TestTheBestRouteLeadsToThePod(t *testing.T) {
 		"the one that is left":                  {[]core.Input{seen(way(7, 20)), seen(way(8, 10)), gone(way(8, 10))}, 7},
 		"of one interface, the one that is left": {
 			[]core.Input{seen(way(7, 10)), seen(way(8, 20)), seen(way(7, 30)), gone(way(7, 10)), gone(way(8, 20))}, 7},
-		"the one that replaced another":     {[]core.Input{seen(way(8, 10)), replaced(way(7, 10)), gone(way(7, 20))}, 7},
-		"none that was replaced":            {[]core.Input{seen(way(8, 10)), seen(way(7, 20)), replaced(way(9, 10)), gone(way(9, 10))}, 7},
+		"the one that replaced another": {[]core.Input{seen(way(8, 10)), replaced(way(7, 10)), gone(way(7, 20))}, 7},
+		"none that was replaced": {
+			[]core.Input{seen(way(8, 10)), seen(way(7, 20)), replaced(way(9, 10)), gone(way(9, 10))}, 7},
 		"not the one that came, and went":   {[]core.Input{seen(way(7, 0)), seen(way(8, 0)), gone(way(8, 0))}, 7},
 		"what is told of others is nothing": {[]core.Input{seen(way(7, 0)), gone(way(8, 0)), gone(way(7, 5))}, 7},
 		"as they were listed": {
-			[]core.Input{core.HostListed{Links: []core.Link{veth(7, "a"), veth(8, "b")}, Routes: []core.Route{way(7, 1), way(8, 2)}}}, 7},
+			[]core.Input{core.HostListed{
+				Links: []core.Link{veth(7, "a"), veth(8, "b")}, Routes: []core.Route{way(7, 1), way(8, 2)},
+			}}, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, core.Config{Finder: core.ByRoute{}})
@@ -55,8 +58,8 @@ func TestTheBestRouteLeadsToThePod(t *testing.T) {
 	}
 }
 
-// TestPodStaysIsolatedWhateverBecomesOfItsRoute: its interface is the one to which the route once led, until another is claimed for it,
-// and also then.
+// TestPodStaysIsolatedWhateverBecomesOfItsRoute: its interface is the one to which the route once led, until another is
+// claimed for it, and also then.
 func TestPodStaysIsolatedWhateverBecomesOfItsRoute(t *testing.T) {
 	other := object("db", pods(2), "10.9.0.1")
 	other.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
@@ -67,7 +70,9 @@ func TestPodStaysIsolatedWhateverBecomesOfItsRoute(t *testing.T) {
 		"another takes its place":                {core.RouteSeen{Route: way(9, 10), Replaces: true}},
 		"another leads to another pod":           {core.RouteSeen{Route: way(8, 0)}},
 		"its interface leads to another address": {core.RouteGone{Route: way(7, 10)}, route(5, 7)},
-		"and others change":                      {core.RouteGone{Route: way(7, 10)}, core.Changed{Object: other}, core.LinkSeen{Link: veth(11, "eni11")}},
+		"and others change": {
+			core.RouteGone{Route: way(7, 10)}, core.Changed{Object: other}, core.LinkSeen{Link: veth(11, "eni11")},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, core.Config{Finder: core.ByRoute{}})
@@ -85,7 +90,8 @@ func TestPodStaysIsolatedWhateverBecomesOfItsRoute(t *testing.T) {
 	}
 }
 
-// TestWhatPoliciesSaidIsNotRemembered: an address that only a policy named may have been that of an earlier pod of the same name.
+// TestWhatPoliciesSaidIsNotRemembered: an address that only a policy named may have been that of an earlier pod of the
+// same name.
 func TestWhatPoliciesSaidIsNotRemembered(t *testing.T) {
 	r := newRig(t, core.Config{})
 	r.up(veth(7, linkOf(1)))

@@ -291,21 +291,24 @@ func TestInterfaceThatIsGoneLeavesNothing(t *testing.T) {
 	r.want()
 }
 
-// TestListTellsNothingOfWhatCameLater: while it is read, the CNI plugin may name a pod whose interface did not exist yet.
+// TestListTellsNothingOfWhatCameLater: while it is read, the CNI plugin may name a pod whose interface did not exist
+// yet.
 func TestListTellsNothingOfWhatCameLater(t *testing.T) {
 	r := newRig(t, core.Config{})
 	r.up()
 	begun := r.now
 	r.pass(time.Second)
-	r.step(core.LinkSeen{Link: veth(7, "veth7")}, core.PodAdded{Request: 1, Deadline: r.now.Add(time.Minute), Pod: core.Pod{
-		Namespace: "shop", Name: "pod-1", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7,
-	}}, core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7})
+	pod := core.Pod{Namespace: "shop", Name: "pod-1", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7}
+	add := func(request uint64) core.Input {
+		return core.PodAdded{Request: request, Pod: pod, Deadline: r.now.Add(time.Minute)}
+	}
+	r.step(core.LinkSeen{Link: veth(7, "veth7")}, add(1), core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7})
 	r.inForce()
 	r.asked = nil
 	r.step(core.HostListed{Begun: begun})
 	r.want()
 	r.wantPods(enforce.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7, Addrs: []netip.Addr{addrOf(1)}})
-	r.step(core.PodAdded{Request: 2, Deadline: r.now.Add(time.Minute), Pod: core.Pod{Namespace: "shop", Name: "pod-1", Ifindex: 7}})
+	r.step(add(2))
 	r.inForce()
 	r.want(core.Answer{Request: 2, Programmed: true})
 	r.pass(time.Second)
@@ -313,8 +316,8 @@ func TestListTellsNothingOfWhatCameLater(t *testing.T) {
 	r.want(core.Detach{Ifindex: 7})
 }
 
-// TestInterfaceThatLivesKeepsWhatItHas: what is removed for an index is not removed while there is an interface of that index, and is
-// as soon as that has gone, too.
+// TestInterfaceThatLivesKeepsWhatItHas: what is removed for an index is not removed while there is an interface of that
+// index, and is as soon as that has gone, too.
 func TestInterfaceThatLivesKeepsWhatItHas(t *testing.T) {
 	for name, gone := range map[string]core.Input{"told": core.LinkGone{Ifindex: 7}, "not listed": core.HostListed{}} {
 		t.Run(name, func(t *testing.T) {
@@ -354,8 +357,8 @@ func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
 	r.want(core.Prune{})
 }
 
-// TestHalfAFilterIsMadeWholeAtOnce: the programs of one direction tell that it is the same interface, so that its entry holds, and the
-// other direction is open.
+// TestHalfAFilterIsMadeWholeAtOnce: the programs of one direction tell that it is the same interface, so that its entry
+// holds, and the other direction is open.
 func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 	entry := bpf.Pod{Ifindex: 7, Instance: 99, IP4: addrOf(1), Sets: [2]uint32{5, 5}}
 	half := core.Restored{Half: []uint32{7}, Pinned: []uint32{7}}

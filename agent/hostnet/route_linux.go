@@ -67,8 +67,9 @@ func allRoutes(l netlink.Link) ([]netlink.Route, error) {
 	return dump.Whole(func() ([]netlink.Route, error) { return netlink.RouteList(l, netlink.FAMILY_ALL) })
 }
 
-// routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds by
-// itself leads to an address of the host, such as the gateway that a network plugin gives the host's side of a veth pair.
+// routeOf reads a route of the main table to a single address that lies on the interface itself. What the kernel adds
+// by itself leads to an address of the host, such as the gateway that a network plugin gives the host's side of a veth
+// pair.
 func routeOf(r netlink.Route) (core.Route, bool) {
 	if r.Protocol == unix.RTPROT_KERNEL || r.Dst == nil || r.LinkIndex == 0 || r.Gw != nil || r.Table != unix.RT_TABLE_MAIN {
 		return core.Route{}, false
@@ -81,8 +82,8 @@ func routeOf(r netlink.Route) (core.Route, bool) {
 	return core.Route{Addr: addr.Unmap(), Ifindex: uint32(r.LinkIndex), Metric: uint32(r.Priority)}, true
 }
 
-// onward lists the interfaces through which a route leads to others than single hosts on the link: it is the way out of a node that is
-// a container itself, or a router's, and not a pod's.
+// onward lists the interfaces through which a route leads to others than single hosts on the link: it is the way out of
+// a node that is a container itself, or a router's, and not a pod's.
 func onward(r netlink.Route) (list []int) {
 	if _, single := routeOf(r); single || r.Protocol == unix.RTPROT_KERNEL || r.Table != unix.RT_TABLE_MAIN {
 		return nil

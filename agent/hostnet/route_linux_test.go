@@ -64,7 +64,8 @@ func TestRoutesAreReadAsTheyAreListed(t *testing.T) {
 	var want []string
 	err = space.Do(func() error {
 		lost := func(error) {}
-		if err := subscribe(t.Context(), lost, told, whole, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE); err != nil {
+		err := subscribe(t.Context(), lost, told, whole, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		if err != nil {
 			return err
 		}
 		if err := addRoutes(); err != nil {
@@ -126,9 +127,12 @@ func addRoutes() error {
 	one, two, gw, onlink := index[0], index[1], net.IPv4(169, 254, 1, 1), int(netlink.FLAG_ONLINK)
 	routes := []netlink.Route{
 		{LinkIndex: one, Scope: netlink.SCOPE_LINK}, {LinkIndex: one, Scope: netlink.SCOPE_LINK, Priority: 70000},
-		{LinkIndex: one, Scope: netlink.SCOPE_LINK, Table: 100}, {LinkIndex: one, Scope: netlink.SCOPE_LINK, Table: 1000},
+		{LinkIndex: one, Scope: netlink.SCOPE_LINK, Table: 100},
+		{LinkIndex: one, Scope: netlink.SCOPE_LINK, Table: 1000},
 		{LinkIndex: one, Gw: gw, Flags: onlink, Priority: 5},
-		{MultiPath: []*netlink.NexthopInfo{{LinkIndex: one, Gw: gw, Flags: onlink}, {LinkIndex: two, Gw: gw, Flags: onlink}}, Priority: 6},
+		{Priority: 6, MultiPath: []*netlink.NexthopInfo{
+			{LinkIndex: one, Gw: gw, Flags: onlink}, {LinkIndex: two, Gw: gw, Flags: onlink},
+		}},
 	}
 	for i := range routes {
 		routes[i].Dst = netlink.NewIPNet(net.IPv4(10, 0, 0, 7))

@@ -11,10 +11,11 @@ import (
 // receiveBuffer is room for the notifications of some thousand interfaces, in bytes.
 const receiveBuffer = 1 << 20
 
-// subscribe sends what the kernel tells to groups, as read reads it and in the order in which it was told, until ctx is done or
-// notifications were lost.
+// subscribe sends what the kernel tells to groups, as read reads it and in the order in which it was told, until ctx is
+// done or notifications were lost.
 func subscribe[T any](
-	ctx context.Context, lost context.CancelCauseFunc, to chan<- T, read func([]syscall.NetlinkMessage) T, groups ...uint,
+	ctx context.Context, lost context.CancelCauseFunc,
+	to chan<- T, read func([]syscall.NetlinkMessage) T, groups ...uint,
 ) error {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
 	if err != nil {

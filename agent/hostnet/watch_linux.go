@@ -45,8 +45,9 @@ type watch struct {
 	onward  map[int]bool // interfaces through which a route leads, or once led, to more than single hosts
 }
 
-// subscribe begins to receive; lost is called when notifications may have been lost. Those of interfaces and of routes come by one socket,
-// because what becomes of the routes of an interface that goes, or comes again, follows from their order.
+// subscribe begins to receive; lost is called when notifications may have been lost. Those of interfaces and of routes
+// come by one socket, because what becomes of the routes of an interface that goes, or comes again, follows from their
+// order.
 func (w *watch) subscribe(ctx context.Context, lost context.CancelCauseFunc) error {
 	whole := func(messages []syscall.NetlinkMessage) []syscall.NetlinkMessage { return messages }
 	err := subscribe(ctx, lost, w.network, whole, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
@@ -88,8 +89,8 @@ func (w *watch) read(m syscall.NetlinkMessage) error {
 	return nil
 }
 
-// link tells of an interface. What the kernel says of it as the port of a bridge (AF_BRIDGE) is left out: that a port is gone, although
-// the interface is not, and nothing of what the interface is.
+// link tells of an interface. What the kernel says of it as the port of a bridge (AF_BRIDGE) is left out: that a port
+// is gone, although the interface is not, and nothing of what the interface is.
 func (w *watch) link(m syscall.NetlinkMessage) error {
 	if len(m.Data) < unix.SizeofIfInfomsg {
 		return errShort

@@ -173,8 +173,8 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
 }
 
-// TestRoutesToOneAddressAreToldApart by their metric, and one that takes the place of another is told as such: the kernel does not say that
-// the other is gone.
+// TestRoutesToOneAddressAreToldApart by their metric, and one that takes the place of another is told as such: the
+// kernel does not say that the other is gone.
 func TestRoutesToOneAddressAreToldApart(t *testing.T) {
 	h := newHost(t)
 	first, second := h.addVeth("eni1"), h.addVeth("eni2")
@@ -209,8 +209,8 @@ func TestRoutesToOneAddressAreToldApart(t *testing.T) {
 	}
 }
 
-// TestWatchKeepsTheOrderOfTheKernel, also between interfaces and routes: the routes of an interface that goes are not told to be gone, and
-// those of another that has its index are told before or after.
+// TestWatchKeepsTheOrderOfTheKernel, also between interfaces and routes: the routes of an interface that goes are not
+// told to be gone, and those of another that has its index are told before or after.
 func TestWatchKeepsTheOrderOfTheKernel(t *testing.T) {
 	const index, times = 100, 50
 	h := newHost(t)
@@ -222,7 +222,8 @@ func TestWatchKeepsTheOrderOfTheKernel(t *testing.T) {
 				veth := netlink.NewVeth(netlink.LinkAttrs{Name: "eni1", Index: index})
 				veth.PeerName = "eni1-peer"
 				to := route(fmt.Sprintf("10.0.0.%d/32", n), core.Link{Ifindex: index})
-				err = errors.Join(err, netlink.LinkAdd(veth), netlink.LinkSetUp(veth), netlink.RouteAdd(to), netlink.LinkDel(veth))
+				err = errors.Join(err, netlink.LinkAdd(veth), netlink.LinkSetUp(veth), netlink.RouteAdd(to),
+					netlink.LinkDel(veth))
 			}
 			return err
 		})

@@ -24,8 +24,8 @@ func (b *testbed) addBridge() {
 	}))
 }
 
-// addPort connects a pod by a veth whose host's side is a port of br0, as the plugin "bridge" does: no route leads to it, and its
-// name says nothing.
+// addPort connects a pod by a veth whose host's side is a port of br0, as the plugin "bridge" does: no route leads to
+// it, and its name says nothing.
 func (b *testbed) addPort(name string, addr netip.Addr) {
 	b.Helper()
 	pod, err := ns.New()
@@ -83,11 +83,13 @@ func TestPortOfABridgeStaysFiltered(t *testing.T) {
 	b.awaitReady()
 	b.await("an open pod is reached", func() bool { return b.connects("one", two, 80) })
 	_, err := socket.Call(t.Context(), b.socket(), socket.Request{
-		Command: socket.Add, Namespace: namespace, Name: "two", UID: "u", HostInterfaces: []string{"br0", "vethtwo"}, Addresses: []netip.Addr{two},
+		Command: socket.Add, Namespace: namespace, Name: "two", UID: "u",
+		HostInterfaces: []string{"br0", "vethtwo"}, Addresses: []netip.Addr{two},
 	})
 	b.must(err)
 	policy := ingressTo("two")
-	policy.Spec.PodSelectorEndpoints[0].Name, policy.Spec.PodSelectorEndpoints[0].PodIP = "two", v1alpha1.NetworkAddress(two.String())
+	pod := &policy.Spec.PodSelectorEndpoints[0]
+	pod.Name, pod.PodIP = "two", v1alpha1.NetworkAddress(two.String())
 	b.putInForce(policy)
 	if b.connects("one", two, 80) {
 		t.Fatal("the policy is not in force")

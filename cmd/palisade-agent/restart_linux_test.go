@@ -16,7 +16,8 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
-// blaster sends numbered UDP datagrams from one pod to a port of another, as fast as every 100 µs, and counts those that arrive.
+// blaster sends numbered UDP datagrams from one pod to a port of another, as fast as every 100 µs, and counts those
+// that arrive.
 type blaster struct {
 	sent, arrived atomic.Uint64
 	highest       atomic.Uint64 // number of those that arrived

@@ -31,7 +31,8 @@ func TestIsolatedPodStaysSoWithoutItsRoute(t *testing.T) {
 		do func(*netlink.Route) error
 		r  *netlink.Route
 	}{
-		{netlink.RouteDel, toServer}, {netlink.RouteAdd, &elsewhere}, {netlink.RouteDel, &elsewhere}, {netlink.RouteAdd, toServer},
+		{netlink.RouteDel, toServer}, {netlink.RouteAdd, &elsewhere},
+		{netlink.RouteDel, &elsewhere}, {netlink.RouteAdd, toServer},
 		{netlink.RouteReplace, &elsewhere}, {netlink.RouteReplace, toServer},
 	} {
 		b.must(b.node.NS().Do(func() error { return change.do(change.r) }))
@@ -48,7 +49,8 @@ func TestIsolatedPodStaysSoWithoutItsRoute(t *testing.T) {
 	}
 }
 
-// TestIndexGivenAgainIsAnotherPods: what led to the one that is gone says nothing of the one that has its interface's index.
+// TestIndexGivenAgainIsAnotherPods: what led to the one that is gone says nothing of the one that has its interface's
+// index.
 func TestIndexGivenAgainIsAnotherPods(t *testing.T) {
 	const index = 1000
 	b := newNode(t)
@@ -77,14 +79,16 @@ func (b *testbed) addPodAt(index int, name string, addr netip.Addr) (gone func()
 			return err
 		}
 		proxy := "/proc/sys/net/ipv4/conf/" + veth.Name + "/proxy_arp"
-		return errors.Join(os.WriteFile(proxy, []byte("1"), 0), netlink.LinkSetUp(veth), onLink(index, netlink.NewIPNet(addr.AsSlice())))
+		return errors.Join(os.WriteFile(proxy, []byte("1"), 0), netlink.LinkSetUp(veth),
+			onLink(index, netlink.NewIPNet(addr.AsSlice())))
 	}))
 	b.must(pod.Do(func() error {
 		l, err := netlink.LinkByName("eth0")
 		if err != nil {
 			return err
 		}
-		return errors.Join(netlink.LinkSetUp(l), netlink.AddrAdd(l, &netlink.Addr{IPNet: netlink.NewIPNet(addr.AsSlice())}),
+		return errors.Join(netlink.LinkSetUp(l),
+			netlink.AddrAdd(l, &netlink.Addr{IPNet: netlink.NewIPNet(addr.AsSlice())}),
 			onLink(l.Attrs().Index, &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}))
 	}))
 	b.prober.Add(name, pod, []netip.Addr{addr})
