@@ -25,13 +25,13 @@ import (
 // flags are what the command line says.
 type flags struct {
 	kubeconfig, pins, nodeIPs, nodePorts, mode, hook, finder, prefixes string
-	socket, listen                                          string
-	flowLog, flowLogFile, nodeName                          string
-	startTimeout                                            time.Duration
-	flows, peers, mostPeers                                 int
-	trackIsolatedOnly, keepEstablished                      bool
-	pprof                                                   bool
-	level                                                   slog.Level
+	socket, listen                                                     string
+	flowLog, flowLogFile, nodeName                                     string
+	startTimeout                                                       time.Duration
+	flows, peers, mostPeers                                            int
+	trackIsolatedOnly, keepEstablished                                 bool
+	pprof                                                              bool
+	level                                                              slog.Level
 }
 
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flags, error) {
