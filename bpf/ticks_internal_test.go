@@ -78,3 +78,23 @@ func TestHealingEndsForGood(t *testing.T) {
 		}
 	}
 }
+
+// TestDeniedPacketsKeepNothingAlive: what is denied keeps no flow from being forgotten, so that it does not come back with the policy.
+func TestDeniedPacketsKeepNothingAlive(t *testing.T) {
+	h := openOn(t, func(m *machine) { m.hz = 1 })
+	isolate(t, h, SetOpen, SetClosed)
+	judged(t, h, flow.Egress, gossip.Reply(), frame.First)
+	if got := judged(t, h, flow.Ingress, gossip, frame.First); got != ReasonReply {
+		t.Fatalf("the answer: %s", got)
+	}
+	isolate(t, h, SetClosed, SetClosed)
+	for start := time.Now(); time.Since(start) < 2*time.Second; time.Sleep(10 * time.Millisecond) { // at least 200 ticks
+		if got := judged(t, h, flow.Ingress, gossip, frame.First); got != ReasonClosed {
+			t.Fatalf("while nobody may ask: %s", got)
+		}
+	}
+	isolate(t, h, SetOpen, SetClosed)
+	if got := judged(t, h, flow.Ingress, gossip, frame.First); got != ReasonClosed {
+		t.Errorf("before the pod asks again: %s", got)
+	}
+}

@@ -205,7 +205,9 @@ func TestRoutesToOneAddressAreToldApart(t *testing.T) {
 			until(h, func(in core.Input) bool { return in == c.want })
 		}
 		h.end()
-		<-h.done
+		if err := <-h.done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}
 }
 
@@ -278,7 +280,9 @@ func TestWatchLeavesNothingRunning(t *testing.T) {
 		}
 		end()
 		close(goOn)
-		<-h.done
+		if err := <-h.done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}
 	for begin := time.Now(); ; runtime.Gosched() { // those of other tests may take their time
 		all := make([]byte, 1<<20)

@@ -277,6 +277,7 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	struct pod *pod;
 	__u64 bank, state, reason;
 	__u32 set, class = 0, epoch = version, ports_mask = DST_PORT;
+	const __u32 by_node = dir == INGRESS ? OPENED_BY_NODE : 0; /* what comes to the pod may be the node's own */
 	__u64 opens;
 
 	if (quick_read(skb, &q, true, v6) == QUICK_NONE) {
@@ -314,8 +315,8 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	}
 	if (!opens) {
 		quick_key(&key, &q, pod, ifindex, dir, v6);
-		state = flow_get_quick(&key, TOUCH(!dir), v6);
-		if (state && STATE_EPOCH(state) == epoch && STATE_OPENED(state) & (1 << !dir))
+		state = flow_get_quick(&key, TOUCH_REPLY(!dir, epoch), v6);
+		if (state && STATE_EPOCH(state) == epoch && (STATE_OPENED(state) & (1 << !dir | by_node)) == 1 << !dir)
 			return remember_last(cpu, skb, &q, ifindex, version, REASON_REPLY, BOTH_PORTS, dir, v6);
 		if (state || quick_is_tcp(&q, v6)) /* the long way asks the policy again, or lets the pod heal */
 			return REASON_NONE;

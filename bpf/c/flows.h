@@ -86,6 +86,9 @@ static __always_inline void track(const struct packet *p, const struct env *e, b
 	state = p->opens && !by_node ? 0 : flow_get(&key, TOUCH(e->dir), v6);
 	if (state && !p->opens)
 		return;
+	/* Of a connection that is not known, and that the pod may have opened, it is taken for the pod's, whose can be revoked. */
+	if (!state && by_node && !p->opens && has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
+		opened = 1 << !e->dir;
 	if (state) /* from the node: what the pod had opened between the same ports is not over because of that */
 		opened |= STATE_OPENED(state);
 	flow_put(&key, FLOW_STATE(state ? STATE_EPOCH(state) : e->epoch, opened), v6);
@@ -101,7 +104,7 @@ static __always_inline enum reason judge_flow(struct __sk_buff *skb, const struc
 	if (!p->has_ports || p->opens)
 		return REASON_NONE;
 	flow_of(&key, p, e, e->dir);
-	state = flow_get(&key, TOUCH(!e->dir), p->family == 6);
+	state = flow_get(&key, TOUCH_REPLY(!e->dir, e->epoch), p->family == 6);
 	if (state) {
 		if (e->dir == INGRESS && STATE_OPENED(state) & OPENED_BY_NODE && p->protocol == IPPROTO_TCP && !p->fragment && made_here(skb))
 			return REASON_FROM_NODE; /* the last words of a connection, for which the node has no socket any more */

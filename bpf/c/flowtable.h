@@ -124,13 +124,16 @@ static __always_inline __u32 flow_age(const struct flow6 *w, __u32 now)
 	return now + 1 - w->seen;
 }
 
-/* Whom a packet that was let pass for what a direction allows keeps from timing out: flows that were opened in that direction, or, where
- * flows are kept whatever policies say, all. What is dropped keeps none. */
-#define TOUCH(dir) (KEEP_ESTABLISHED ? ~0U : 1U << (dir))
+/* Which flows a packet keeps from timing out: those that were opened in a direction, that of a packet which passes by itself, or the other one of
+ * a reply, and then only where the policies did not change since they were found allowed, since what is dropped keeps none. Where flows are
+ * kept whatever policies say, all. */
+enum { TOUCH_ANY_EPOCH = 1 << 8 };
+#define TOUCH(dir) (KEEP_ESTABLISHED ? ~0ULL : 1ULL << (dir) | TOUCH_ANY_EPOCH)
+#define TOUCH_REPLY(dir, epoch) (KEEP_ESTABLISHED ? ~0ULL : 1ULL << (dir) | (__u64)(epoch) << 32)
 
 /* Reads a way that holds the flow. What keeps a flow from timing out, and from being the one that was seen the longest ago, is
  * written down once a second; see TOUCH. */
-static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k, __u64 seal, __u32 touch)
+static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k, __u64 seal, __u64 touch)
 {
 	__u64 state = *(volatile __u64 *)&w->state ^ seal;
 	__u32 now = bpf_jiffies64(), age = flow_age(w, now);
@@ -139,7 +142,8 @@ static __always_inline __u64 flow_read(struct flow6 *w, const struct flow_key *k
 		return 0; /* torn */
 	if (!has_connections(k->pod >> 32) && age > UDP_TIMEOUT_S * HZ)
 		return 0;
-	if (age > HZ && STATE_OPENED(state) & touch)
+	if (age > HZ && STATE_OPENED(state) & touch &&
+	    (touch & TOUCH_ANY_EPOCH || STATE_EPOCH(state) == touch >> 32 || STATE_OPENED(state) & OPENED_BY_NODE))
 		w->seen = now;
 	return state;
 }
@@ -158,7 +162,7 @@ static __always_inline void flow_write(struct flow6 *w, const struct flow_key *k
 	w->seen = seen;
 }
 
-static __always_inline __u64 flow_search(const struct flow_key *k, __u32 touch, bool v6, bool old)
+static __always_inline __u64 flow_search(const struct flow_key *k, __u64 touch, bool v6, bool old)
 {
 	void *place = flow_place_of(k, v6, old);
 	__u64 seal = flow_seal(k, v6);
@@ -332,12 +336,12 @@ static __always_inline void flow_insert(const struct flow_key *k, __u64 state, _
 
 /* As functions, for the long way, and for where the short way ends. */
 #define FLOWS_IN(table4, table6, old)                                                                                  \
-	__noinline __u64 table4##_get(__u64 pod, __u64 ends, __u32 between, __u32 touch)                               \
+	__noinline __u64 table4##_get(__u64 pod, __u64 ends, __u32 between, __u64 touch)                               \
 	{                                                                                                              \
 		struct flow_key k = {.pod = pod, .ends = ends, .peer = {between}};                                     \
 		return flow_search(&k, touch, false, old);                                                             \
 	}                                                                                                              \
-	__noinline __u64 table6##_get(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u32 touch)                    \
+	__noinline __u64 table6##_get(__u64 pod, __u64 ends, __u64 peer0, __u64 peer1, __u64 touch)                    \
 	{                                                                                                              \
 		struct flow_key k = {.pod = pod, .ends = ends, .peer = {peer0, peer1}};                                \
 		return flow_search(&k, touch, true, old);                                                              \
@@ -360,7 +364,7 @@ FLOWS_IN(old4, old6, true)
 
 /* While flows are moved, the programs of some pods and directions are not replaced yet and know the old table only. So what is not in
  * the new one is looked up in the old one, and what is written is written to both. */
-static __always_inline __u64 flow_get_old(const struct flow_key *k, __u32 touch, bool v6)
+static __always_inline __u64 flow_get_old(const struct flow_key *k, __u64 touch, bool v6)
 {
 	if (!MOVING)
 		return 0;
@@ -377,7 +381,7 @@ static __always_inline void flow_put_old(const struct flow_key *k, __u64 state, 
 		old4_put(k->pod, k->ends, k->peer[0], state);
 }
 
-static __always_inline __u64 flow_get(const struct flow_key *k, __u32 touch, bool v6)
+static __always_inline __u64 flow_get(const struct flow_key *k, __u64 touch, bool v6)
 {
 	__u64 state = v6 ? flows6_get(k->pod, k->ends, k->peer[0], k->peer[1], touch) : flows4_get(k->pod, k->ends, k->peer[0], touch);
 
@@ -395,7 +399,7 @@ static __always_inline void flow_put(const struct flow_key *k, __u64 state, bool
 
 /* For the short way: the first ways are looked at in place. The return of a function costs 8 ns where the CPU has to be kept from
  * guessing it. */
-static __always_inline __u64 flow_get_quick(const struct flow_key *k, __u32 touch, bool v6)
+static __always_inline __u64 flow_get_quick(const struct flow_key *k, __u64 touch, bool v6)
 {
 	void *place = flow_place_of(k, v6, false);
 	__u64 seal = flow_seal(k, v6);

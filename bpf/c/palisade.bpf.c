@@ -110,8 +110,10 @@ static __always_inline bool stays_on_link(const struct packet *p, const struct e
 		return false;
 	if (is_link_local(dst) || (dst[0] == 0xff && (dst[1] & 0xf) == 2 /* link-local scope */))
 		return true;
+	if (p->discovery <= MLD_LAST) /* told to the group that it is about */
+		return dst[0] == 0xff;
 	/* A neighbour may be asked whether it is still there, by an address of the pod's own network. */
-	return (p->discovery == ND_SOLICITATION || p->discovery == ND_ADVERTISEMENT) && p->end - p->inner + ICMP_BYTES <= ND_BYTES &&
+	return (p->discovery == ND_SOLICITATION || p->discovery == ND_ADVERTISEMENT) && p->end <= ETH_HLEN + sizeof(struct ipv6hdr) + ND_BYTES &&
 	       e->pod->has_ip6 && *(const __u64 *)e->pod->ip6 == halves[2];
 }
 

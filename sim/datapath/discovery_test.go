@@ -46,6 +46,8 @@ func TestDiscoveryStaysOnTheLink(t *testing.T) {
 			{"to a group beyond the link", nil, own, "ff05::2", 135, 255, 24, bpf.ReasonClosed},
 			{"listener report to afar", nil, own, far, 143, 1, 28, bpf.ReasonClosed},
 			{"listener report to a neighbour", nil, own, near, 143, 1, 28, bpf.ReasonClosed},
+			{"listener report to the group itself", nil, "fe80::1", "ff05::123", 131, 1, 24, bpf.ReasonNeighbour},
+			{"listener report to a neighbour, by the first version", nil, own, near, 131, 1, 24, bpf.ReasonClosed},
 			{"by another source", nil, near, solicited, 135, 255, 24, bpf.ReasonSpoofed},
 			{"to afar by the link's address", nil, "fe80::1", far, 135, 255, 24, bpf.ReasonSpoofed},
 			{"router advertisement", nil, "fe80::1", all, 134, 255, 16, bpf.ReasonSpoofed},

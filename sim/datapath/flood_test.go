@@ -223,3 +223,36 @@ func TestFragmentsPushOutTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestDatagramsOfTwoHostsAreCompleted: as many as two hosts send at a time, in any order, do not push each other out.
+func TestDatagramsOfTwoHostsAreCompleted(t *testing.T) {
+	needRoot(t)
+	h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 4 << 10}})
+	const together, rounds = 64, 50
+	for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
+		if _, err := h.Sync(img("closed", "peer:80")); err != nil {
+			t.Fatal(err)
+		}
+		whole := frame.New(flow.Tuple{Src: addrs[1], Dst: addrs[0], Protocol: flow.UDP, SrcPort: 5000, DstPort: 80}, frame.First)
+		lost := 0
+		for round := range uint32(rounds) {
+			var later [][]byte
+			for n := range uint32(together) {
+				first, second := frame.Fragment(whole, together*round+n, 24)
+				if got, err := h.Run(flow.Ingress, iface, false, first); err != nil || got.Reason != bpf.ReasonPolicy {
+					t.Fatalf("first fragment: %s (%v)", got.Reason, err)
+				}
+				later = append(later, second)
+			}
+			for _, f := range later {
+				if got, err := h.Run(flow.Ingress, iface, false, f); err != nil || got.Reason != bpf.ReasonLaterFragment {
+					lost++
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // the table knows what is older by the kernel's ticks
+		}
+		if lost > 0 {
+			t.Errorf("%s: %d of %d datagrams were not completed, %d at a time", flow.FamilyOf(addrs[0]), lost, rounds*together, together)
+		}
+	}
+}

@@ -71,8 +71,12 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	key := keyOf(p, ifindex, dir)
 	f := d.find(key, pod)
 	if f == nil || p.opens && !byNode {
+		opener := dir
+		if byNode && !p.opens && hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {
+			opener, byNode = dir.Opposite(), false // the pod may have opened it, whose connections can be revoked
+		}
 		f = &flowState{instance: pod.Instance, epoch: d.epoch, seen: d.seconds(), byNode: byNode}
-		f.opened[dir] = true
+		f.opened[opener] = true
 		d.flows[key] = f
 		return
 	}
@@ -89,7 +93,9 @@ func (d *Datapath) judgeFlow(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p
 		return bpf.ReasonNone
 	}
 	if f := d.find(keyOf(p, ifindex, dir), pod); f != nil {
-		d.touch(f, dir.Opposite())
+		if f.epoch == d.epoch || f.byNode || d.keep {
+			d.touch(f, dir.Opposite())
+		}
 		switch {
 		case madeHere && f.byNode && p.protocol == flow.TCP && p.fragment == noFragment:
 			return bpf.ReasonFromNode
@@ -164,6 +170,6 @@ func (d *Datapath) stillAllowed(f *flowState, pod *bpf.Pod, dir flow.Direction, 
 	if !d.reverseAllowed(pod, dir, p) {
 		return false
 	}
-	f.epoch = d.epoch
+	f.epoch, f.seen = d.epoch, d.seconds()
 	return true
 }

@@ -386,6 +386,20 @@ var flowCases = []flowCase{
 		policy("closed", "closed"),
 		stack(in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)),
 	}},
+	{"nor is the node's last word taken for the answer to what the pod opened between the same ports", []step{
+		policy("peer:80", "closed"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		node(in(flow.TCP, frame.First, 4000, 80, bpf.ReasonFromNode)),
+		stack(in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonFromNode)),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonPolicy),
+	}},
+	{"a connection of which nothing is known any more is the pod's, and revoked, if the pod may open one to there", []step{
+		policy("peer:80", "closed"),
+		node(in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonFromNode)),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonPolicy),
+		policy("closed", "closed"),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonClosed),
+	}},
 	{"a connection of the node that is older than what is known of it heals with the node's next packet", []step{
 		policy("closed", "closed"),
 		out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonClosed),
@@ -518,4 +532,19 @@ func TestUDPTimesOut(t *testing.T) {
 	}
 	w.now += 181 * time.Second
 	playSteps(t, w, []step{in(flow.UDP, frame.First, 4000, 80, bpf.ReasonClosed)}, podIP, peerIP)
+}
+
+// TestDeniedPacketsKeepNothingAlive: a question that was allowed once is forgotten three minutes after the last one that was, whoever goes on
+// asking; allowed again, only the pod's next packet makes it a flow.
+func TestDeniedPacketsKeepNothingAlive(t *testing.T) {
+	w := &twin{now: time.Hour}
+	w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
+	question := out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy)
+	denied, answer := in(flow.UDP, frame.First, 4000, 80, bpf.ReasonClosed), in(flow.UDP, frame.First, 4000, 80, bpf.ReasonReply)
+	playSteps(t, w, []step{policy("peer:80", "closed"), question, answer, policy("closed", "closed")}, podIP, peerIP)
+	for range 10 {
+		w.now += time.Minute
+		playSteps(t, w, []step{denied}, podIP, peerIP)
+	}
+	playSteps(t, w, []step{policy("peer:80", "closed"), denied, question, answer}, podIP, peerIP)
 }

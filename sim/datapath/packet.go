@@ -30,6 +30,7 @@ type packet struct {
 	fragmentOf       flow.Protocol // what all fragments of the datagram name
 	inner            []byte        // the packet that an ICMP error is about, as far as it is there
 	discovery        []byte        // the message, where that is what the packet is
+	payload          int           // of IPv6, in bytes, extension headers included
 }
 
 type fragmentPlace uint8
@@ -123,6 +124,7 @@ func parse6(b []byte) (*packet, parseResult) {
 	if b[0]>>4 != 6 || ip6Len+left > len(b) {
 		return p, malformed
 	}
+	p.payload = left
 	next, hopLimit, rest := b[6], b[7], b[ip6Len:ip6Len+left]
 	for range maxExtHdr {
 		size := 8
@@ -184,8 +186,12 @@ func (p *packet) staysOnLink(pod *bpf.Pod, dir flow.Direction) bool {
 	switch kind := p.discovery[0]; kind {
 	case 134, 137: // what routers send
 		return false
+	case 130, 131, 132: // of a listener, to the group that it is about
+		if p.dst.IsMulticast() {
+			return true
+		}
 	case 135, 136: // solicitation and advertisement
-		if len(p.discovery) <= 32 && pod.IP6.IsValid() && netip.PrefixFrom(pod.IP6, 64).Contains(p.dst) {
+		if p.payload <= 32 && pod.IP6.IsValid() && netip.PrefixFrom(pod.IP6, 64).Contains(p.dst) {
 			return true
 		}
 	}

@@ -58,8 +58,8 @@ type shape6 struct {
 const most = 7
 
 // want walks the chain as RFC 8200 says. A fragment of a fragment has no meaning, and a later fragment that reaches
-// into the first 20 bytes is an attack.
-func (s shape6) want(policy string) bpf.Reason {
+// into the first 20 bytes is an attack. What a pod says to one neighbour is no longer than a solicitation has to be.
+func (s shape6) want(policy string, dir flow.Direction) bpf.Reason {
 	left, fragment := s.payload, false
 	if 40+left > s.length {
 		return bpf.ReasonMalformed
@@ -78,7 +78,7 @@ func (s shape6) want(policy string) bpf.Reason {
 		left -= e.size
 		fragment = fragment || first
 	}
-	if s.neighbour && !fragment && left >= s.need {
+	if s.neighbour && !fragment && left >= s.need && (dir == flow.Ingress || s.payload <= 32) {
 		return bpf.ReasonNeighbour
 	}
 	return s.allowed(policy, left)
@@ -146,7 +146,7 @@ func (g *gallery) showChain(chain []extension, policy string, dirs ...flow.Direc
 		for s.payload, s.length = range s.lengths {
 			for _, dir := range dirs {
 				if g.next() {
-					g.show(dir, s.frame(dir), s.want(policy), s)
+					g.show(dir, s.frame(dir), s.want(policy, dir), s)
 				}
 			}
 		}
