@@ -56,7 +56,7 @@ func TestListedPorts(t *testing.T) {
 			ranges = append(ranges, portRange{protocol, uint32(first), uint32(last)})
 		}
 		i := allowing(ranges)
-		for range 200 {
+		for range map[bool]int{false: 200, true: 50}[testing.Short()] {
 			r := ranges[random.IntN(count)]
 			for _, port := range []uint32{r.first - 1, r.first, r.last, r.last + 1} {
 				if port == 0 || port > 65535 {
@@ -83,6 +83,7 @@ func TestListedPorts(t *testing.T) {
 
 // TestListedPortsOfFragments: a packet without ports passes where all of its protocol are allowed.
 func TestListedPortsOfFragments(t *testing.T) {
+	kinds := judges(t)
 	for _, c := range []struct {
 		what   string
 		ranges []portRange
@@ -99,7 +100,7 @@ func TestListedPortsOfFragments(t *testing.T) {
 		for n, p := range listed {
 			whole := frame.New(flow.Tuple{Src: peerIP, Dst: podIP, Protocol: p, SrcPort: 40000, DstPort: 80}, frame.First)
 			_, later := frame.Fragment(whole, 7, 24)
-			for k, run := range judges(t) {
+			for k, run := range kinds {
 				if got, err := run(i, later); err != nil || got.Reason != c.want[n] {
 					t.Errorf("%s, %s: %s says %s (%v), want %s", c.what, p, []string{"twin", "kernel"}[k], got.Reason, err, c.want[n])
 				}

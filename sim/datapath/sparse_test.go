@@ -62,6 +62,7 @@ func TestMappedAddressIsNotIPv4(t *testing.T) {
 // TestSparseNetworkIsNoIPv6: what a rule says of an IPv6 prefix holds for no IPv4 address, also where the prefix contains those in their
 // IPv4-mapped form, as ::/0 does, and the tables know both.
 func TestSparseNetworkIsNoIPv6(t *testing.T) {
+	kinds := judges(t)
 	addr := func(s string) netip.Addr { return netip.MustParseAddr(s) }
 	for _, prefix := range []string{"::/0", "::/1", "::/80", "::fffe:0:0/95"} {
 		p := netip.MustParsePrefix(prefix)
@@ -83,7 +84,7 @@ func TestSparseNetworkIsNoIPv6(t *testing.T) {
 			if src.Is6() {
 				dst = podIP6
 			}
-			for i, run := range judges(t) {
+			for i, run := range kinds {
 				if got, err := run(sparse, tcp80(src, dst)); err != nil || got != c.want {
 					t.Errorf("%s, %s: %s says %+v (%v), want %+v", prefix, c.src, []string{"twin", "kernel"}[i], got, err, c.want)
 				}
