@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -69,6 +70,11 @@ func configFor(path, more string) string {
 func agentAnswers(t *testing.T, answer error) (path string, asked <-chan socket.Request) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "agent.sock")
+	return path, serveAt(t, path, answer)
+}
+
+func serveAt(t *testing.T, path string, answer error) (asked <-chan socket.Request) {
+	t.Helper()
 	l, err := socket.Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +94,7 @@ func agentAnswers(t *testing.T, answer error) (path string, asked <-chan socket.
 			t.Error(err)
 		}
 	})
-	return path, requests
+	return requests
 }
 
 // sameJSON compares two JSON texts by meaning.
@@ -147,6 +153,46 @@ func TestRefusedPodNeverStarts(t *testing.T) {
 			t.Errorf("onAgentDown %s: %v: %s; want \"try again\" with the agent's reason", choice, err, out)
 		}
 	}
+}
+
+// TestWaitsForAnAgentThatIsReplaced: the one before hangs up on the first who asks, and the next one comes later. Where pods
+// may start without an agent, they still wait for it.
+func TestWaitsForAnAgentThatIsReplaced(t *testing.T) {
+	needRoot(t)
+	for _, choice := range []string{fail, open} {
+		path := filepath.Join(t.TempDir(), "agent.sock")
+		ended := hangUpOnce(t, path)
+		started := make(chan string, 1)
+		go func() {
+			out, _, err := plugin(t, "ADD", configFor(path, `, "onAgentDown": "`+choice+`"`))
+			started <- fmt.Sprint(err, out)
+		}()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		asked := serveAt(t, path, nil)
+		if got := <-started; !strings.HasPrefix(got, "<nil>") || len(asked) != 1 {
+			t.Errorf("onAgentDown %s: asked the next agent %d times: %s", choice, len(asked), got)
+		}
+	}
+}
+
+// hangUpOnce is an agent that ends while it is asked.
+func hangUpOnce(t *testing.T, path string) (ended <-chan error) {
+	t.Helper()
+	l, err := socket.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			err = conn.Close()
+		}
+		done <- errors.Join(err, l.Close())
+	}()
+	return done
 }
 
 func TestWithoutAnAgent(t *testing.T) {

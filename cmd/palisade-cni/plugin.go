@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -14,6 +15,9 @@ import (
 
 // unavailable is the error code of the CNI specification for a plugin that cannot serve ADD at the moment.
 const unavailable = 50
+
+// retry is how often an agent that does not answer is asked again.
+const retry = 100 * time.Millisecond
 
 // add returns when the pod's interface is filtered, and passes the result of the plugin before on.
 func add(args *skel.CmdArgs) error {
@@ -60,7 +64,7 @@ func status(args *skel.CmdArgs) error {
 func (c *config) ask(req socket.Request) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	resp, err := socket.Call(ctx, c.Socket, req)
+	resp, err := c.call(ctx, req)
 	switch {
 	case errors.Is(err, socket.ErrDown) && c.OnAgentDown == open:
 		fmt.Fprintf(os.Stderr, "palisade-cni: %s/%s starts unfiltered: %v\n", req.Namespace, req.Name, err)
@@ -71,4 +75,21 @@ func (c *config) ask(req socket.Request) error {
 	fmt.Fprintf(os.Stderr, "palisade-cni: %s/%s filtered after %s, policies in force: %v\n",
 		req.Namespace, req.Name, resp.Took, resp.Programmed)
 	return nil
+}
+
+// call asks until there is an answer: while an agent is replaced, nobody answers for some seconds.
+func (c *config) call(ctx context.Context, req socket.Request) (socket.Response, error) {
+	ticker := time.NewTicker(retry)
+	defer ticker.Stop()
+	for {
+		resp, err := socket.Call(ctx, c.Socket, req)
+		if !errors.Is(err, socket.ErrDown) {
+			return resp, err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return resp, err
+		}
+	}
 }
