@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
 
 // ErrDown says that no agent answered.
@@ -30,6 +31,7 @@ func Call(ctx context.Context, path string, req Request) (Response, error) {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return resp, err
 		}
+		req.Patience = time.Until(deadline)
 	}
 	writeErr := json.NewEncoder(conn).Encode(req)
 	if err := json.NewDecoder(conn).Decode(&resp); err != nil { // a refusal may come before all is written

@@ -27,6 +27,8 @@ type Request struct {
 	// HostInterfaces are the interfaces that the plugins before this one made on the host; one is the pod's.
 	HostInterfaces []string     `json:"hostInterfaces,omitempty"`
 	Addresses      []netip.Addr `json:"addresses,omitempty"`
+	// Patience is how long the caller waits, in nanoseconds; Call sets it. 0: as long as the agent needs.
+	Patience time.Duration `json:"patience,omitempty"`
 }
 
 // maxMessage bounds a message, in bytes.

@@ -18,7 +18,7 @@ import (
 type Server struct {
 	// Handle answers a request that is complete, until its context ends.
 	Handle func(context.Context, Request) (programmed bool, err error)
-	// Timeout bounds each request.
+	// Timeout bounds each request, as does what the caller has time for.
 	Timeout time.Duration
 	Log     *slog.Logger
 }
@@ -77,7 +77,7 @@ func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
 	var resp Response
 	req, err := receive(conn, start.Add(s.Timeout))
 	if err == nil {
-		resp.Programmed, err = s.Handle(ctx, req)
+		resp.Programmed, err = s.handle(ctx, req)
 	}
 	resp.Took = time.Since(start)
 	if err != nil {
@@ -88,6 +88,16 @@ func (s *Server) converse(ctx context.Context, conn *net.UnixConn) {
 	if err := errors.Join(conn.SetDeadline(time.Now().Add(time.Second)), json.NewEncoder(conn).Encode(resp)); err != nil {
 		s.Log.Warn("cannot answer the CNI plugin", "error", err)
 	}
+}
+
+// handle ends before the caller gives up: who hears nothing takes the agent for dead, and may start the pod unfiltered.
+func (s *Server) handle(ctx context.Context, req Request) (programmed bool, err error) {
+	if req.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, req.Patience)
+		defer cancel()
+	}
+	return s.Handle(ctx, req)
 }
 
 // errStranger is what a process that is not root's gets.

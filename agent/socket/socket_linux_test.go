@@ -165,3 +165,21 @@ func TestHandlerMayNotOutliveTheTimeout(t *testing.T) {
 		t.Errorf("error %v, want a refusal", err)
 	}
 }
+
+// TestHandlerEndsBeforeTheCallerGivesUp: an answer that comes later is silence, which may let a pod start unfiltered.
+func TestHandlerEndsBeforeTheCallerGivesUp(t *testing.T) {
+	ends := make(chan time.Time, 1)
+	path := serve(t, time.Hour, func(ctx context.Context, _ socket.Request) (bool, error) {
+		end, _ := ctx.Deadline()
+		ends <- end
+		return true, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := socket.Call(ctx, path, add); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(<-ends); left > time.Minute {
+		t.Errorf("the handler may work for another %s, where the caller waits a minute", left)
+	}
+}

@@ -128,7 +128,11 @@ func TestAddNamesThePodAndPassesTheResultOn(t *testing.T) {
 		Command: socket.Add, Namespace: "shop", Name: "web-0", UID: "u1", HostInterfaces: []string{"eni0123456789a"},
 		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00::1")},
 	}
-	if diff := cmp.Diff(want, <-asked, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+	got := <-asked
+	if want.Patience = got.Patience; got.Patience <= 0 || got.Patience > 10*time.Second {
+		t.Errorf("says that it waits for %s, want the timeout", got.Patience)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 }
