@@ -28,6 +28,9 @@ const poll = time.Second
 // errNoConfig means that no CNI plugin has written its configuration yet.
 var errNoConfig = errors.New("there is no network configuration to append to")
 
+// errNotFirst means that runtimes would go on to read another configuration.
+var errNotFirst = errors.New("its name comes before " + configName + ", which no runtime would read")
+
 // install is what the command cni is told.
 type install struct {
 	plugin, binDir, confDir      string
@@ -152,6 +155,9 @@ func readConfig(path string) (*libcni.NetworkConfigList, error) {
 
 // chain appends the plugin. Whatever else the configuration says, now or in versions to come, is kept as it is.
 func (i install) chain(c config) ([]byte, error) {
+	if filepath.Base(c.path) < configName {
+		return nil, fmt.Errorf("%s: %w", c.path, errNotFirst)
+	}
 	var whole map[string]json.RawMessage
 	if err := json.Unmarshal(c.list.Bytes, &whole); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.path, err)

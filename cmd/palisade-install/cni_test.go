@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,17 @@ func TestWithoutAConfiguration(t *testing.T) {
 				t.Errorf("wrote %s", got)
 			}
 		})
+	}
+}
+
+// TestConfigurationThatRuntimesWouldNotRead: pods would start unfiltered, and nobody would know.
+func TestConfigurationThatRuntimesWouldNotRead(t *testing.T) {
+	n := newNode(t, map[string]string{"00-multus.conflist": awsList, "10-aws.conflist": awsList})
+	if err := n.install(); !errors.Is(err, errNotFirst) || !strings.Contains(err.Error(), "00-multus.conflist") {
+		t.Errorf("%v, want %v and which", err, errNotFirst)
+	}
+	if _, err := os.Stat(filepath.Join(n.conf, configName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("wrote a configuration all the same: %v", err)
 	}
 }
 
