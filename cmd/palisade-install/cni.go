@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -22,7 +23,7 @@ const (
 	pluginName = "palisade-cni"
 )
 
-// poll is how often a folder without a network configuration is looked at again.
+// poll is how often a folder of network configurations is looked at again.
 const poll = time.Second
 
 // errNoConfig means that no CNI plugin has written its configuration yet.
@@ -36,6 +37,7 @@ type install struct {
 	plugin, binDir, confDir      string
 	socket, onAgentDown, timeout string
 	wait                         time.Duration
+	follow                       bool
 }
 
 func runCNI(ctx context.Context, args []string, out io.Writer) error {
@@ -48,12 +50,16 @@ func runCNI(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&i.onAgentDown, "on-agent-down", "fail", "what happens to a pod that starts without an agent: fail or open")
 	f.StringVar(&i.timeout, "timeout", "10s", "how long a pod waits for the agent")
 	f.DurationVar(&i.wait, "wait", 2*time.Minute, "how long to wait for another plugin's configuration")
+	f.BoolVar(&i.follow, "follow", false, "instead of copying anything, keep the copy of the configuration up to date")
 	if err := parse(f, args, out); err != nil {
 		return err
 	}
 	if i.onAgentDown != "fail" && i.onAgentDown != "open" {
 		fmt.Fprintf(out, "-on-agent-down: %q is neither fail nor open\n", i.onAgentDown)
 		return errUsage
+	}
+	if i.follow {
+		return i.keepUp(ctx, out)
 	}
 	return i.run(ctx, out)
 }
@@ -75,12 +81,55 @@ func (i install) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	to := filepath.Join(i.confDir, configName)
-	if err := replace(to, config, 0o600); err != nil {
+	return i.write(config, from.path, out)
+}
+
+// copied is the file that is written.
+func (i install) copied() string { return filepath.Join(i.confDir, configName) }
+
+func (i install) write(config []byte, from string, out io.Writer) error {
+	if err := replace(i.copied(), config, 0o600); err != nil {
 		return fmt.Errorf("write the network configuration: %w", err)
 	}
-	fmt.Fprintf(out, "%s is %s with %s\n", to, from.path, pluginName)
+	fmt.Fprintf(out, "%s is %s with %s\n", i.copied(), from, pluginName)
 	return nil
+}
+
+// keepUp makes the copy again whenever what it is made from has changed, until ctx is done. It tells each problem once.
+func (i install) keepUp(ctx context.Context, out io.Writer) error {
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	var seen []byte
+	told := ""
+	for {
+		var err error
+		if seen, err = i.update(seen, out); err != nil && err.Error() != told {
+			fmt.Fprintln(out, err)
+			told = err.Error()
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// update writes the copy if it is wanted just as it was the last time: what is there for a moment, while the other plugin
+// writes, must not be kept. A copy that is gone was taken off the node, and stays away.
+func (i install) update(seen []byte, out io.Writer) (wanted []byte, err error) {
+	from, err := findConfig(i.confDir)
+	if err != nil {
+		return nil, err
+	}
+	if wanted, err = i.chain(from); err != nil || !bytes.Equal(wanted, seen) {
+		return wanted, err
+	}
+	old, err := os.ReadFile(i.copied())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && bytes.Equal(old, wanted) {
+		return wanted, nil
+	}
+	return wanted, i.write(wanted, from.path, out)
 }
 
 // config is a network configuration that a runtime would use if ours were not there.

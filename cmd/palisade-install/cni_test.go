@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,6 +49,13 @@ func (n node) read(path string) string {
 	return string(data)
 }
 
+func (n node) remove(path string) {
+	n.Helper()
+	if err := os.Remove(path); err != nil {
+		n.Fatal(err)
+	}
+}
+
 // install runs the command, which does not wait for a configuration.
 func (n node) install(more ...string) error {
 	args := []string{"cni", "-plugin", n.plugin, "-bin-dir", n.bin, "-conf-dir", n.conf, "-wait", "0s"}
@@ -69,7 +79,8 @@ const (
 	awsList = `{"cniVersion": "0.4.0", "name": "aws-cni", "disableCheck": true, "plugins": [
 		{"name": "aws-cni", "type": "aws-cni", "vethPrefix": "eni", "mtu": "9001"},
 		{"type": "portmap", "capabilities": {"portMappings": true}, "snat": true}]}`
-	ours = `{"type": "palisade-cni", "socket": "/run/palisade/agent.sock", "onAgentDown": "fail", "timeout": "10s"}`
+	otherMTU = `{"cniVersion": "1.0.0", "name": "aws-cni", "plugins": [{"type": "aws-cni", "mtu": "1500"}]}`
+	ours     = `{"type": "palisade-cni", "socket": "/run/palisade/agent.sock", "onAgentDown": "fail", "timeout": "10s"}`
 )
 
 func TestPluginIsAppendedToTheFirstConfiguration(t *testing.T) {
@@ -146,6 +157,58 @@ func TestConfigurationThatRuntimesWouldNotRead(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(n.conf, configName)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("wrote a configuration all the same: %v", err)
+	}
+}
+
+// TestCopyFollows what the other plugin's owner does to its configuration, but not what is there for a moment only.
+func TestCopyFollows(t *testing.T) {
+	ours := "," + ours + "]}"
+	for name, c := range map[string]struct {
+		change func(n node)
+		want   string
+	}{
+		"changed": {func(n node) { n.write(filepath.Join(n.conf, "10-aws.conflist"), otherMTU) }, otherMTU},
+		"another comes first": {
+			func(n node) { n.write(filepath.Join(n.conf, "05-new.conflist"), otherMTU) }, otherMTU,
+		},
+		"gone": {func(n node) { n.remove(filepath.Join(n.conf, "10-aws.conflist")) }, awsList},
+		"being written": {func(n node) {
+			n.write(filepath.Join(n.conf, "05-new.conflist"), otherMTU)
+			time.Sleep(poll) // seen once
+			n.remove(filepath.Join(n.conf, "05-new.conflist"))
+		}, awsList},
+		"taken off": {func(n node) {
+			n.remove(filepath.Join(n.conf, configName))
+			n.write(filepath.Join(n.conf, "10-aws.conflist"), otherMTU)
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{"10-aws.conflist": awsList})
+			if err := n.install(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(*testing.T) { n.follow(c.change) })
+			if c.want != "" {
+				n.expectConfig(strings.TrimSuffix(c.want, "]}") + ours)
+			} else if _, err := os.Stat(filepath.Join(n.conf, configName)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("put back what was taken off: %v", err)
+			}
+		})
+	}
+}
+
+// follow runs the command while something changes, and for some time afterwards.
+func (n node) follow(change func(node)) {
+	n.Helper()
+	ctx, cancel := context.WithCancel(n.Context())
+	done := make(chan error)
+	go func() { done <- run(ctx, []string{"cni", "-conf-dir", n.conf, "-follow"}, n.Output()) }()
+	time.Sleep(poll + poll/2)
+	change(n)
+	time.Sleep(3 * poll)
+	cancel()
+	if err := <-done; err != nil {
+		n.Error(err)
 	}
 }
 

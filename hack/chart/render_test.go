@@ -99,6 +99,24 @@ func TestTextIsAChoiceToo(t *testing.T) {
 	}
 }
 
+// TestCNIConfigurationIsFollowed with the same choices with which it is written.
+func TestCNIConfigurationIsFollowed(t *testing.T) {
+	for value, want := range map[string]int{"cni.install=true": 1, "cni.install=false": 0} {
+		manifests, err := with(t, value, "cni.onAgentDown=open", "cni.timeout=7s").render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(manifests, "- -follow\n"); got != want {
+			t.Errorf("%s: %d containers follow, want %d", value, got, want)
+		}
+		for _, flag := range []string{"-conf-dir=/host/conf", "-on-agent-down=open", "-timeout=7s"} {
+			if got := strings.Count(manifests, flag); got != 2*want {
+				t.Errorf("%s: %d containers have %s, want %d", value, got, flag, 2*want)
+			}
+		}
+	}
+}
+
 // TestPrivilegedOnlyToMount: no value but one makes a container privileged, and that one ends before the agent starts.
 func TestPrivilegedOnlyToMount(t *testing.T) {
 	for values, want := range map[string]int{"cni.install=true": 0, "cleanup=true": 0, "agent.bpffs.mount=true": 1} {

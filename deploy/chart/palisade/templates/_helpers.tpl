@@ -50,6 +50,15 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end }}
 
+{{/* What writes the network configuration with the CNI plugin. */}}
+{{- define "palisade.installCNI" -}}
+- /palisade-install
+- cni
+- -conf-dir=/host/conf
+- -on-agent-down={{ .Values.cni.onAgentDown }}
+- -timeout={{ .Values.cni.timeout }}
+{{- end }}
+
 {{/* Names of the other engines that run in the cluster, one a line. */}}
 {{- define "palisade.engines" -}}
 {{- $daemonsets := (lookup "apps/v1" "DaemonSet" "" "").items | default list }}
