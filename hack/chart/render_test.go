@@ -239,6 +239,35 @@ func TestChoiceBesideAnotherEngine(t *testing.T) {
 	}
 }
 
+// TestAgentsDoNotGoBeforeTheCNIPlugin, without which no pod would start any more.
+func TestAgentsDoNotGoBeforeTheCNIPlugin(t *testing.T) {
+	plain := newDaemonset("kube-system", "palisade-agent", []any{map[string]any{"name": "agent"}})
+	chained := plain.DeepCopy()
+	if err := unstructured.SetNestedSlice(chained.Object, []any{map[string]any{"name": "install-cni"}},
+		"spec", "template", "spec", "initContainers"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		agent   *unstructured.Unstructured
+		value   string
+		refused bool
+	}{
+		"off":                 {chained, "enableNetworkPolicy=false", true},
+		"off, without plugin": {plain, "enableNetworkPolicy=false", false},
+		"still on":            {chained, "enableNetworkPolicy=auto", false},
+		"to be removed":       {chained, "cleanup=true", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := with(t, c.value)
+			r.cluster = newCluster(c.agent)
+			_, err := r.render()
+			if refused := err != nil && strings.Contains(err.Error(), "upgrade with cleanup=true first"); refused != c.refused {
+				t.Errorf("%v, want refused: %v", err, c.refused)
+			}
+		})
+	}
+}
+
 func TestWrongValuesAreRefusedByName(t *testing.T) {
 	for value, want := range map[string]string{
 		"mode=strct":                              "at '/mode': value must be one of 'standard', 'strict'",
