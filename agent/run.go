@@ -15,6 +15,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/agent/core"
 	"github.com/palisade-netpol/palisade/agent/hostnet"
+	"github.com/palisade-netpol/palisade/agent/lock"
 	"github.com/palisade-netpol/palisade/agent/metrics"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
@@ -59,7 +60,9 @@ const rewatch = 100 * time.Millisecond
 // namespace, with CAP_BPF and CAP_NET_ADMIN.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
-	held, err := lock(ctx, o.Pins, o.Log)
+	held, err := lock.Take(ctx, o.Pins, func() {
+		o.Log.Warn("waiting for another agent on this node to end", "pins", o.Pins)
+	})
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/palisade-netpol/palisade/agent/lock"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
@@ -143,6 +144,30 @@ func TestRemoveWaitsForTheAgent(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(n.conf, configName)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the configuration is still there: %v", err)
+	}
+}
+
+// TestRemoveWaitsForWhoHoldsThePins: an agent that starts, hangs or is about to end answers nobody.
+func TestRemoveWaitsForWhoHoldsThePins(t *testing.T) {
+	n := newNode(t, map[string]string{"10-aws.conflist": awsList})
+	if err := n.install(); err != nil {
+		t.Fatal(err)
+	}
+	pins := t.TempDir()
+	held, err := lock.Take(t.Context(), pins, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	err = run(t.Context(), []string{"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf,
+		"-socket", filepath.Join(n.bin, "agent.sock"), "-wait", "100ms"}, io.Discard)
+	if !errors.Is(err, errRunning) {
+		t.Errorf("%v, want %v", err, errRunning)
+	}
+	for _, path := range []string{pins, filepath.Join(n.conf, configName)} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("removed all the same: %v", err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/palisade-netpol/palisade/agent/hostnet"
+	"github.com/palisade-netpol/palisade/agent/lock"
 	"github.com/palisade-netpol/palisade/agent/socket"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
@@ -30,9 +31,11 @@ func runRemove(ctx context.Context, args []string, out io.Writer) error {
 	if err := parse(f, args, out); err != nil {
 		return err
 	}
-	if err := awaitEnd(ctx, *socketPath, *wait); err != nil {
+	held, err := awaitEnd(ctx, *socketPath, *pins, *wait)
+	if err != nil {
 		return err
 	}
+	defer func() { _ = held.Close() }()
 	// The configuration first: a pod that starts from now on does not ask for an agent.
 	return errors.Join(
 		remove(out, filepath.Join(*confDir, configName)),
@@ -42,10 +45,28 @@ func runRemove(ctx context.Context, args []string, out io.Writer) error {
 	)
 }
 
-// awaitEnd waits until no agent answers: one that still runs would put back what is taken off.
-func awaitEnd(ctx context.Context, path string, wait time.Duration) error {
+// errRunning means that an agent would put back what is taken off.
+var errRunning = errors.New("an agent still runs on this node: delete the DaemonSet palisade-agent first")
+
+// awaitEnd waits until no agent answers, and none works on the pins, be it one that hangs, starts or is about to end. It
+// keeps others off them until what it returns is closed.
+func awaitEnd(ctx context.Context, path, pins string, wait time.Duration) (io.Closer, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	if err := awaitSilence(ctx, path); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(pins); errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	held, err := lock.Take(ctx, pins, func() {})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, errRunning
+	}
+	return held, err
+}
+
+func awaitSilence(ctx context.Context, path string) error {
 	ticker := time.NewTicker(agentPoll)
 	defer ticker.Stop()
 	for {
@@ -58,7 +79,7 @@ func awaitEnd(ctx context.Context, path string, wait time.Duration) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return errors.New("an agent still runs on this node: delete the DaemonSet palisade-agent first")
+			return errRunning
 		}
 	}
 }

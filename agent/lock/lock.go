@@ -1,23 +1,23 @@
-package agent
+// Package lock keeps all but one off a directory of pins: an agent that works on it, or who takes it off the node.
+package lock
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// lockEvery is how often an agent looks whether the one before it has ended.
-const lockEvery = 50 * time.Millisecond
+// every is how often it is looked whether the one before has ended.
+const every = 50 * time.Millisecond
 
-// lock waits until no other agent works on the pins in dir, which it makes if necessary, and keeps others off them until
+// Take waits until nobody else works on the pins in dir, which it makes if necessary, and keeps others off them until
 // the file that it returns is closed, or the process has died. Two agents would each write the difference to tables
-// that the other has changed. The error is that of ctx if it ends first.
-func lock(ctx context.Context, dir string, log *slog.Logger) (*os.File, error) {
+// that the other has changed. It calls waits once, if it has to wait. The error is that of ctx if it ends first.
+func Take(ctx context.Context, dir string, waits func()) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -35,13 +35,13 @@ func lock(ctx context.Context, dir string, log *slog.Logger) (*os.File, error) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
 		}
 		if !told {
-			log.Warn("waiting for another agent on this node to end", "pins", dir)
+			waits()
 			told = true
 		}
 		select {
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), f.Close())
-		case <-time.After(lockEvery):
+		case <-time.After(every):
 		}
 	}
 }
