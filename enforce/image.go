@@ -162,9 +162,10 @@ func (b *builder) buildPods() {
 	for _, p := range b.prog.Pods {
 		pod := bpf.Pod{Ifindex: p.Ifindex, Instance: p.instance(), MayRoute: p.MayRoute}
 		for _, a := range p.Addrs {
-			if a = a.Unmap(); a.Is4() {
+			switch a = a.Unmap(); {
+			case a.Is4() && !pod.IP4.IsValid():
 				pod.IP4 = a
-			} else {
+			case a.Is6() && !pod.IP6.IsValid():
 				pod.IP6 = a
 			}
 		}

@@ -35,7 +35,7 @@ var (
 // Pod is a pod of the node. Namespace, name and UID together say which one: a name alone may be used again.
 type Pod struct {
 	Namespace, Name, UID string
-	Addrs                []netip.Addr // at most one of a family
+	Addrs                []netip.Addr // policies select it by any of them; it sends from the first of each family
 	Ifindex              uint32       // the host's side of the pod's veth
 	MayRoute             bool         // may send from addresses that are not its own
 	// Instance tells apart the pods that use the interface one after the other; flows do not outlive it. Default: a

@@ -1,6 +1,7 @@
 package enforce_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
@@ -35,5 +36,15 @@ func TestInstanceTellsPodsApart(t *testing.T) {
 	}
 	if seen[7] != "one that is given" {
 		t.Errorf("the instance that was given is not used: %v", seen)
+	}
+}
+
+// TestPodSendsFromItsFirstAddresses: a plugin may give a pod more, of which policies know nothing.
+func TestPodSendsFromItsFirstAddresses(t *testing.T) {
+	p := pod()
+	want4, want6 := p.Addrs[0], p.Addrs[1]
+	p.Addrs = append(p.Addrs, netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd00:9::1"))
+	if got := build(t, bpf.Capacity{}, []enforce.Pod{p}).Image.Pods[0]; got.IP4 != want4 || got.IP6 != want6 {
+		t.Errorf("sends from %s and %s, want %s and %s", got.IP4, got.IP6, want4, want6)
 	}
 }

@@ -79,25 +79,41 @@ func podRequest(c socket.Command, args *skel.CmdArgs, conf *config) (socket.Requ
 	if err != nil {
 		return req, invalid(err)
 	}
-	return req, describe(&req, result)
+	return req, describe(&req, result, args.IfName)
 }
 
-// describe notes the interfaces on the host, and the addresses inside the sandbox.
-func describe(req *socket.Request, result *current.Result) error {
+// describe notes the interfaces on the host, and the addresses inside the sandbox: first those of the interface that the
+// runtime asks for, of which Kubernetes takes the pod's.
+func describe(req *socket.Request, result *current.Result, ifName string) error {
+	var others []netip.Addr
 	for _, i := range result.Interfaces {
 		if i.Sandbox == "" {
 			req.HostInterfaces = append(req.HostInterfaces, i.Name)
 		}
 	}
 	for _, ip := range result.IPs {
-		if n := ip.Interface; n != nil && *n >= 0 && *n < len(result.Interfaces) && result.Interfaces[*n].Sandbox == "" {
+		on := interfaceOf(ip, result)
+		if on != nil && on.Sandbox == "" {
 			continue
 		}
 		addr, ok := netip.AddrFromSlice(ip.Address.IP)
 		if !ok {
 			return invalid(fmt.Errorf("prevResult: %s is no address", ip.Address.IP))
 		}
+		if on != nil && on.Name != ifName {
+			others = append(others, addr.Unmap())
+			continue
+		}
 		req.Addresses = append(req.Addresses, addr.Unmap())
+	}
+	req.Addresses = append(req.Addresses, others...)
+	return nil
+}
+
+// interfaceOf returns the interface that has an address, nil if the result does not say.
+func interfaceOf(ip *current.IPConfig, result *current.Result) *current.Interface {
+	if n := ip.Interface; n != nil && *n >= 0 && *n < len(result.Interfaces) {
+		return result.Interfaces[*n]
 	}
 	return nil
 }

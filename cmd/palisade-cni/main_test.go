@@ -137,6 +137,22 @@ func TestAddNamesThePodAndPassesTheResultOn(t *testing.T) {
 	}
 }
 
+// TestAddressesOfThePodComeFirst: a pod may have more, on interfaces that Kubernetes does not know of.
+func TestAddressesOfThePodComeFirst(t *testing.T) {
+	needRoot(t)
+	path, asked := agentAnswers(t, nil)
+	config := strings.Replace(configFor(path, ""), prevResult, `{"cniVersion": "1.0.0",
+		"interfaces": [{"name": "eni1"}, {"name": "eth1", "sandbox": "/x"}, {"name": "eth0", "sandbox": "/x"}],
+		"ips": [{"address": "10.9.0.1/32", "interface": 1}, {"address": "10.1.0.1/32", "interface": 2},
+			{"address": "192.0.2.1/24", "interface": 0}, {"address": "10.1.0.2/32", "interface": 2}]}`, 1)
+	if out, _, err := plugin(t, "ADD", config); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got := fmt.Sprint((<-asked).Addresses); got != "[10.1.0.1 10.1.0.2 10.9.0.1]" {
+		t.Errorf("addresses %s, want those of eth0 before that of eth1", got)
+	}
+}
+
 func TestCheckAsksTheAgent(t *testing.T) {
 	needRoot(t)
 	path, asked := agentAnswers(t, errors.New("not filtered"))
