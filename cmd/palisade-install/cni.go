@@ -115,8 +115,8 @@ func (i install) keepUp(ctx context.Context, out io.Writer) error {
 	}
 }
 
-// update writes the copy if it is wanted just as it was the last time: what is there for a moment, while the other plugin
-// writes, must not be kept. A copy that is gone was taken off the node, and stays away.
+// update writes the copy if it is wanted just as it was the last time: what is there for a moment, while the other
+// plugin writes, must not be kept. A copy that is gone was taken off the node, and stays away.
 func (i install) update(seen []byte, out io.Writer) (wanted []byte, err error) {
 	from, err := findConfig(i.confDir)
 	if err != nil {

@@ -64,7 +64,8 @@ func TestMountsOnlyOnce(t *testing.T) {
 	}
 }
 
-// TestRemoveLeavesNothing attaches filters as an agent does, with both kinds of hook, and takes everything off again.
+// TestRemoveLeavesNothing that has an effect: it attaches filters as an agent does, with both kinds of hook, and takes
+// them off again.
 func TestRemoveLeavesNothing(t *testing.T) {
 	needRoot(t)
 	for name, mode := range map[string]hook.Mode{"auto": hook.Auto, "clsact": hook.Clsact} {
@@ -78,7 +79,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 			index := attachToVeth(t, pins, mode)
 			var out bytes.Buffer
 			args := []string{
-				"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf, "-socket", filepath.Join(n.bin, "agent.sock"),
+				"remove", "-pins", pins, "-conf-dir", n.conf, "-socket", filepath.Join(n.bin, "agent.sock"),
 			}
 			if err := run(t.Context(), args, &out); err != nil {
 				t.Fatal(err)
@@ -86,13 +87,16 @@ func TestRemoveLeavesNothing(t *testing.T) {
 			if !strings.Contains(out.String(), "took filters off 1 interfaces") {
 				t.Errorf("said %s", out.String())
 			}
-			for _, path := range []string{pins, filepath.Join(n.bin, pluginName), filepath.Join(n.conf, configName)} {
+			for _, path := range []string{pins, filepath.Join(n.conf, configName)} {
 				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("%s is still there", path)
 				}
 			}
-			if _, err := os.Stat(filepath.Join(n.conf, "10-aws.conflist")); err != nil {
-				t.Error(err)
+			// Pods that the plugin started are still to be ended by it.
+			for _, path := range []string{filepath.Join(n.conf, "10-aws.conflist"), filepath.Join(n.bin, pluginName)} {
+				if _, err := os.Stat(path); err != nil {
+					t.Error(err)
+				}
 			}
 			if mode == hook.Clsact {
 				expectNoFilter(t, index)
@@ -126,7 +130,7 @@ func TestRemoveWaitsForTheAgent(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l) }()
-	args := []string{"remove", "-pins", "/none", "-bin-dir", n.bin, "-conf-dir", n.conf, "-socket", path}
+	args := []string{"remove", "-pins", "/none", "-conf-dir", n.conf, "-socket", path}
 	err = run(t.Context(), append(args, "-wait", "100ms"), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "an agent still runs") {
 		t.Errorf("beside an agent: %v", err)
@@ -159,7 +163,7 @@ func TestRemoveWaitsForWhoHoldsThePins(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = held.Close() }()
-	err = run(t.Context(), []string{"remove", "-pins", pins, "-bin-dir", n.bin, "-conf-dir", n.conf,
+	err = run(t.Context(), []string{"remove", "-pins", pins, "-conf-dir", n.conf,
 		"-socket", filepath.Join(n.bin, "agent.sock"), "-wait", "100ms"}, io.Discard)
 	if !errors.Is(err, errRunning) {
 		t.Errorf("%v, want %v", err, errRunning)

@@ -24,7 +24,6 @@ const agentPoll = 200 * time.Millisecond
 func runRemove(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("remove", flag.ContinueOnError)
 	pins := f.String("pins", "/sys/fs/bpf/palisade", "`directory` of the agent's pins")
-	binDir := f.String("bin-dir", "/opt/cni/bin", "`directory` of CNI plugins")
 	confDir := f.String("conf-dir", "/etc/cni/net.d", "`directory` of network configurations")
 	socketPath := f.String("socket", "/run/palisade/agent.sock", "`path` of the agent's socket")
 	wait := f.Duration("wait", time.Minute, "how long to wait for an agent to end")
@@ -36,10 +35,10 @@ func runRemove(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	// The configuration first: a pod that starts from now on does not ask for an agent.
+	// The configuration first: a pod that starts from now on does not ask for an agent. The plugin stays: runtimes that
+	// keep the configuration with which a pod was started, such as CRI-O, need it to end that pod.
 	return errors.Join(
 		remove(out, filepath.Join(*confDir, configName)),
-		remove(out, filepath.Join(*binDir, pluginName)),
 		removePins(out, *pins),
 		remove(out, *socketPath), // left by an agent that was killed
 	)
