@@ -117,6 +117,20 @@ func TestCNIConfigurationIsFollowed(t *testing.T) {
 	}
 }
 
+// TestWhoWritesToFoldersOfCNIMay: root without DAC_OVERRIDE may write only to what is root's.
+func TestWhoWritesToFoldersOfCNIMay(t *testing.T) {
+	for value, want := range map[string]int{"cni.install=true": 2, "cni.install=false": 0, "cleanup=true": 1} {
+		manifests, err := with(t, value).render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		writers := strings.Count(manifests, "{name: cni-conf, mountPath: /host/conf}")
+		if got := strings.Count(manifests, "DAC_OVERRIDE"); got != want || writers != want {
+			t.Errorf("%s: %d containers write, and %d have the capability, want %d", value, writers, got, want)
+		}
+	}
+}
+
 // TestPrivilegedOnlyToMount: no value but one makes a container privileged, and that one ends before the agent starts.
 func TestPrivilegedOnlyToMount(t *testing.T) {
 	for values, want := range map[string]int{"cni.install=true": 0, "cleanup=true": 0, "agent.bpffs.mount=true": 1} {

@@ -10,3 +10,9 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{/* That of a container that writes to the folders of CNI plugins, which on some nodes belong to another user. */}}
+{{- define "palisade.writesCNI" -}}
+{{ include "palisade.restricted" . }}
+  add: [DAC_OVERRIDE]
+{{- end }}
