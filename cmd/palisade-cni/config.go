@@ -82,8 +82,8 @@ func podRequest(c socket.Command, args *skel.CmdArgs, conf *config) (socket.Requ
 	return req, describe(&req, result, args.IfName)
 }
 
-// describe notes the interfaces on the host, and the addresses inside the sandbox: first those of the interface that the
-// runtime asks for, of which Kubernetes takes the pod's.
+// describe notes the interfaces on the host, and the addresses inside the sandbox: first those of the interface that
+// the runtime asks for, of which Kubernetes takes the pod's.
 func describe(req *socket.Request, result *current.Result, ifName string) error {
 	var others []netip.Addr
 	for _, i := range result.Interfaces {

@@ -175,8 +175,8 @@ func TestRefusedPodNeverStarts(t *testing.T) {
 	}
 }
 
-// TestWaitsForAnAgentThatIsReplaced: the one before hangs up on the first who asks, and the next one comes later. Where pods
-// may start without an agent, they still wait for it.
+// TestWaitsForAnAgentThatIsReplaced: the one before hangs up on the first who asks, and the next one comes later.
+// Where pods may start without an agent, they still wait for it.
 func TestWaitsForAnAgentThatIsReplaced(t *testing.T) {
 	needRoot(t)
 	for _, choice := range []string{fail, open} {

@@ -3,7 +3,7 @@
 //
 //	mount-bpffs  mounts a BPF file system where there is none yet
 //	cni          copies the CNI plugin, and appends it to the node's network configuration, or keeps up with its changes
-//	remove       takes the CNI plugin out of the configuration, and the filters on all interfaces and all pins off the node
+//	remove       takes the configuration with the plugin, the filters on all interfaces and all pins off the node
 //	wait         waits for a signal, so that a DaemonSet shows where the commands before it have been carried out
 package main
 

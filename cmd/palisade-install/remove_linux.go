@@ -47,8 +47,8 @@ func runRemove(ctx context.Context, args []string, out io.Writer) error {
 // errRunning means that an agent would put back what is taken off.
 var errRunning = errors.New("an agent still runs on this node: delete the DaemonSet palisade-agent first")
 
-// awaitEnd waits until no agent answers, and none works on the pins, be it one that hangs, starts or is about to end. It
-// keeps others off them until what it returns is closed.
+// awaitEnd waits until no agent answers, and none works on the pins, be it one that hangs, starts or is about to end.
+// It keeps others off them until what it returns is closed.
 func awaitEnd(ctx context.Context, path, pins string, wait time.Duration) (io.Closer, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -275,7 +275,8 @@ func TestAgentsDoNotGoBeforeTheCNIPlugin(t *testing.T) {
 			r := with(t, c.value)
 			r.cluster = newCluster(c.agent)
 			_, err := r.render()
-			if refused := err != nil && strings.Contains(err.Error(), "upgrade with cleanup=true first"); refused != c.refused {
+			refused := err != nil && strings.Contains(err.Error(), "upgrade with cleanup=true first")
+			if refused != c.refused {
 				t.Errorf("%v, want refused: %v", err, c.refused)
 			}
 		})
