@@ -64,14 +64,18 @@ func withPorts(containers []corev1.Container) []corev1.Container {
 	return kept
 }
 
-// trimSlice keeps the addresses: whether an endpoint is ready does not matter to policies.
+// trimSlice keeps the addresses and whose they are: whether an endpoint is ready does not matter to policies.
 func trimSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: identity(&o.ObjectMeta), AddressType: o.AddressType, Ports: o.Ports,
 		Endpoints: make([]discoveryv1.Endpoint, 0, len(o.Endpoints)),
 	}
 	for i := range o.Endpoints {
-		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: o.Endpoints[i].Addresses})
+		e := discoveryv1.Endpoint{Addresses: o.Endpoints[i].Addresses}
+		if ref := o.Endpoints[i].TargetRef; ref != nil {
+			e.TargetRef = &corev1.ObjectReference{Kind: ref.Kind, UID: ref.UID}
+		}
+		s.Endpoints = append(s.Endpoints, e)
 	}
 	return s
 }

@@ -19,8 +19,8 @@ import (
 func TestTrimKeepsWhatPoliciesDependOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := random.Cluster(t)
-		whole := &resolve.Snapshot{Namespaces: c.Namespaces, Pods: c.Pods, Policies: c.Policies, Services: services(),
-			EndpointSlices: endpointSlices()}
+		whole := &resolve.Snapshot{Namespaces: c.Namespaces, Pods: append(c.Pods, ended()), Policies: c.Policies,
+			Services: services(), EndpointSlices: endpointSlices()}
 		want, wantErrs := resolve.All(whole, resolve.Options{})
 		got, gotErrs := resolve.All(&resolve.Snapshot{
 			Namespaces: trimmed(t, whole.Namespaces), Pods: trimmed(t, whole.Pods), Policies: trimmed(t, whole.Policies),
@@ -38,13 +38,24 @@ func services() []*corev1.Service {
 	return []*corev1.Service{s}
 }
 
+// ended is a pod that the EndpointSlice still lists.
+func ended() *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "ended", UID: "ended"},
+		Status:     corev1.PodStatus{Phase: corev1.PodSucceeded, PodIP: "10.1.0.100"},
+	}
+}
+
 func endpointSlices() []*discoveryv1.EndpointSlice {
 	return []*discoveryv1.EndpointSlice{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web-1",
 			Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Port: new(int32(80))}},
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.1.0.1"}}},
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.1.0.1"}}, {
+			Addresses: []string{"10.1.0.100"},
+			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "ns0", Name: "ended", UID: ended().UID},
+		}},
 	}}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // Index knows the objects that PolicyEndpoints depend on, and keeps up with them one by one. Each Set and Delete
 // returns the policies that are to be resolved anew because of it, sorted, and costs what the object matches and not
-// how many policies there are. What an Index says depends on the objects it has, never on the order in which they came.
+// how many policies there are. What an Index says depends on the objects it has, never on the order in which they came,
+// but for pods that it saw go while an EndpointSlice still lists them.
 //
 // Objects are never modified, but must not be modified by the caller afterwards either. An Index must not be used from
 // several goroutines at once.
@@ -21,6 +22,8 @@ type Index struct {
 	namespaces map[string]*namespace
 	pods       map[types.NamespacedName]*pod // that can be peers or subjects
 	byAddr     map[netip.Addr][]*pod
+	hosts      map[string]int // addresses of nodes, and how many addresses of pods there are on each
+	departed   departures
 	declaring  map[portName][]*pod // sorted by namespace and name
 
 	scopes     map[string]*scope // by selector of namespaces
@@ -41,6 +44,8 @@ func New() *Index {
 		namespaces:   map[string]*namespace{},
 		pods:         map[types.NamespacedName]*pod{},
 		byAddr:       map[netip.Addr][]*pod{},
+		hosts:        map[string]int{},
+		departed:     newDepartures(),
 		declaring:    map[portName][]*pod{},
 		scopes:       map[string]*scope{},
 		policies:     map[types.NamespacedName]*parsed{},

@@ -161,10 +161,11 @@ func byObject(list []*v1alpha1.PolicyEndpoint) map[string]*v1alpha1.PolicyEndpoi
 
 // size counts everything that x holds on to.
 func (x *Index) size() int {
-	t := x.services
+	t, d := x.services, x.departed
 	return len(x.namespaces) + len(x.pods) + len(x.byAddr) + len(x.declaring) + len(x.scopes) + len(x.scopeTable.buckets) +
 		len(x.policies) + len(x.namedInBlock) + len(x.blocks.users) + len(x.blocks.lengths) +
-		len(t.services) + len(t.sliceOf) + len(t.claims) + len(t.frontends) + len(t.byFirst)
+		len(t.services) + len(t.sliceOf) + len(t.claims) + len(t.frontends) + len(t.byFirst) +
+		len(x.hosts) + len(d.pods) + len(d.byAddr) + len(d.ended) + len(d.slices)
 }
 
 // TestWorkDoesNotGrowWithOtherPolicies: an event costs the same among 10 policies and among 1,000 that it does not

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
@@ -16,6 +17,7 @@ import (
 // pod is what policies see of a pod: at least one address of its own, labels and named ports.
 type pod struct {
 	namespace, name string
+	uid             types.UID
 	labels          labels.Set
 	addrs           []netip.Addr // sorted
 	hosts           []string     // of addrs, the address of the node: same family where it has one
@@ -23,12 +25,13 @@ type pod struct {
 	selections      []*selection // that it is in, in no order
 }
 
-// sameAs reports whether p and o, either of which may be nil, mean the same to every policy that selects both.
+// sameAs reports whether p and o, either of which may be nil, are one pod and mean the same to every policy that selects
+// both.
 func (p *pod) sameAs(o *pod) bool {
 	if p == nil || o == nil {
 		return p == o
 	}
-	return slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
+	return p.uid == o.uid && slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
 		maps.EqualFunc(p.ports, o.ports, slices.Equal[[]uint16])
 }
 
@@ -36,19 +39,24 @@ func (p *pod) sameAs(o *pod) bool {
 // else's by now, one without an address, and one on the host network, whose address is its node's. A pod that is
 // terminating still runs. The error names addresses that are ignored.
 func newPod(p *corev1.Pod) (*pod, error) {
-	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if ended || p.Spec.HostNetwork {
+	if hasEnded(p) || p.Spec.HostNetwork {
 		return nil, nil
 	}
 	addrs, err := podAddrs(&p.Status)
 	if len(addrs) == 0 {
 		return nil, err
 	}
-	known := &pod{namespace: p.Namespace, name: p.Name, labels: p.Labels, addrs: addrs, ports: declaredPorts(p)}
+	known := &pod{
+		namespace: p.Namespace, name: p.Name, uid: p.UID, labels: p.Labels, addrs: addrs, ports: declaredPorts(p),
+	}
 	for _, a := range addrs {
 		known.hosts = append(known.hosts, hostIP(&p.Status, a))
 	}
 	return known, err
+}
+
+func hasEnded(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 // podAddrs returns the addresses of s, sorted, but none that is the node's.
@@ -120,6 +128,20 @@ func declaredPorts(p *corev1.Pod) map[portName][]uint16 {
 		ports[name] = slices.Compact(numbers)
 	}
 	return ports
+}
+
+// places returns the addresses of p and of its nodes; p may be nil.
+func (p *pod) places() []netip.Addr {
+	if p == nil {
+		return nil
+	}
+	all := slices.Clone(p.addrs)
+	for _, h := range p.hosts {
+		if a, err := parseAddr(h); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // podEndpoints lists every address of pods, sorted by namespace, name and address.

@@ -17,12 +17,20 @@ func (x *Index) SetPod(o *corev1.Pod) ([]types.NamespacedName, error) {
 	if err != nil {
 		err = fmt.Errorf("pod %s/%s: %w", o.Namespace, o.Name, err)
 	}
-	return x.replacePod(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, known), err
+	return x.changePod(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, o, known), err
 }
 
 // DeletePod forgets a pod and returns the policies that this touches.
 func (x *Index) DeletePod(key types.NamespacedName) []types.NamespacedName {
-	return x.replacePod(key, nil)
+	return x.changePod(key, nil, nil)
+}
+
+// changePod takes in that the pod called key is now o, and known to policies; either may be nil.
+func (x *Index) changePod(key types.NamespacedName, o *corev1.Pod, known *pod) []types.NamespacedName {
+	before := x.pods[key]
+	touched := x.replacePod(key, known)
+	departed := x.departed.note(key, before, o)
+	return union(touched, x.reclaim(departed, slices.Concat(before.places(), known.places())))
 }
 
 // replacePod puts now, which is nil for a pod that policies do not see, in the place of the pod called key.
@@ -71,8 +79,9 @@ func (x *Index) addPod(key types.NamespacedName, p *pod) {
 	n := x.namespaceOf(p.namespace)
 	x.pods[key] = p
 	n.pods = insertPod(n.pods, p)
-	for _, a := range p.addrs {
+	for i, a := range p.addrs {
 		x.byAddr[a] = append(x.byAddr[a], p)
+		x.hosts[p.hosts[i]]++
 	}
 	for name := range p.ports {
 		x.declaring[name] = insertPod(x.declaring[name], p)
@@ -95,7 +104,11 @@ func (x *Index) removePod(key types.NamespacedName, p *pod) {
 	for name := range p.ports {
 		setOrDelete(x.declaring, name, deletePod(x.declaring[name], p))
 	}
-	for _, a := range p.addrs {
+	for i, a := range p.addrs {
+		x.hosts[p.hosts[i]]--
+		if x.hosts[p.hosts[i]] == 0 {
+			delete(x.hosts, p.hosts[i])
+		}
 		setOrDelete(x.byAddr, a, slices.DeleteFunc(x.byAddr[a], func(o *pod) bool { return o == p }))
 	}
 	n := x.namespaces[p.namespace]

@@ -192,8 +192,9 @@ func (c comparison) services(g *applied) {
 	}
 }
 
+// backends returns those of x that have not left, or all where all have.
 func (c comparison) backends(s *corev1.Service, port string, x probe) []probe {
-	var backends []probe
+	var all, staying []probe
 	for _, e := range c.twin.EndpointSlices {
 		if e.Namespace != s.Namespace || e.Labels["kubernetes.io/service-name"] != s.Name {
 			continue
@@ -202,10 +203,16 @@ func (c comparison) backends(s *corev1.Service, port string, x probe) []probe {
 			for _, endpoint := range e.Endpoints {
 				a := netip.MustParseAddr(endpoint.Addresses[0])
 				if *p.Name == port && *p.Protocol == x.protocol && a.Is4() == x.peer.Is4() {
-					backends = append(backends, probe{a, x.protocol, *p.Port})
+					all = append(all, probe{a, x.protocol, *p.Port})
+					if !c.twin.hasLeft(endpoint.TargetRef, a) {
+						staying = append(staying, all[len(all)-1])
+					}
 				}
 			}
 		}
 	}
-	return backends
+	if len(staying) == 0 {
+		return all
+	}
+	return staying
 }

@@ -41,7 +41,7 @@ func drawCluster(t *rapid.T) *Snapshot {
 		s.Pods = append(s.Pods, drawPod(t, i+1))
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
-		service, slices := drawService(t, i+1)
+		service, slices := drawService(t, i+1, s.Pods)
 		s.Services = append(s.Services, service)
 		s.EndpointSlices = append(s.EndpointSlices, slices...)
 	}
@@ -70,8 +70,8 @@ func drawPod(t *rapid.T, i int) *corev1.Pod {
 }
 
 // drawService makes a Service of both families with one or two ports, and a slice per family that lists some of the
-// addresses that pods may have.
-func drawService(t *rapid.T, i int) (*corev1.Service, []*discoveryv1.EndpointSlice) {
+// addresses that pods may have, and says of some whose they are.
+func drawService(t *rapid.T, i int, pods []*corev1.Pod) (*corev1.Service, []*discoveryv1.EndpointSlice) {
 	key := fmt.Sprintf("%s/svc-%d", anyHome.Draw(t, "home"), i)
 	s := service(key, fmt.Sprintf("172.20.0.%[1]d fd00:20::%[1]d", i), 80)
 	s.Spec.Ports[0].Name = "one"
@@ -83,6 +83,9 @@ func drawService(t *rapid.T, i int) (*corev1.Service, []*discoveryv1.EndpointSli
 			ips += fmt.Sprintf(form+" ", n)
 		}
 		e := slice(key, ips, anyNumber.Draw(t, "target"))
+		if rapid.Bool().Draw(t, "naming pods") {
+			naming(e, pods...)
+		}
 		e.Name += fmt.Sprintf("-%d", len(all))
 		e.Ports[0].Name = new("one")
 		e.Ports = append(e.Ports, discoveryv1.EndpointPort{

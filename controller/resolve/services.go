@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // frontend is one port of one ClusterIP, and where a packet to it may end up.
@@ -31,7 +32,13 @@ func compareFrontends(a, b *frontend) int {
 // endpoints is an EndpointSlice of a Service.
 type endpoints struct {
 	ports []discoveryv1.EndpointPort
-	addrs []netip.Addr // ready or not
+	list  []endpoint // ready or not
+}
+
+// endpoint is one address of an EndpointSlice.
+type endpoint struct {
+	addr netip.Addr
+	pod  types.UID // empty where it is no pod's
 }
 
 // endpointsOf reads a slice. The error names addresses that are ignored.
@@ -43,12 +50,27 @@ func endpointsOf(s *discoveryv1.EndpointSlice) (endpoints, error) {
 	var errs []error
 	for i := range s.Endpoints {
 		addrs, err := parseAddrs(s.Endpoints[i].Addresses)
-		e.addrs = append(e.addrs, addrs...)
+		for _, a := range addrs {
+			e.list = append(e.list, endpoint{a, podBehind(s.Endpoints[i].TargetRef)})
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("endpointslice %s/%s: endpoints[%d]: %w", s.Namespace, s.Name, i, err))
 		}
 	}
 	return e, errors.Join(errs...)
+}
+
+// without returns e without those endpoints that have left.
+func (e endpoints) without(left func(endpoint) bool) endpoints {
+	return endpoints{e.ports, slices.DeleteFunc(slices.Clone(e.list), left)}
+}
+
+// podBehind returns the pod that ref means; empty for anything else.
+func podBehind(ref *corev1.ObjectReference) types.UID {
+	if ref == nil || ref.Kind != "Pod" {
+		return ""
+	}
+	return ref.UID
 }
 
 // clusterIPs returns the addresses of s; a headless Service has none.
@@ -65,13 +87,17 @@ func clusterIPs(s *corev1.Service) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-// frontendsAt returns the ports of the ClusterIP a that lead somewhere.
-func frontendsAt(a netip.Addr, ports []corev1.ServicePort, behind []endpoints) []*frontend {
+// frontendsAt returns the ports of the ClusterIP a that lead somewhere: to those that stay, or else to all, since a
+// Service that has lost every backend is no reason to open anything.
+func frontendsAt(a netip.Addr, ports []corev1.ServicePort, all, staying []endpoints) []*frontend {
 	var found []*frontend
 	for i := range ports {
 		p := &ports[i]
 		f := &frontend{frontendKey: frontendKey{a, cmp.Or(p.Protocol, corev1.ProtocolTCP), uint16(p.Port)}}
-		f.backends = f.backendsOf(p.Name, behind)
+		f.backends = f.backendsOf(p.Name, staying)
+		if len(f.backends) == 0 {
+			f.backends = f.backendsOf(p.Name, all)
+		}
 		if validPort(p.Port) && len(f.backends) > 0 {
 			found = append(found, f)
 		}
@@ -88,19 +114,19 @@ func (f *frontend) backendsOf(portName string, behind []endpoints) []netip.AddrP
 			p := &e.ports[i]
 			matches := deref(p.Name, "") == portName && deref(p.Protocol, corev1.ProtocolTCP) == f.protocol
 			if matches && p.Port != nil && validPort(*p.Port) {
-				found = append(found, f.onPort(e.addrs, uint16(*p.Port))...)
+				found = append(found, f.onPort(e.list, uint16(*p.Port))...)
 			}
 		}
 	}
 	return sortedBackends(found)
 }
 
-// onPort returns those of addrs that have f's family.
-func (f *frontend) onPort(addrs []netip.Addr, port uint16) []netip.AddrPort {
+// onPort returns those of list that have f's family.
+func (f *frontend) onPort(list []endpoint, port uint16) []netip.AddrPort {
 	var found []netip.AddrPort
-	for _, a := range addrs {
-		if a.Is4() == f.addr.Is4() {
-			found = append(found, netip.AddrPortFrom(a, port))
+	for _, e := range list {
+		if e.addr.Is4() == f.addr.Is4() {
+			found = append(found, netip.AddrPortFrom(e.addr, port))
 		}
 	}
 	return found

@@ -49,14 +49,14 @@ func (x *Index) SetService(o *corev1.Service) ([]types.NamespacedName, error) {
 	}
 	s := x.services.service(key)
 	s.addrs, s.ports = addrs, o.Spec.Ports
-	return x.touchedBy(x.services.claim(key)), err
+	return x.claim(key), err
 }
 
 // DeleteService forgets a Service and returns the policies that this touches.
 func (x *Index) DeleteService(key types.NamespacedName) []types.NamespacedName {
 	s := x.services.service(key)
 	s.addrs, s.ports = nil, nil
-	return x.touchedBy(x.services.claim(key))
+	return x.claim(key)
 }
 
 // SetEndpointSlice takes in a new EndpointSlice or a changed one and returns the policies that this touches. The error
@@ -73,8 +73,10 @@ func (x *Index) SetEndpointSlice(o *discoveryv1.EndpointSlice) ([]types.Namespac
 	}
 	e, err := endpointsOf(o)
 	x.services.sliceOf[key] = owner
-	x.services.service(owner).slices[o.Name] = e
-	return union(touched, x.touchedBy(x.services.claim(owner))), err
+	s := x.services.service(owner)
+	x.departed.list(key, s.slices[o.Name], e)
+	s.slices[o.Name] = e
+	return union(touched, x.claim(owner)), err
 }
 
 // DeleteEndpointSlice forgets an EndpointSlice and returns the policies that this touches.
@@ -84,8 +86,15 @@ func (x *Index) DeleteEndpointSlice(key types.NamespacedName) []types.Namespaced
 		return nil
 	}
 	delete(x.services.sliceOf, key)
-	delete(x.services.service(owner).slices, key.Name)
-	return x.touchedBy(x.services.claim(owner))
+	s := x.services.service(owner)
+	x.departed.list(key, s.slices[key.Name], endpoints{})
+	delete(s.slices, key.Name)
+	return x.claim(owner)
+}
+
+// claim brings the frontends of a Service up to date and returns the policies that this touches.
+func (x *Index) claim(service types.NamespacedName) []types.NamespacedName {
+	return x.touchedBy(x.services.claim(service, x.hasLeft))
 }
 
 // union merges two sorted lists.
@@ -124,10 +133,10 @@ func (t *serviceTable) service(key types.NamespacedName) *serviceState {
 }
 
 // claim brings the frontends up to date with the Service called key and returns those that changed, as they were and
-// as they are.
-func (t *serviceTable) claim(key types.NamespacedName) []*frontend {
+// as they are. Endpoints that have left are no backends.
+func (t *serviceTable) claim(key types.NamespacedName, left func(endpoint) bool) []*frontend {
 	s := t.services[key]
-	now := s.frontends()
+	now := s.frontends(left)
 	var changed []*frontend
 	for k := range s.claims {
 		if now[k] == nil {
@@ -147,14 +156,15 @@ func (t *serviceTable) claim(key types.NamespacedName) []*frontend {
 }
 
 // frontends lists those that lead somewhere. EndpointSlices decide where, never selectors.
-func (s *serviceState) frontends() map[frontendKey]*frontend {
-	var behind []endpoints
+func (s *serviceState) frontends(left func(endpoint) bool) map[frontendKey]*frontend {
+	var all, staying []endpoints
 	for _, e := range s.slices {
-		behind = append(behind, e)
+		all = append(all, e)
+		staying = append(staying, e.without(left))
 	}
 	found := map[frontendKey]*frontend{}
 	for _, a := range s.addrs {
-		for _, f := range frontendsAt(a, s.ports, behind) {
+		for _, f := range frontendsAt(a, s.ports, all, staying) {
 			if other := found[f.frontendKey]; other != nil {
 				f.backends = sortedBackends(append(f.backends, other.backends...))
 			}

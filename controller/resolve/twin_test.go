@@ -103,6 +103,13 @@ func (t twin) throughService(p probe, backends []probe) bool {
 	return true
 }
 
+// hasLeft reports whether an endpoint at a, which names ref, is a pod that has ended, and a nobody's.
+func (t twin) hasLeft(ref *corev1.ObjectReference, a netip.Addr) bool {
+	return ref != nil && t.at(a) == nil && slices.ContainsFunc(t.Pods, func(p *corev1.Pod) bool {
+		return p.UID == ref.UID && !p.Spec.HostNetwork && !visible(p)
+	})
+}
+
 func (t twin) anyPeer(peers []networkingv1.NetworkPolicyPeer, a netip.Addr) bool {
 	matches := func(p networkingv1.NetworkPolicyPeer) bool { return t.isPeer(p, a) }
 	return len(peers) == 0 || slices.ContainsFunc(peers, matches)
