@@ -16,14 +16,17 @@ func (x *Index) throughServices(direct []entry) []entry {
 	}
 	m := newMatcher(direct)
 	var open []opening
-	entries := slices.Clone(direct)
-	wide := pointers(entries, func(e *entry) bool { return !e.prefix.IsSingleIP() })
+	var closed []*frontend
 	for _, f := range x.candidates(m) {
 		if rule, ok := m.allowsAll(f); ok {
 			open = append(open, opening{f, rule})
 		} else {
-			closeFrontend(wide, f)
+			closed = append(closed, f)
 		}
+	}
+	entries := slices.Clone(direct)
+	for _, i := range m.prefixes {
+		entries[i].except = direct[i].exceptAlso(closed)
 	}
 	return normal(append(entries, missing(entries, open)...))
 }
@@ -36,25 +39,17 @@ func (x *Index) candidates(m *matcher) []*frontend {
 	return x.services.behind(m.single)
 }
 
-// pointers returns those of entries that are wanted, to be changed in place.
-func pointers(entries []entry, wanted func(*entry) bool) []*entry {
-	var found []*entry
-	for i := range entries {
-		if wanted(&entries[i]) {
-			found = append(found, &entries[i])
-		}
-	}
-	return found
-}
-
-// closeFrontend takes the address of f out of those entries that would open f.
-func closeFrontend(wide []*entry, f *frontend) {
-	for _, e := range wide {
+// exceptAlso returns the exceptions of e and the addresses of those frontends that e would open. There may be thousands,
+// so each is compared with what e itself excepts, and the list is sorted once.
+func (e *entry) exceptAlso(closed []*frontend) []netip.Prefix {
+	except := slices.Clone(e.except)
+	for _, f := range closed {
 		if e.allows(f.addr, f.protocol, f.port) {
-			e.except = append(slices.Clone(e.except), single(f.addr))
-			slices.SortFunc(e.except, comparePrefixes)
+			except = append(except, single(f.addr))
 		}
 	}
+	slices.SortFunc(except, comparePrefixes)
+	return slices.Compact(except)
 }
 
 // opening is a frontend that a rule is to open.

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,6 +79,44 @@ func TestClosedFrontendLeavesItsSiblingOpen(t *testing.T) {
 	s.EndpointSlices = endpointSlices(good, bad)
 	checkEgress(t, s, `[{ports: [{port: 80, endPort: 81}]}]`,
 		"0: 0.0.0.0/0 except 172.20.0.1/32 on TCP/80-81", "0: 172.20.0.1 on TCP/80", "0: ::/0 on TCP/80-81")
+}
+
+// TestTwoClosedPortsAreOneException: an exception is an address, whatever the number of its ports.
+func TestTwoClosedPortsAreOneException(t *testing.T) {
+	s := shop()
+	s.Services[0].Spec.Ports = append(s.Services[0].Spec.Ports, corev1.ServicePort{Port: 81})
+	checkEgress(t, s, `[{to: [{ipBlock: {cidr: 172.20.0.0/16}}]}]`, "0: 172.20.0.0/16 except 172.20.0.1/32")
+}
+
+// TestManyClosedServices: what is closed costs about the same for each Service, however many there are. Eight times as
+// many would take 64 times the memory if the list of exceptions were copied for each.
+func TestManyClosedServices(t *testing.T) {
+	few, many := memoryToClose(t, 500), memoryToClose(t, 4000)
+	if many > 16*few {
+		t.Errorf("%d bytes to close 500 Services, %d to close 4,000", few, many)
+	}
+}
+
+// memoryToClose is what it takes to resolve a policy whose block surrounds n Services and allows none of their backends.
+func memoryToClose(t *testing.T, n int) uint64 {
+	t.Helper()
+	s := &Snapshot{}
+	for i := range n {
+		key := fmt.Sprintf("x/s-%d", i)
+		s.Services = append(s.Services, service(key, fmt.Sprintf("172.20.%d.%d", i/256, i%256), 443))
+		s.EndpointSlices = append(s.EndpointSlices, slice(key, "10.0.0.1", 8443))
+	}
+	x, _ := NewIndex(s)
+	p := policy(t, "x/p", `{policyTypes: [Egress], egress: [{ports: [{port: 443}]}]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	direct := x.egressEntries(x.parse(p).egress)
+	got := x.throughServices(direct)
+	runtime.ReadMemStats(&after)
+	if len(got[0].except) != n {
+		t.Fatalf("%d exceptions, want %d", len(got[0].except), n)
+	}
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func TestBackends(t *testing.T) {

@@ -137,8 +137,16 @@ func inResolve() []Mutant {
 		}`,
 			[]string{"controller/resolve:TestClusterIPs|TestBackends", "sim/engine:TestClusterIPs"}},
 		{"clusterip-in-a-wide-block", "rule 59: a block around the ClusterIP opens a Service whose backends it does not",
-			"controller/resolve/clusterips.go", `closeFrontend(wide, f)`, `_ = wide`,
+			"controller/resolve/clusterips.go", `closed = append(closed, f)`, `_ = closed`,
 			[]string{"controller/resolve:TestClusterIPs", semantics}},
+		{"closed-frontends-one-by-one", "a list that is copied for each of thousands of closed ClusterIPs",
+			"controller/resolve/clusterips.go", `except = append(except, single(f.addr))
+`, `except = append(slices.Clone(except), single(f.addr))
+`,
+			[]string{"controller/resolve:TestManyClosedServices"}},
+		{"clusterip-excepted-per-port", "two closed ports of a ClusterIP are the same exception twice",
+			"controller/resolve/clusterips.go", `slices.Compact(except)`, `except`,
+			[]string{"controller/resolve:TestTwoClosedPortsAreOneException"}},
 		{"clusterip-on-target-port", "rule 47: the ClusterIP is opened on the port of the pods",
 			"controller/resolve/clusterips.go", `e.ports = append(e.ports, portRange{o.protocol, o.port, o.port})`,
 			`e.ports = append(e.ports, portRange{o.protocol, o.backends[0].Port(), o.backends[0].Port()})`,
