@@ -31,11 +31,12 @@ func trim(object any) (any, error) {
 	return object, nil
 }
 
-// identity keeps of an object's metadata what says which object it is, its labels, and whether it is being deleted.
+// identity keeps of an object's metadata what says which object it is, its age, its labels, and whether it is being
+// deleted.
 func identity(m *metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
-		Labels: m.Labels, DeletionTimestamp: m.DeletionTimestamp,
+		Labels: m.Labels, CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
 	}
 }
 

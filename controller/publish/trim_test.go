@@ -75,14 +75,16 @@ func trimmed[T any](t *rapid.T, list []T) []T {
 // TestTrimDrops: what makes objects big, and changes often, is gone.
 func TestTrimDrops(t *testing.T) {
 	fields := []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
-	meta := metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"big": "text"}, ManagedFields: fields}
+	kept := metav1.ObjectMeta{Name: "a", CreationTimestamp: metav1.Unix(1, 0)}
+	meta := *kept.DeepCopy()
+	meta.Annotations, meta.ManagedFields = map[string]string{"big": "text"}, fields
 	pod := &corev1.Pod{ObjectMeta: meta}
 	pod.Spec.Containers = []corev1.Container{{Name: "main", Image: "i", Env: []corev1.EnvVar{{Name: "E"}}}}
 	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady}}
 	for want, object := range map[any]any{
-		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a"}}:                 pod,
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a"}}:           &corev1.Namespace{ObjectMeta: meta},
-		&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "a"}}: &networkingv1.NetworkPolicy{ObjectMeta: meta},
+		&corev1.Pod{ObjectMeta: kept}:                 pod,
+		&corev1.Namespace{ObjectMeta: kept}:           &corev1.Namespace{ObjectMeta: meta},
+		&networkingv1.NetworkPolicy{ObjectMeta: kept}: &networkingv1.NetworkPolicy{ObjectMeta: meta},
 	} {
 		got, err := trim(object)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -79,7 +79,7 @@ func normal(entries []entry) []entry {
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // ingressEntries lists the sources that may reach the pods of v, on ports of those pods.
-func ingressEntries(rules []rule, v variant) []entry {
+func (x *Index) ingressEntries(rules []rule, v variant) []entry {
 	var entries []entry
 	for _, r := range rules {
 		ports, ok := r.ports.on(v.named)
@@ -88,7 +88,7 @@ func ingressEntries(rules []rule, v variant) []entry {
 		}
 		entries = append(entries, r.blockEntries(ports)...)
 		for _, p := range r.peers.pods() {
-			entries = append(entries, r.podEntries(p, ports)...)
+			entries = append(entries, x.podEntries(r, p, ports)...)
 		}
 	}
 	return normal(entries)
@@ -103,7 +103,7 @@ func (x *Index) egressEntries(rules []rule) []entry {
 		}
 		for _, p := range r.peers.pods() {
 			if ports, ok := r.ports.on(p.ports); ok {
-				entries = append(entries, r.podEntries(p, ports)...)
+				entries = append(entries, x.podEntries(r, p, ports)...)
 			}
 		}
 		entries = append(entries, x.namedInBlocks(r)...)
@@ -120,11 +120,13 @@ func (r *rule) blockEntries(ports []portRange) []entry {
 	return entries
 }
 
-// podEntries opens ports of every address of p.
-func (r *rule) podEntries(p *pod, ports []portRange) []entry {
+// podEntries opens ports of every address that is p's.
+func (x *Index) podEntries(r rule, p *pod, ports []portRange) []entry {
 	var entries []entry
 	for _, a := range p.addrs {
-		entries = append(entries, r.addrEntry(a, ports))
+		if x.ownerOf(a) == p {
+			entries = append(entries, r.addrEntry(a, ports))
+		}
 	}
 	return entries
 }
@@ -150,7 +152,7 @@ func (x *Index) namedInBlocks(r rule) []entry {
 			continue
 		}
 		for _, a := range p.addrs {
-			if slices.ContainsFunc(r.peers.blocks, func(b block) bool { return b.contains(a) }) {
+			if x.ownerOf(a) == p && slices.ContainsFunc(r.peers.blocks, func(b block) bool { return b.contains(a) }) {
 				entries = append(entries, r.addrEntry(a, ports))
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -18,6 +19,7 @@ import (
 type pod struct {
 	namespace, name string
 	uid             types.UID
+	created         time.Time
 	labels          labels.Set
 	addrs           []netip.Addr // sorted
 	hosts           []string     // of addrs, the address of the node: same family where it has one
@@ -31,7 +33,7 @@ func (p *pod) sameAs(o *pod) bool {
 	if p == nil || o == nil {
 		return p == o
 	}
-	return p.uid == o.uid && slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
+	return p.uid == o.uid && p.created.Equal(o.created) && slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
 		maps.EqualFunc(p.ports, o.ports, slices.Equal[[]uint16])
 }
 
@@ -47,7 +49,8 @@ func newPod(p *corev1.Pod) (*pod, error) {
 		return nil, err
 	}
 	known := &pod{
-		namespace: p.Namespace, name: p.Name, uid: p.UID, labels: p.Labels, addrs: addrs, ports: declaredPorts(p),
+		namespace: p.Namespace, name: p.Name, uid: p.UID, created: p.CreationTimestamp.Time,
+		labels: p.Labels, addrs: addrs, ports: declaredPorts(p),
 	}
 	for _, a := range addrs {
 		known.hosts = append(known.hosts, hostIP(&p.Status, a))

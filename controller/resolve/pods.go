@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +42,7 @@ func (x *Index) replacePod(key types.NamespacedName, now *pod) []types.Namespace
 		return nil
 	}
 	touched := touchedSet{}
+	owners := x.ownersOf(before, now)
 	var left, joined []*selection
 	if before != nil {
 		left = before.selections
@@ -59,8 +61,52 @@ func (x *Index) replacePod(key types.NamespacedName, now *pod) []types.Namespace
 	if moved {
 		x.touchNamed(touched, before)
 		x.touchNamed(touched, now)
+		x.touchOwners(touched, owners, x.ownersOf(before, now))
 	}
 	return touched.sorted()
+}
+
+// ownersOf returns whose the addresses of pods are, each of which may be nil.
+func (x *Index) ownersOf(pods ...*pod) map[netip.Addr]*pod {
+	owners := map[netip.Addr]*pod{}
+	for _, p := range pods {
+		for _, a := range p.places() {
+			owners[a] = x.ownerOf(a)
+		}
+	}
+	return owners
+}
+
+// ownerOf returns the pod that has a, nil if none has. Of several it is the newest one: the others are about to go, or
+// have gone, and their right to a with them.
+func (x *Index) ownerOf(a netip.Addr) *pod {
+	if len(x.byAddr[a]) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(x.byAddr[a], compareAges)
+}
+
+// compareAges puts the older pod first.
+func compareAges(a, b *pod) int {
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name), cmp.Compare(a.namespace, b.namespace))
+}
+
+// touchOwners adds the policies to which it matters that an address came from one pod to another.
+func (x *Index) touchOwners(touched touchedSet, before, now map[netip.Addr]*pod) {
+	for a, p := range before {
+		if p == now[a] {
+			continue
+		}
+		for _, o := range []*pod{p, now[a]} {
+			x.touchNamed(touched, o)
+			if o == nil {
+				continue
+			}
+			for _, s := range o.selections {
+				touched.usersOf(s, true)
+			}
+		}
+	}
 }
 
 // touchNamed adds the policies that open a port that p declares on all pods of some ipBlock.

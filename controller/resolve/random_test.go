@@ -54,7 +54,9 @@ func drawCluster(t *rapid.T) *Snapshot {
 func drawPod(t *rapid.T, i int) *corev1.Pod {
 	ips := rapid.SampledFrom([]string{"10.0.0.%[1]d", "fd00::%[1]d", "10.0.0.%[1]d fd00::%[1]d"}).Draw(t, "ips")
 	key := fmt.Sprintf("%s/pod-%d", anyHome.Draw(t, "home"), i)
-	p := newTestPod(key, fmt.Sprintf(ips, i), label("app", anyValue.Draw(t, "app")))
+	address := rapid.SampledFrom([]int{i, i, i, max(1, i-1)}).Draw(t, "address")
+	p := newTestPod(key, fmt.Sprintf(ips, address), label("app", anyValue.Draw(t, "app")),
+		created(int64(rapid.IntRange(0, 9).Draw(t, "age")*10+i)))
 	for range rapid.IntRange(0, 3).Draw(t, "ports") {
 		port(anyName.Draw(t, "name"), anyProtocol.Draw(t, "protocol"), anyNumber.Draw(t, "number"))(p)
 	}

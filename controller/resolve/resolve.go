@@ -7,6 +7,8 @@
 // selected pods give the named ports of the policy's ingress rules the same numbers. Where they do not, the policy is
 // published once per distinct resolution, under the names of v1alpha1.VariantName.
 //
+// An address means the newest pod that reports it: one that terminates may keep an address that another has by now.
+//
 // # Services
 //
 // At the interface of a pod, a packet to a Service still carries the ClusterIP. An egress rule that allows the
@@ -89,7 +91,7 @@ func (x *Index) resolve(p *parsed, o Options) ([]*v1alpha1.PolicyEndpoint, []err
 	egress := x.throughServices(x.egressEntries(p.egress))
 	var set []*v1alpha1.PolicyEndpoint
 	for _, v := range p.variants() {
-		lists := lists{pods: podEndpoints(v.pods), ingress: ingressEntries(p.ingress, v), egress: egress}
+		lists := lists{pods: podEndpoints(v.pods), ingress: x.ingressEntries(p.ingress, v), egress: egress}
 		set = append(set, publish(p, v.refName, lists, o.chunkSize())...)
 	}
 	errs := slices.Clone(p.problems)

@@ -30,16 +30,20 @@ func visible(p *corev1.Pod) bool {
 	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed && !p.Spec.HostNetwork
 }
 
-// at returns the pod that has the address.
+// at returns the pod that has the address: the last one that was created with it.
 func (t twin) at(a netip.Addr) *corev1.Pod {
+	var last *corev1.Pod
 	for _, p := range t.Pods {
 		for _, ip := range p.Status.PodIPs {
-			if visible(p) && netip.MustParseAddr(ip.IP) == a {
-				return p
+			if !visible(p) || netip.MustParseAddr(ip.IP) != a {
+				continue
+			}
+			if last == nil || last.CreationTimestamp.Before(&p.CreationTimestamp) {
+				last = p
 			}
 		}
 	}
-	return nil
+	return last
 }
 
 func matchesSelector(s *metav1.LabelSelector, l map[string]string) bool {

@@ -61,6 +61,11 @@ func hostNetwork(p *corev1.Pod) { p.Spec.HostNetwork = true }
 
 func terminating(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} }
 
+// created says how many seconds after others a pod was created.
+func created(seconds int64) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.CreationTimestamp = metav1.Unix(seconds, 0) }
+}
+
 func label(key, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Labels[key] = value }
 }
