@@ -19,21 +19,28 @@ type lists struct {
 	ingress, egress []entry
 }
 
+// fit reports whether l goes into one object.
+func (l lists) fit(limit int) bool {
+	bytes := total(l.pods, podWeight) + total(l.ingress, entry.weight) + total(l.egress, entry.weight)
+	items := max(len(l.pods), len(l.ingress), len(l.egress))
+	return items <= limit && (bytes <= maxChunkBytes || len(l.pods)+len(l.ingress)+len(l.egress) == 1)
+}
+
 // publish writes l as PolicyEndpoints. What fits goes into one object. Otherwise that object stays as an empty head,
 // and each list is cut into chunks of its own: rules come before pods, so that who publishes them in this order never
 // shows a pod before its rules.
 func publish(p *parsed, refName string, l lists, limit int) []*v1alpha1.PolicyEndpoint {
-	if max(len(l.pods), len(l.ingress), len(l.egress)) <= limit {
+	if l.fit(limit) {
 		return []*v1alpha1.PolicyEndpoint{newPolicyEndpoint(p, refName, "", l)}
 	}
 	set := []*v1alpha1.PolicyEndpoint{newPolicyEndpoint(p, refName, "", lists{})}
-	for _, c := range chunks(l.ingress, limit) {
+	for _, c := range chunks(l.ingress, limit, entry.weight) {
 		set = append(set, newPolicyEndpoint(p, refName, "ingress/"+c.path, lists{ingress: c.items}))
 	}
-	for _, c := range chunks(l.egress, limit) {
+	for _, c := range chunks(l.egress, limit, entry.weight) {
 		set = append(set, newPolicyEndpoint(p, refName, "egress/"+c.path, lists{egress: c.items}))
 	}
-	for _, c := range chunks(l.pods, limit) {
+	for _, c := range chunks(l.pods, limit, podWeight) {
 		set = append(set, newPolicyEndpoint(p, refName, "pods/"+c.path, lists{pods: c.items}))
 	}
 	return set

@@ -23,7 +23,8 @@
 //
 // # Errors
 //
-// What the API server would have rejected opens nothing and is reported; the rest of the same policy stays in force.
+// What the API server would have rejected, or would reject of the result for its size, opens nothing and is reported;
+// the rest of the same policy stays in force.
 package resolve
 
 import (
@@ -52,7 +53,7 @@ type Snapshot struct {
 // Options change the form of the result, never what it allows.
 type Options struct {
 	// ChunkSize is the largest number of pods, ingress entries and egress entries in one PolicyEndpoint; 0 is
-	// DefaultChunkSize.
+	// DefaultChunkSize. There are fewer where they would be more than an API server takes.
 	ChunkSize int
 }
 
@@ -88,13 +89,15 @@ func (x *Index) Policy(p *networkingv1.NetworkPolicy, o Options) ([]*v1alpha1.Po
 
 // resolve does the work of Policy and Resolve.
 func (x *Index) resolve(p *parsed, o Options) ([]*v1alpha1.PolicyEndpoint, []error) {
-	egress := x.throughServices(x.egressEntries(p.egress))
+	egress, errs := p.fitting("egress", x.throughServices(x.egressEntries(p.egress)))
+	errs = append(slices.Clone(p.problems), errs...)
 	var set []*v1alpha1.PolicyEndpoint
 	for _, v := range p.variants() {
-		lists := lists{pods: podEndpoints(v.pods), ingress: x.ingressEntries(p.ingress, v), egress: egress}
+		ingress, problems := p.fitting("ingress", x.ingressEntries(p.ingress, v))
+		errs = append(errs, problems...)
+		lists := lists{pods: podEndpoints(v.pods), ingress: ingress, egress: egress}
 		set = append(set, publish(p, v.refName, lists, o.chunkSize())...)
 	}
-	errs := slices.Clone(p.problems)
 	if err := v1alpha1.MarkComplete(set); err != nil {
 		errs = append(errs, err)
 	}

@@ -190,12 +190,23 @@ func inResolve() []Mutant {
 	l.pods = nil
 	for _, c := range chunks(l.ingress, limit) {`,
 			[]string{"controller/resolve:TestRulesComeBeforePods"}},
+		{"chunks-of-any-size", "few entries of many ports make an object that the API server refuses",
+			"controller/resolve/chunk.go", `len(items) <= limit && bytes <= maxChunkBytes`, `len(items) <= limit`,
+			[]string{"controller/resolve:TestObjectsFitIntoEtcd"}},
+		{"large-object-kept-whole", "a policy of few long entries is not cut at all",
+			"controller/resolve/publish.go", `return items <= limit && (bytes <= maxChunkBytes ||`,
+			`return items <= limit && (bytes > 0 ||`,
+			[]string{"controller/resolve:TestObjectsFitIntoEtcd"}},
+		{"entry-that-does-not-fit", "an entry that no object can hold keeps the policy from being published",
+			"controller/resolve/weight.go", `if e.weight() <= maxEntryBytes {`, `if e.weight() > 0 {`,
+			[]string{"controller/resolve:TestEntryThatNoObjectHolds"}},
 		{"last-chunk-lost", "trap 1: what does not fit is dropped",
-			"controller/resolve/chunk.go", `if len(items) <= limit || len(path) == maxPath {`,
+			"controller/resolve/chunk.go", `if fits || len(path) == maxPath {`,
 			`if len(path) == 2 && len(items) > limit {
 		items = items[:limit]
+		fits = true
 	}
-	if len(items) <= limit || len(path) == maxPath {`,
+	if fits || len(path) == maxPath {`,
 			[]string{"controller/resolve:TestChunkSize|TestSameAsTwin"}},
 	}
 }
