@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -100,10 +101,10 @@ func (r *runner) tell(ctx context.Context, t core.Tell) bool {
 	return false
 }
 
-// eventName is the policy's name and a hash of what is said.
+// eventName is the policy's name, cut where it could be a name itself, and a hash of what is said.
 func eventName(t core.Tell) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", t.UID, t.Reason, t.Note))
-	return fmt.Sprintf("%s.%x", cut(t.Policy.Name, 200), sum[:8])
+	return fmt.Sprintf("%s.%x", strings.TrimRight(cut(t.Policy.Name, 200), "-."), sum[:8])
 }
 
 // cut returns at most the first n bytes of s. What the API gives us is ASCII where it is cut.
