@@ -39,8 +39,8 @@ func (x *Index) candidates(m *matcher) []*frontend {
 	return x.services.behind(m.single)
 }
 
-// exceptAlso returns the exceptions of e and the addresses of those frontends that e would open. There may be thousands,
-// so each is compared with what e itself excepts, and the list is sorted once.
+// exceptAlso returns the exceptions of e and the addresses of those frontends that e would open. There may be
+// thousands, so each is compared with what e itself excepts, and the list is sorted once.
 func (e *entry) exceptAlso(closed []*frontend) []netip.Prefix {
 	except := slices.Clone(e.except)
 	for _, f := range closed {

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// naming makes the endpoints of s name the pods of the cluster at their addresses, as the EndpointSlice controller does.
+// naming makes the endpoints of s name the pods at their addresses, as the EndpointSlice controller does.
 func naming(s *discoveryv1.EndpointSlice, pods ...*corev1.Pod) *discoveryv1.EndpointSlice {
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
@@ -24,10 +24,12 @@ func naming(s *discoveryv1.EndpointSlice, pods ...*corev1.Pod) *discoveryv1.Endp
 	return s
 }
 
-// followed is a follower of a cluster whose one policy is x/p with egress rules.
+// followed is a follower of a cluster whose one policy is x/p with egress rules. It selects no pod of the cluster, so that
+// only its rules can touch it.
 func followed(t *testing.T, s *Snapshot, rules string) *follower {
 	t.Helper()
-	s.Policies = []*networkingv1.NetworkPolicy{policy(t, "x/p", `{policyTypes: [Egress], egress: `+rules+`}`)}
+	s.Policies = []*networkingv1.NetworkPolicy{policy(t, "x/p",
+		`{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: `+rules+`}`)}
 	f := newFollower()
 	for _, happen := range f.events(&Snapshot{}, s) {
 		happen()

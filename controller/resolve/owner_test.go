@@ -9,8 +9,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// TestLastOwnerWins: rule 67, weave#3177: a pod that still reports an address which another one has by now gives that one
-// none of its rights, whichever is heard of last, and has them again when it is alone with the address.
+// TestLastOwnerWins: rule 67, weave#3177: a pod that still reports an address which another one has by now gives that
+// one none of its rights, whichever is heard of last, and has them again when it is alone with the address.
 func TestLastOwnerWins(t *testing.T) {
 	old := newTestPod("x/old", "10.0.0.5 fd00::5", created(100), terminating, port("http", "TCP", 8080))
 	next := newTestPod("x/next", "10.0.0.5", created(200), port("http", "TCP", 80))

@@ -27,13 +27,14 @@ type pod struct {
 	selections      []*selection // that it is in, in no order
 }
 
-// sameAs reports whether p and o, either of which may be nil, are one pod and mean the same to every policy that selects
-// both.
+// sameAs reports whether p and o, either of which may be nil, are one pod and mean the same to every policy that
+// selects both.
 func (p *pod) sameAs(o *pod) bool {
 	if p == nil || o == nil {
 		return p == o
 	}
-	return p.uid == o.uid && p.created.Equal(o.created) && slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
+	return p.uid == o.uid && p.created.Equal(o.created) &&
+		slices.Equal(p.addrs, o.addrs) && slices.Equal(p.hosts, o.hosts) &&
 		maps.EqualFunc(p.ports, o.ports, slices.Equal[[]uint16])
 }
 

@@ -17,9 +17,9 @@
 // that is not allowed. Where a policy allows only some backends the ClusterIP stays closed, although those backends
 // can be reached themselves; so it does where two policies allow half of the backends each. For the same reason a rule
 // without "to", or with an ipBlock around many addresses, does not cover a ClusterIP on a port whose backends the
-// policy does not allow: the address becomes an exception. An endpoint whose pod was seen to end or go is no backend any
-// more, unless somebody else has its address. Only an ipBlock of exactly one address means the address in the packet, be
-// it a ClusterIP's; the API leaves that to the implementation.
+// policy does not allow: the address becomes an exception. An endpoint whose pod was seen to end or go is no backend
+// any more, unless somebody else has its address. Only an ipBlock of exactly one address means the address in the
+// packet, be it a ClusterIP's; the API leaves that to the implementation.
 //
 // # Errors
 //

@@ -97,7 +97,7 @@ func TestManyClosedServices(t *testing.T) {
 	}
 }
 
-// memoryToClose is what it takes to resolve a policy whose block surrounds n Services and allows none of their backends.
+// memoryToClose is what it takes to resolve a policy whose block surrounds n Services and allows no backend of theirs.
 func memoryToClose(t *testing.T, n int) uint64 {
 	t.Helper()
 	s := &Snapshot{}
