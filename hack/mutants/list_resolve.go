@@ -78,8 +78,8 @@ func inResolve() []Mutant {
 			`return b.prefix.Contains(a)`,
 			[]string{"controller/resolve:TestTrap19|TestSameAsTwin", "sim/engine:TestEnginesAgree$"}},
 		{"completed-pods-are-peers", "trap 16, rule 65, antrea#6507: an address that is somebody else's by now",
-			"controller/resolve/pod.go", `if ended || p.Spec.HostNetwork {`,
-			`if ended && p.Status.PodIP == "" || p.Spec.HostNetwork {`,
+			"controller/resolve/pod.go", `if hasEnded(p) || p.Spec.HostNetwork {`,
+			`if hasEnded(p) && p.Status.PodIP == "" || p.Spec.HostNetwork {`,
 			[]string{"controller/resolve:TestTrap16|TestSubjects", semantics}},
 		{"first-owner-wins", "rule 67, weave#3177: a pod that terminates lends its rights to who has its address now",
 			"controller/resolve/pods.go", `return slices.MaxFunc(x.byAddr[a], compareAges)`,
@@ -92,19 +92,18 @@ func inResolve() []Mutant {
 			"controller/resolve/pods.go", `x.touchOwners(touched, owners, x.ownersOf(before, now))`, `_ = owners`,
 			[]string{"controller/resolve:TestLastOwnerWins|TestResolvingWhatIsTouchedIsEnough"}},
 		{"terminating-pods-are-gone", "rule 66, calico#4518: a pod that terminates still runs",
-			"controller/resolve/pod.go", `ended := p.Status.Phase == corev1.PodSucceeded`,
-			`ended := p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded`,
+			"controller/resolve/pod.go", `return p.Status.Phase == corev1.PodSucceeded`,
+			`return p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded`,
 			[]string{"controller/resolve:TestSubjects|TestPeers|TestTrap16", semantics}},
 		{"pending-pods-are-ignored", "rule 62: a pod that has an address is isolated before its first container runs",
-			"controller/resolve/pod.go", `p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if`, `p.Status.Phase != corev1.PodRunning
-	if`,
+			"controller/resolve/pod.go", `return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed`,
+			`return p.Status.Phase != corev1.PodRunning`,
 			[]string{semantics, "sim/engine:TestEnginesAgree$"}},
 		{"hostnetwork-pods-are-peers", "trap 17, rule 38: opens a whole node",
-			"controller/resolve/pod.go", `if ended || p.Spec.HostNetwork {
+			"controller/resolve/pod.go", `if hasEnded(p) || p.Spec.HostNetwork {
 		return nil, nil
 	}
-	addrs, err := podAddrs(&p.Status)`, `if ended {
+	addrs, err := podAddrs(&p.Status)`, `if hasEnded(p) {
 		return nil, nil
 	}
 	addrs, err := parseAddrs([]string{p.Status.PodIP})`,
@@ -183,12 +182,12 @@ func inResolve() []Mutant {
 			`fmt.Appendf(nil, "%q %q", p.Namespace, chunk)`,
 			[]string{"controller/resolve:TestVariantsAreOneSet|TestObjectNames|TestTrap6"}},
 		{"pods-before-rules", "trap 7: who applies chunks as they come closes pods before their rules are there",
-			"controller/resolve/publish.go", `for _, c := range chunks(l.ingress, limit) {`,
-			`for _, c := range chunks(l.pods, limit) {
+			"controller/resolve/publish.go", `for _, c := range chunks(l.ingress, limit, entry.weight) {`,
+			`for _, c := range chunks(l.pods, limit, podWeight) {
 		set = append(set, newPolicyEndpoint(p, refName, "pods/"+c.path, lists{pods: c.items}))
 	}
 	l.pods = nil
-	for _, c := range chunks(l.ingress, limit) {`,
+	for _, c := range chunks(l.ingress, limit, entry.weight) {`,
 			[]string{"controller/resolve:TestRulesComeBeforePods"}},
 		{"chunks-of-any-size", "few entries of many ports make an object that the API server refuses",
 			"controller/resolve/chunk.go", `len(items) <= limit && bytes <= maxChunkBytes`, `len(items) <= limit`,
