@@ -156,13 +156,12 @@ func (c *Core) wrote(in Wrote) []Effect {
 	switch {
 	case in.Outcome == Failed:
 		return c.retry(in.Write.Policy)
+	case in.Write.Verb == Delete: // also if somebody else was faster
+		c.chunks.bury(in.Write.Object)
+		return c.cleared(in.Write)
 	case in.Outcome == Missing:
 		c.chunks.bury(in.Write.Object)
-		if in.Write.Verb != Delete {
-			return c.retry(in.Write.Policy)
-		}
-	case in.Write.Verb == Delete:
-		c.chunks.bury(in.Write.Object)
+		return c.retry(in.Write.Policy)
 	default:
 		c.chunks.set(in.Object)
 	}

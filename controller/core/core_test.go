@@ -50,13 +50,11 @@ func started(objects ...any) *Core {
 	return c
 }
 
-// publish executes what a Due of shop/web asks for on s, and returns the effects.
+// publish executes what a Due of shop/web asks for on s, and returns the effects, those of the answers last.
 func publish(c *Core, s *server) []Effect {
 	effects := c.Step(Due{web})
-	for _, e := range effects {
-		if w, ok := e.(Write); ok {
-			c.Step(s.write(w))
-		}
+	for _, w := range of[Write](effects) {
+		effects = append(effects, c.Step(s.write(w))...)
 	}
 	return effects
 }
@@ -218,6 +216,37 @@ func TestReplacedPolicy(t *testing.T) {
 		t.Errorf("effects %v, want another turn", effects)
 	}
 	check(t, "then", publish(c, s), "create web")
+}
+
+// TestWhatIsInTheWayCannotBeDeleted: the policy that took the name waits for the last delete, or for a pause.
+func TestWhatIsInTheWayCannotBeDeleted(t *testing.T) {
+	s, c := newServer(), New(small)
+	for i := range 3 { // a head and at least two chunks
+		c.Step(Seen{newPod(fmt.Sprint("pod-", i), fmt.Sprint("10.0.0.", i))})
+	}
+	c.Step(Seen{newPolicy(t, "web", `{}`)})
+	c.Step(Start{})
+	publish(c, s)
+	reborn := newPolicy(t, "web", `{}`)
+	reborn.UID = "another"
+	c.Step(Seen{reborn})
+	effects := c.Step(Due{web})
+	if turns := of[Queue](effects); len(turns) > 0 {
+		t.Errorf("beside the deletes: %v, want no turn before they are done", turns)
+	}
+	retry, deletes := []Effect{Queue{Policy: web, Retry: true}}, of[Write](effects)
+	for i, w := range deletes {
+		if got := c.Step(Wrote{Write: w, Outcome: Failed}); !slices.Equal(got, retry) {
+			t.Errorf("delete %d fails: %v, want a turn after a pause only", i, got)
+		}
+		var want []Effect
+		if i == len(deletes)-1 {
+			want = []Effect{Queue{Policy: web}}
+		}
+		if got := c.Step(s.write(w)); !slices.Equal(got, want) {
+			t.Errorf("delete %d of %d is done: %v, want %v", i, len(deletes), got, want)
+		}
+	}
 }
 
 // TestForeignObjects: what another controller published for a policy is warned of once, and never touched.

@@ -33,8 +33,8 @@ func (c *Core) due(key types.NamespacedName) []Effect {
 		delete(c.told, key)
 		delete(c.foreign, key)
 		return effects
-	case len(effects) > 0: // what is deleted may be in the way of what is to come
-		return append(effects, Queue{Policy: key})
+	case len(effects) > 0: // what is deleted may be in the way of what is to come, for which wrote asks
+		return effects
 	}
 	resolution, _ := c.index.Resolve(key, c.options)
 	p := plan{policy: np, key: key}
@@ -90,6 +90,18 @@ func (c *Core) clearUp(
 		delete(c.departed, key)
 	}
 	return p.ordered()
+}
+
+// cleared asks for a turn of a policy when the last object is out of its way that departed ones left under its name.
+func (c *Core) cleared(deleted Write) []Effect {
+	np, owner := c.index.KnownPolicy(deleted.Policy), policyOwner(deleted.Object)
+	if np == nil || owner == nil || !c.departed[deleted.Policy][owner.UID] {
+		return nil
+	}
+	if len(c.clearUp(deleted.Policy, np, c.chunks.of(deleted.Policy))) > 0 {
+		return nil
+	}
+	return c.queue([]types.NamespacedName{deleted.Policy})
 }
 
 // warnForeign warns of objects that another controller published, once as long as they stay the same.

@@ -500,7 +500,9 @@ func inAgent() []Mutant {
 // allMutants lists every bug that is planted.
 func allMutants() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC(), inTestbed(), inHost()} {
+	for _, list := range [][]Mutant{
+		inResolve(), inEnforce(), inModel(), inTwin(), inBPF(), inAgent(), inC(), inTestbed(), inHost(), inController(),
+	} {
 		all = append(all, list...)
 	}
 	return all
