@@ -168,7 +168,7 @@ func (r *reader) readRules(pe *v1alpha1.PolicyEndpoint, dir flow.Direction, list
 	}
 	rules := make([]Rule, 0, len(order))
 	for _, k := range order {
-		origin := Origin{pe.Spec.PolicyRef.Namespace, v1alpha1.PolicyName(pe.Spec.PolicyRef.Name), dir, k.index}
+		origin := Origin{pe.Spec.PolicyRef.Namespace, v1alpha1.PolicyName(pe), dir, k.index}
 		rules = append(rules, Rule{Origin: origin, Peers: r.intern(newPeers(blocks[k])), Ports: ports[k]})
 	}
 	return rules, errors.Join(errs...)

@@ -134,7 +134,8 @@ func (g *group) giveUp() {
 	for _, name := range slices.Sorted(maps.Keys(g.objects)) {
 		o := *g.objects[name]
 		o.Spec.PolicyRef.Name += ":closed"
-		o.Spec.Ingress, o.Spec.Egress, o.Annotations = nil, nil, nil
+		o.Annotations = map[string]string{v1alpha1.PolicyAnnotation: v1alpha1.PolicyName(g.objects[name])}
+		o.Spec.Ingress, o.Spec.Egress = nil, nil
 		o.Spec.PodSelectorEndpoints = slices.DeleteFunc(slices.Clone(o.Spec.PodSelectorEndpoints),
 			func(pod v1alpha1.PodEndpoint) bool { return known[pod] })
 		g.closed = append(g.closed, &o)

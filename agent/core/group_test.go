@@ -129,9 +129,24 @@ func TestWhatDisappearsLateIsKeptAsLong(t *testing.T) {
 }
 
 func TestVariantsOfAPolicyAreNotMixed(t *testing.T) {
-	a := object(v1alpha1.VariantName("web", "x=1"), pods(1), "10.9.0.1")
-	b := object(v1alpha1.VariantName("web", "x=2"), pods(2), "10.9.0.2")
-	a.Name, b.Name = "web-a", "web-b"
+	for name, refs := range map[string][2]string{
+		"by an annotation": {"web.1", "web.2"}, "of an earlier version": {"web:x=1", "web:x=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := object(refs[0], pods(1), "10.9.0.1"), object(refs[1], pods(2), "10.9.0.2")
+			a.Name, b.Name = "web-a", "web-b"
+			if name == "by an annotation" {
+				a.Annotations = map[string]string{v1alpha1.PolicyAnnotation: "web"}
+				b.Annotations = map[string]string{v1alpha1.PolicyAnnotation: "web"}
+			}
+			variantsAreNotMixed(t, a, b)
+		})
+	}
+}
+
+// variantsAreNotMixed takes the rules away from b, which are kept for a while, like a's, for the pods of b alone.
+func variantsAreNotMixed(t *testing.T, a, b *endpoint) {
+	t.Helper()
 	r := newRig(t, core.Config{Settle: time.Second})
 	r.up(veth(7, linkOf(1)), veth(8, linkOf(2)))
 	r.step(core.Listed{Objects: []*endpoint{a, b}})

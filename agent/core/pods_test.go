@@ -137,6 +137,11 @@ func TestStripKeepsWhatTheNodeNeeds(t *testing.T) {
 	if got := core.Strip(object("web", []v1alpha1.PodEndpoint{elsewhere}, "10.9.0.1"), nodeAddrs); rules(got) != 1 {
 		t.Error("dropped rules that another object's pods may need")
 	}
+	part := object("web.0123456789", pods(1), "10.9.0.1")
+	part.Annotations = map[string]string{v1alpha1.PolicyAnnotation: "web"}
+	if got := v1alpha1.PolicyName(core.Strip(part, nodeAddrs)); got != "web" {
+		t.Errorf("a variant of web is of %q now", got)
+	}
 	alone := marked(object("web", []v1alpha1.PodEndpoint{elsewhere}, "10.9.0.1"))
 	got := core.Strip(alone[0], nodeAddrs)
 	if rules(got) != 0 || v1alpha1.CompletenessOf([]*endpoint{got}) != v1alpha1.Complete {

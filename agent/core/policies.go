@@ -33,7 +33,7 @@ func policyOf(o *endpoint) Name {
 	if ref.Namespace != o.Namespace {
 		return Name{o.Namespace, "!" + o.Name}
 	}
-	return Name{ref.Namespace, v1alpha1.PolicyName(ref.Name)}
+	return Name{ref.Namespace, v1alpha1.PolicyName(o)}
 }
 
 // set takes an object that is new or different. It returns whether what is in force on this node may have changed.

@@ -40,7 +40,7 @@ func ours(all map[string]string) map[string]string {
 	kept := map[string]string{}
 	for _, key := range []string{
 		v1alpha1.IngressRulesAnnotation, v1alpha1.EgressRulesAnnotation, v1alpha1.ChunkHashAnnotation,
-		v1alpha1.SetHashAnnotation, v1alpha1.ChunkCountAnnotation,
+		v1alpha1.SetHashAnnotation, v1alpha1.ChunkCountAnnotation, v1alpha1.PolicyAnnotation,
 	} {
 		if v, ok := all[key]; ok {
 			kept[key] = v

@@ -98,7 +98,7 @@ func isolating(endpoints []*v1alpha1.PolicyEndpoint, dir flow.Direction) map[nam
 		if !slices.Contains(e.Spec.PodIsolation, kind) {
 			continue
 		}
-		policy := e.Spec.PolicyRef.Namespace + "/" + v1alpha1.PolicyName(e.Spec.PolicyRef.Name)
+		policy := e.Spec.PolicyRef.Namespace + "/" + v1alpha1.PolicyName(e)
 		for _, p := range e.Spec.PodSelectorEndpoints {
 			pod := name{p.Namespace, p.Name}
 			all[pod] = append(all[pod], policy)

@@ -123,7 +123,7 @@ func policyOf(o *v1alpha1.PolicyEndpoint) types.NamespacedName {
 	if owner := policyOwner(o); owner != nil {
 		return types.NamespacedName{Namespace: o.Namespace, Name: owner.Name}
 	}
-	return types.NamespacedName{Namespace: o.Namespace, Name: v1alpha1.PolicyName(o.Spec.PolicyRef.Name)}
+	return types.NamespacedName{Namespace: o.Namespace, Name: v1alpha1.PolicyName(o)}
 }
 
 // policyOwner returns the reference to the NetworkPolicy that controls o, nil if there is none.

@@ -249,6 +249,32 @@ func TestWhatIsInTheWayCannotBeDeleted(t *testing.T) {
 	}
 }
 
+// TestVariantsOfAnEarlierVersion: what was published under another policyRef.name is replaced in the order of phases, so
+// that no pod is without its policy in between.
+func TestVariantsOfAnEarlierVersion(t *testing.T) {
+	np := newPolicy(t, "web", `{ingress: [{ports: [{port: http}]}]}`)
+	a, b := newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2")
+	a.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}}}
+	s := newServer()
+	c := started(np, a, b)
+	for _, w := range of[Write](c.Step(Due{web})) {
+		old := w.Object.DeepCopy()
+		old.Name = "web-" + old.Name[len(old.Name)-10:]
+		old.Spec.PolicyRef.Name = "web:" + old.Annotations[v1alpha1.NamedPortsAnnotation]
+		delete(old.Annotations, v1alpha1.PolicyAnnotation)
+		delete(old.Annotations, v1alpha1.NamedPortsAnnotation)
+		c.Step(Seen{s.store(Write{Verb: Create, Object: old}, "shop/"+old.Name).Object})
+	}
+	var got []string
+	for _, w := range of[Write](publish(c, s)) {
+		got = append(got, fmt.Sprint(w.Phase, " ", w.Verb))
+	}
+	if diff := cmp.Diff([]string{"1 create", "1 create", "2 delete", "2 delete"}, got); diff != "" {
+		t.Errorf("phases (-want +got):\n%s", diff)
+	}
+	check(t, "after that", publish(c, s))
+}
+
 // TestForeignObjects: what another controller published for a policy is warned of once, and never touched.
 func TestForeignObjects(t *testing.T) {
 	np := newPolicy(t, "web", `{}`)

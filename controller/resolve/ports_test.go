@@ -105,24 +105,22 @@ ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: http}]}, {por
 egress: [{to: [{podSelector: {matchLabels: {app: c}}}]}]`)},
 	}
 	type seen struct {
-		Ref                   string
+		Policy, Named         string
 		Pods, Ingress, Egress []string
 	}
 	ssh := []string{"1: 0.0.0.0/0 on TCP/22", "1: ::/0 on TCP/22"}
 	toC := []string{"0: 10.0.0.3"}
 	want := []seen{
-		{"web:http/TCP=", []string{"x/c 10.0.0.3@192.168.0.1"}, ssh, toC},
-		{"web:http/TCP=80", []string{"x/a 10.0.0.1@192.168.0.1", "x/d 10.0.0.4@192.168.0.1"},
+		{"web", "http/TCP=", []string{"x/c 10.0.0.3@192.168.0.1"}, ssh, toC},
+		{"web", "http/TCP=80", []string{"x/a 10.0.0.1@192.168.0.1", "x/d 10.0.0.4@192.168.0.1"},
 			append([]string{"0: 192.0.2.0/24 on TCP/80"}, ssh...), toC},
-		{"web:http/TCP=8080+8081", []string{"x/b 10.0.0.2@192.168.0.1"},
+		{"web", "http/TCP=8080+8081", []string{"x/b 10.0.0.2@192.168.0.1"},
 			append([]string{"0: 192.0.2.0/24 on TCP/8080 TCP/8081"}, ssh...), toC},
 	}
 	var got []seen
 	for _, pe := range resolveAll(t, s) {
-		got = append(got, seen{pe.Spec.PolicyRef.Name, pods(pe), ingress(t, pe), egress(t, pe)})
-		if name := v1alpha1.PolicyName(pe.Spec.PolicyRef.Name); name != "web" {
-			t.Errorf("PolicyName(%q) = %q, want web", pe.Spec.PolicyRef.Name, name)
-		}
+		named := pe.Annotations[v1alpha1.NamedPortsAnnotation]
+		got = append(got, seen{v1alpha1.PolicyName(pe), named, pods(pe), ingress(t, pe), egress(t, pe)})
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("variants (-want +got):\n%s", diff)

@@ -183,6 +183,40 @@ func TestObjectNames(t *testing.T) {
 	}
 }
 
+// TestVariantsAreFoundByTheNameOfAnObject: other agents go by policyRef.name, or by an object's name up to its last dash.
+// One that tells the variants apart by the first and not by the second opens pods when an object goes.
+func TestVariantsAreFoundByTheNameOfAnObject(t *testing.T) {
+	for _, name := range []string{"p", "a-b", "a.b", strings.Repeat("a", 253), strings.Repeat("a", 230) + ".b"} {
+		t.Run(name[:min(len(name), 10)], func(t *testing.T) {
+			s := &Snapshot{
+				Pods: []*corev1.Pod{
+					newTestPod("x/a", "10.0.0.1", port("http", "TCP", 80)), newTestPod("x/b", "10.0.0.2", port("http", "TCP", 8080)),
+				},
+				Policies: []*networkingv1.NetworkPolicy{policy(t, "x/"+name, `{ingress: [{ports: [{port: http}]}]}`)},
+			}
+			refs := map[string]bool{}
+			for _, pe := range resolveAll(t, s) {
+				ref := pe.Spec.PolicyRef.Name
+				refs[ref] = true
+				if head := pe.Name[:strings.LastIndex(pe.Name, "-")]; head != ref {
+					t.Errorf("%q before the last dash, but policyRef.name is %q", head, ref)
+				}
+				for _, n := range []string{ref, pe.Name} {
+					if problems := validation.IsDNS1123Subdomain(n); len(problems) > 0 {
+						t.Errorf("%q is no object name: %v", n, problems)
+					}
+				}
+				if got := v1alpha1.PolicyName(pe); got != name {
+					t.Errorf("%q is said to be of policy %q", ref, got)
+				}
+			}
+			if len(refs) != 2 || refs[name] {
+				t.Errorf("names %v, want two, and not the policy's own", refs)
+			}
+		})
+	}
+}
+
 // TestTrap6ObjectNamesOfSimilarPolicies: long names with the same head, and names that are joined alike, stay apart.
 func TestTrap6ObjectNamesOfSimilarPolicies(t *testing.T) {
 	long := strings.Repeat("a", 250)

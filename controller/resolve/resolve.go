@@ -5,7 +5,7 @@
 //
 // What a consumer applies is, per policyRef, (union of pods) × (union of rules). That product is exact only where all
 // selected pods give the named ports of the policy's ingress rules the same numbers. Where they do not, the policy is
-// published once per distinct resolution, under the names of v1alpha1.VariantName.
+// published once per distinct resolution, each under a policyRef.name of its own. See v1alpha1.PolicyName.
 //
 // An address means the newest pod that reports it: one that terminates may keep an address that another has by now.
 //
@@ -96,7 +96,7 @@ func (x *Index) resolve(p *parsed, o Options) ([]*v1alpha1.PolicyEndpoint, []err
 		ingress, problems := p.fitting("ingress", x.ingressEntries(p.ingress, v))
 		errs = append(errs, problems...)
 		lists := lists{pods: podEndpoints(v.pods), ingress: ingress, egress: egress}
-		set = append(set, publish(p, v.refName, lists, o.chunkSize())...)
+		set = append(set, publish(p, &v, lists, o.chunkSize())...)
 	}
 	if err := v1alpha1.MarkComplete(set); err != nil {
 		errs = append(errs, err)

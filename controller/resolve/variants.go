@@ -5,15 +5,31 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 )
 
 // variant is a policy for those of its pods that agree on the named ports of its ingress rules.
 type variant struct {
-	refName string // what policyRef.name says
-	pods    []*pod
-	named   map[portName][]uint16 // what the names mean on every one of pods
+	policy     string // its name
+	resolution string // of the named ports, "" if this is the only variant
+	pods       []*pod
+	named      map[portName][]uint16 // what the names mean on every one of pods
+}
+
+// key tells v from all variants of all policies of its namespace: no policy has a colon in its name.
+func (v *variant) key() string {
+	if v.resolution == "" {
+		return v.policy
+	}
+	return v.policy + ":" + v.resolution
+}
+
+// refName returns what policyRef.name says: to agents, each variant is a policy of its own. As agents find it again from
+// the name of an object, it is one itself, and short enough for objectName to append to.
+func (v *variant) refName() string {
+	if v.resolution == "" {
+		return v.policy
+	}
+	return cut(v.policy, maxRefNameLength-len(".")-suffixLength) + "." + suffix([]byte(v.key()))
 }
 
 // variants groups the subjects. There is at least one variant, even if the policy selects no pod.
@@ -25,7 +41,7 @@ func (p *parsed) variants() []variant {
 		groups[key] = append(groups[key], s)
 	}
 	if len(groups) <= 1 {
-		v := variant{refName: p.policy.Name, pods: p.pods()}
+		v := variant{policy: p.policy.Name, pods: p.pods()}
 		if len(v.pods) > 0 {
 			v.named = v.pods[0].ports
 		}
@@ -34,7 +50,7 @@ func (p *parsed) variants() []variant {
 	var result []variant
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		pods := groups[key]
-		result = append(result, variant{v1alpha1.VariantName(p.policy.Name, key), pods, pods[0].ports})
+		result = append(result, variant{p.policy.Name, key, pods, pods[0].ports})
 	}
 	return result
 }

@@ -8,5 +8,12 @@ func inController() []Mutant {
 		return effects`, `which wrote asks
 		return append(effects, Queue{Policy: key})`,
 			[]string{"controller/core:TestWhatIsInTheWay"}},
+		{"variants-are-not-found", "an agent that finds a policy by the name of an object opens the pods of its variants",
+			"controller/resolve/publish.go", `return cut(v.refName(), maxRefNameLength) + "-"`,
+			`return cut(v.policy, maxRefNameLength) + "-"`,
+			[]string{"controller/resolve:TestVariantsAreFound"}},
+		{"variants-of-nobody", "the agent takes each variant for a policy of its own, of which a part is missing",
+			"agent/core/strip.go", `v1alpha1.ChunkCountAnnotation, v1alpha1.PolicyAnnotation,`, `v1alpha1.ChunkCountAnnotation,`,
+			[]string{"agent/core:TestStrip"}},
 	}
 }

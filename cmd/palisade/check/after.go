@@ -120,7 +120,7 @@ func (c *Cluster) published() Check {
 	sets := map[policyKey][]*v1alpha1.PolicyEndpoint{}
 	for i := range c.Endpoints {
 		e := &c.Endpoints[i]
-		k := policyKey{e.Namespace, v1alpha1.PolicyName(e.Spec.PolicyRef.Name)}
+		k := policyKey{e.Namespace, v1alpha1.PolicyName(e)}
 		sets[k] = append(sets[k], e)
 	}
 	var missing, partial, foreign []string

@@ -163,7 +163,8 @@ func TestAfterInstallation(t *testing.T) {
 		"variant of a policy with named ports": {
 			func(c *Cluster) {
 				for i := range c.Endpoints {
-					c.Endpoints[i].Spec.PolicyRef.Name = v1alpha1.VariantName("deny", "http/TCP=80")
+					e := &c.Endpoints[i]
+					e.Spec.PolicyRef.Name, e.Annotations[v1alpha1.PolicyAnnotation] = "deny.0123456789", "deny"
 				}
 			}, "policy-endpoints", OK, "all of 1 NetworkPolicies are published completely",
 		},

@@ -20,18 +20,21 @@ const (
 	// rewrites the chunk it is in and this object, not every chunk. See Completeness.
 	SetHashAnnotation    = "palisade.dev/set-hash"
 	ChunkCountAnnotation = "palisade.dev/chunk-count"
+
+	// PolicyAnnotation and NamedPortsAnnotation stand on the objects of a variant: a policy as it is published for those
+	// of its pods that resolve the named ports of its ingress rules alike. They are the policy's name, which
+	// policyRef.name is not then, and what the names mean, for example "http/TCP=80,metrics/TCP=9090+9091".
+	PolicyAnnotation     = "palisade.dev/policy"
+	NamedPortsAnnotation = "palisade.dev/named-ports"
 )
 
-// variantSeparator parts a policy's name from the named ports of a variant. It cannot occur in an object's name.
-const variantSeparator = ":"
-
-// VariantName returns the policyRef.name under which a policy is published for those of its pods that resolve the
-// named ports of its ingress rules alike, for example "web:http/TCP=80,metrics/TCP=9090+9091".
-func VariantName(policy, resolution string) string { return policy + variantSeparator + resolution }
-
-// PolicyName returns the name of the NetworkPolicy that policyRefName stands for: it strips what VariantName added.
-func PolicyName(policyRefName string) string {
-	name, _, _ := strings.Cut(policyRefName, variantSeparator)
+// PolicyName returns the name of the NetworkPolicy that o is a part of. Earlier versions wrote "web:http/TCP=80" into
+// policyRef.name; a colon cannot occur in an object's name.
+func PolicyName(o *PolicyEndpoint) string {
+	if name := o.Annotations[PolicyAnnotation]; name != "" {
+		return name
+	}
+	name, _, _ := strings.Cut(o.Spec.PolicyRef.Name, ":")
 	return name
 }
 

@@ -81,14 +81,20 @@ func FuzzDecodeRules(f *testing.F) {
 }
 
 func TestPolicyName(t *testing.T) {
-	for ref, want := range map[string]string{
-		"web":                              "web",
-		VariantName("web", "http/TCP=80"):  "web",
-		VariantName("we.b-1", "http/TCP="): "we.b-1",
-		"":                                 "",
+	for name, c := range map[string]struct{ ref, annotation, want string }{
+		"a policy":                        {"web", "", "web"},
+		"a policy with a dot":             {"we.b-1", "", "we.b-1"},
+		"a variant":                       {"web.0123456789", "web", "web"},
+		"a variant of an earlier version": {"we.b-1:http/TCP=", "", "we.b-1"},
+		"a variant whose pods are closed": {"web.0123456789:closed", "web", "web"},
+		"nothing":                         {"", "", ""},
 	} {
-		if got := PolicyName(ref); got != want {
-			t.Errorf("PolicyName(%q) = %q, want %q", ref, got, want)
+		o := &PolicyEndpoint{Spec: PolicyEndpointSpec{PolicyRef: PolicyReference{Name: c.ref}}}
+		if c.annotation != "" {
+			annotate(o, PolicyAnnotation, c.annotation)
+		}
+		if got := PolicyName(o); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -31,8 +31,8 @@ func (c Completeness) String() string {
 	return "unmarked"
 }
 
-// CompletenessOf judges the objects of one NetworkPolicy: all of one namespace with the same PolicyName of
-// spec.policyRef.name, variants included. Their order does not matter.
+// CompletenessOf judges the objects of one NetworkPolicy: all of one namespace with the same PolicyName,
+// variants included. Their order does not matter.
 //
 // It trusts the annotations and does not hash the contents again, so it is cheap enough to ask on every event.
 func CompletenessOf(objects []*PolicyEndpoint) Completeness {

@@ -119,8 +119,11 @@ func (p *Plane) scatter(objects []*v1alpha1.PolicyEndpoint) []*v1alpha1.PolicyEn
 	parts := make([]*v1alpha1.PolicyEndpoint, 1+p.random.IntN(mostChunks))
 	for i := range parts {
 		parts[i] = &v1alpha1.PolicyEndpoint{TypeMeta: objects[0].TypeMeta, ObjectMeta: metav1.ObjectMeta{
-			Namespace: objects[0].Namespace, GenerateName: v1alpha1.PolicyName(objects[0].Spec.PolicyRef.Name) + "-",
+			Namespace: objects[0].Namespace, GenerateName: objects[0].Spec.PolicyRef.Name + "-",
 		}}
+		if name, ok := objects[0].Annotations[v1alpha1.PolicyAnnotation]; ok { // denials are attributed to it
+			parts[i].Annotations = map[string]string{v1alpha1.PolicyAnnotation: name}
+		}
 		of := objects[0].Spec
 		parts[i].Spec = v1alpha1.PolicyEndpointSpec{
 			PodSelector: of.PodSelector, PolicyRef: of.PolicyRef, PodIsolation: of.PodIsolation,
