@@ -40,6 +40,11 @@ type Wrote struct {
 	Object  *v1alpha1.PolicyEndpoint // as the API server returned it, if Done and not Deleted
 }
 
+// OK reports whether what comes in later phases may build on it.
+func (w Wrote) OK() bool {
+	return w.Outcome == Done || w.Outcome == Missing && w.Write.Verb == Delete
+}
+
 // Told is what came of a Tell.
 type Told struct {
 	Tell Tell

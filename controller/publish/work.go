@@ -46,8 +46,8 @@ func (r *runner) reconcile(ctx context.Context, q queue, policy types.Namespaced
 	since := r.take(policy)
 	effects := r.feed(core.Due{Policy: policy})
 	resolved := time.Now()
-	wrote, again := r.writeAll(ctx, effects)
-	if wrote && len(again) == 0 && !since.IsZero() {
+	published, again := r.writeAll(ctx, effects)
+	if published && !since.IsZero() {
 		r.metrics.published.Observe(time.Since(since).Seconds())
 	}
 	for _, e := range append(effects, again...) {
@@ -72,48 +72,50 @@ func (r *runner) reconcile(ctx context.Context, q queue, policy types.Namespaced
 const parallel = 8
 
 // writeAll executes the writes among effects, one phase after another, until one fails. It reports whether there were
-// any, and returns what the core made of the results.
-func (r *runner) writeAll(ctx context.Context, effects []core.Effect) (wrote bool, again []core.Effect) {
-	var phase []core.Write
-	flush := func() {
-		if len(again) == 0 {
-			again = append(again, r.writePhase(ctx, phase)...)
-		}
-		phase = nil
-	}
+// any and all are done, and returns what the core made of the results.
+func (r *runner) writeAll(ctx context.Context, effects []core.Effect) (published bool, again []core.Effect) {
+	var phases [][]core.Write
 	for _, e := range effects {
 		w, ok := e.(core.Write)
 		if !ok {
 			continue
 		}
-		wrote = true
-		if len(phase) > 0 && phase[0].Phase != w.Phase {
-			flush()
+		if last := len(phases) - 1; last >= 0 && phases[last][0].Phase == w.Phase {
+			phases[last] = append(phases[last], w)
+		} else {
+			phases = append(phases, []core.Write{w})
 		}
-		phase = append(phase, w)
 	}
-	flush()
-	return wrote, again
+	for _, phase := range phases {
+		ok, news := r.writePhase(ctx, phase)
+		again = append(again, news...)
+		if !ok {
+			return false, again
+		}
+	}
+	return len(phases) > 0, again
 }
 
-// writePhase executes writes side by side.
-func (r *runner) writePhase(ctx context.Context, writes []core.Write) []core.Effect {
+// writePhase executes writes side by side, and reports whether all are done: the core, once stopped, does not tell.
+func (r *runner) writePhase(ctx context.Context, writes []core.Write) (ok bool, again []core.Effect) {
 	var mu sync.Mutex
-	var again []core.Effect
 	var group sync.WaitGroup
 	slots := make(chan struct{}, parallel)
+	ok = true
 	for _, w := range writes {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			effects := r.feed(r.write(ctx, w))
+			wrote := r.write(ctx, w)
+			effects := r.feed(wrote)
 			mu.Lock()
 			defer mu.Unlock()
+			ok = ok && wrote.OK()
 			again = append(again, effects...)
 		})
 	}
 	group.Wait()
-	return again
+	return ok, again
 }
 
 // quiet reports whether err only says that this process is about to end.

@@ -15,5 +15,8 @@ func inController() []Mutant {
 		{"variants-of-nobody", "the agent takes each variant for a policy of its own, of which a part is missing",
 			"agent/core/strip.go", `v1alpha1.ChunkCountAnnotation, v1alpha1.PolicyAnnotation,`, `v1alpha1.ChunkCountAnnotation,`,
 			[]string{"agent/core:TestStrip"}},
+		{"a-phase-follows-a-failure", "pods leave one object although those that were to have them were refused",
+			"controller/publish/work.go", `ok = ok && wrote.OK()`, `ok = len(effects) == 0`,
+			[]string{"controller/publish:TestNoPhase"}},
 	}
 }
