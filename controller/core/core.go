@@ -52,7 +52,7 @@ func (c *Core) Step(in Input) []Effect {
 	case Gone:
 		return c.queue(c.gone(in.Object))
 	case Reviewed:
-		return c.queue(c.chunks.review(in))
+		return c.queue(c.pruned(c.chunks.review(in)))
 	case Start:
 		c.active = true
 		return c.queue(c.all())
@@ -84,7 +84,7 @@ func (c *Core) seen(object any) []Effect {
 	case *networkingv1.NetworkPolicy:
 		touched = c.seenPolicy(o)
 	case *v1alpha1.PolicyEndpoint:
-		touched = c.chunks.set(o)
+		touched = c.pruned(c.chunks.set(o))
 	}
 	effects := c.queue(touched)
 	if err != nil {
@@ -99,6 +99,7 @@ func (c *Core) seenPolicy(o *networkingv1.NetworkPolicy) []types.NamespacedName 
 	if before := c.index.KnownPolicy(key); before != nil && before.UID != o.UID {
 		c.depart(key, before.UID)
 	}
+	delete(c.departed[key], o.UID) // a watch that was cut may tell of it again
 	return c.index.SetPolicy(o)
 }
 
@@ -117,17 +118,36 @@ func (c *Core) gone(object any) []types.NamespacedName {
 		c.depart(keyOf(o), o.UID)
 		return c.index.DeletePolicy(keyOf(o))
 	case *v1alpha1.PolicyEndpoint:
-		return c.chunks.delete(o)
+		return c.pruned(c.chunks.delete(o))
 	}
 	return nil
 }
 
-// depart remembers that the policy with that UID is no more.
+// depart remembers that the policy with that UID is no more, if it left something.
 func (c *Core) depart(key types.NamespacedName, uid types.UID) {
+	if !c.left(key, uid) {
+		return
+	}
 	if c.departed[key] == nil {
 		c.departed[key] = map[types.UID]bool{}
 	}
 	c.departed[key][uid] = true
+}
+
+// left reports whether there are objects under key of the policy with that UID.
+func (c *Core) left(key types.NamespacedName, uid types.UID) bool {
+	return slices.ContainsFunc(c.chunks.of(key), func(o *v1alpha1.PolicyEndpoint) bool { return ownedBy(o, uid) })
+}
+
+// pruned forgets policies that departed and of which nothing is left, among those of touched, and returns touched.
+func (c *Core) pruned(touched []types.NamespacedName) []types.NamespacedName {
+	for _, key := range touched {
+		maps.DeleteFunc(c.departed[key], func(uid types.UID, _ bool) bool { return !c.left(key, uid) })
+		if len(c.departed[key]) == 0 {
+			delete(c.departed, key)
+		}
+	}
+	return touched
 }
 
 // all returns the policies there are and those that have objects left.
@@ -157,15 +177,24 @@ func (c *Core) wrote(in Wrote) []Effect {
 	case in.Outcome == Failed:
 		return c.retry(in.Write.Policy)
 	case in.Write.Verb == Delete: // also if somebody else was faster
-		c.chunks.bury(in.Write.Object)
-		return c.cleared(in.Write)
+		return c.deleted(in.Write)
 	case in.Outcome == Missing:
 		c.chunks.bury(in.Write.Object)
 		return c.retry(in.Write.Policy)
 	default:
 		c.chunks.set(in.Object)
+		return c.late(in.Object)
 	}
-	return nil
+}
+
+// late notices that a policy went while an object of it was written.
+func (c *Core) late(o *v1alpha1.PolicyEndpoint) []Effect {
+	key, owner, np := policyOf(o), policyOwner(o), c.index.KnownPolicy(policyOf(o))
+	if owner == nil || np != nil && np.UID == owner.UID {
+		return nil
+	}
+	c.depart(key, owner.UID)
+	return c.queue([]types.NamespacedName{key})
 }
 
 // retry asks for another Due of a policy after a pause.

@@ -275,6 +275,41 @@ func TestVariantsOfAnEarlierVersion(t *testing.T) {
 	check(t, "after that", publish(c, s))
 }
 
+// TestNothingIsRememberedOfWhatIsGone: a process that runs for long sees many policies go.
+func TestNothingIsRememberedOfWhatIsGone(t *testing.T) {
+	np, s := newPolicy(t, "web", `{}`), newServer()
+	leader, standby := started(np), New(resolve.Options{})
+	publish(leader, s)
+	leader.Step(Gone{np})
+	publish(leader, s)
+	standby.Step(Seen{np})
+	standby.Step(s.watch[0])
+	standby.Step(Gone{np})
+	if !standby.departed[web][np.UID] {
+		t.Error("a policy of which an object is left is forgotten")
+	}
+	standby.Step(s.watch[1])
+	standby.Step(Seen{np})
+	standby.Step(Gone{np}) // and nothing was published of it
+	for name, c := range map[string]*Core{"leader": leader, "standby": standby} {
+		if len(c.departed) > 0 {
+			t.Errorf("the %s remembers %v", name, c.departed)
+		}
+	}
+}
+
+// TestPolicyGoesWhileItIsPublished: the answer of the API server comes after the news.
+func TestPolicyGoesWhileItIsPublished(t *testing.T) {
+	s, np := newServer(), newPolicy(t, "web", `{}`)
+	c := started(np)
+	w := of[Write](c.Step(Due{web}))[0]
+	c.Step(Gone{np})
+	if got := c.Step(s.write(w)); !slices.Equal(got, []Effect{Queue{Policy: web}}) {
+		t.Errorf("the late answer asks for %v", got)
+	}
+	check(t, "then", publish(c, s), "delete web")
+}
+
 // TestForeignObjects: what another controller published for a policy is warned of once, and never touched.
 func TestForeignObjects(t *testing.T) {
 	np := newPolicy(t, "web", `{}`)

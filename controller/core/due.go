@@ -70,38 +70,24 @@ func (c *Core) clearUp(
 	key types.NamespacedName, np *networkingv1.NetworkPolicy, published []*v1alpha1.PolicyEndpoint,
 ) []Write {
 	p := plan{policy: np, key: key}
-	left := map[types.UID]bool{}
 	for _, o := range published {
-		owner := policyOwner(o)
-		if owner == nil || !c.departed[key][owner.UID] || np != nil && np.UID == owner.UID {
-			continue
-		}
-		left[owner.UID] = true
-		if marked(o) {
+		if owner := policyOwner(o); owner != nil && c.departed[key][owner.UID] && marked(o) {
 			p.add(Delete, o, nil, o)
 		}
-	}
-	for uid := range c.departed[key] {
-		if !left[uid] {
-			delete(c.departed[key], uid)
-		}
-	}
-	if len(c.departed[key]) == 0 {
-		delete(c.departed, key)
 	}
 	return p.ordered()
 }
 
-// cleared asks for a turn of a policy when the last object is out of its way that departed ones left under its name.
-func (c *Core) cleared(deleted Write) []Effect {
-	np, owner := c.index.KnownPolicy(deleted.Policy), policyOwner(deleted.Object)
-	if np == nil || owner == nil || !c.departed[deleted.Policy][owner.UID] {
+// deleted asks for a turn of a policy when the last object is out of its way that departed ones left under its name.
+func (c *Core) deleted(w Write) []Effect {
+	key, owner, np := w.Policy, policyOwner(w.Object), c.index.KnownPolicy(w.Policy)
+	wasInTheWay := np != nil && owner != nil && c.departed[key][owner.UID]
+	c.chunks.bury(w.Object)
+	c.pruned([]types.NamespacedName{key})
+	if !wasInTheWay || len(c.clearUp(key, np, c.chunks.of(key))) > 0 {
 		return nil
 	}
-	if len(c.clearUp(deleted.Policy, np, c.chunks.of(deleted.Policy))) > 0 {
-		return nil
-	}
-	return c.queue([]types.NamespacedName{deleted.Policy})
+	return c.queue([]types.NamespacedName{key})
 }
 
 // warnForeign warns of objects that another controller published, once as long as they stay the same.
