@@ -144,6 +144,10 @@ func ownedBy(o *v1alpha1.PolicyEndpoint, uid types.UID) bool {
 	return owner != nil && owner.UID == uid
 }
 
+// orphaned reports whether this project made o, and nothing controls it any more: "kubectl delete --cascade=orphan" and
+// what restores backups take owners away.
+func orphaned(o *v1alpha1.PolicyEndpoint) bool { return marked(o) && metav1.GetControllerOf(o) == nil }
+
 // marked reports whether this project made o.
 func marked(o *v1alpha1.PolicyEndpoint) bool {
 	return o.Annotations[v1alpha1.ChunkHashAnnotation] != ""

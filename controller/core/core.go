@@ -134,9 +134,11 @@ func (c *Core) depart(key types.NamespacedName, uid types.UID) {
 	c.departed[key][uid] = true
 }
 
-// left reports whether there are objects under key of the policy with that UID.
+// left reports whether there are objects under key of the policy with that UID, or some that may have been.
 func (c *Core) left(key types.NamespacedName, uid types.UID) bool {
-	return slices.ContainsFunc(c.chunks.of(key), func(o *v1alpha1.PolicyEndpoint) bool { return ownedBy(o, uid) })
+	return slices.ContainsFunc(c.chunks.of(key), func(o *v1alpha1.PolicyEndpoint) bool {
+		return ownedBy(o, uid) || orphaned(o)
+	})
 }
 
 // pruned forgets policies that departed and of which nothing is left, among those of touched, and returns touched.
@@ -182,7 +184,7 @@ func (c *Core) wrote(in Wrote) []Effect {
 		c.chunks.bury(in.Write.Object)
 		return c.retry(in.Write.Policy)
 	default:
-		c.chunks.set(in.Object)
+		c.pruned(c.chunks.set(in.Object))
 		return c.late(in.Object)
 	}
 }

@@ -310,6 +310,48 @@ func TestPolicyGoesWhileItIsPublished(t *testing.T) {
 	check(t, "then", publish(c, s), "delete web")
 }
 
+// TestOrphans: an object that lost its owner stays neither in the way of its policy nor behind when that goes.
+func TestOrphans(t *testing.T) {
+	for name, tt := range map[string]struct {
+		happens func(c *Core, np *networkingv1.NetworkPolicy, orphan Seen)
+		want    []string
+	}{
+		"the policy is there": {func(c *Core, _ *networkingv1.NetworkPolicy, orphan Seen) { c.Step(orphan) }, []string{"update web"}},
+		"the policy goes": {func(c *Core, np *networkingv1.NetworkPolicy, orphan Seen) {
+			c.Step(orphan)
+			c.Step(Gone{np})
+		}, []string{"delete web"}},
+		"the policy goes, and the news of its object are late": {func(c *Core, np *networkingv1.NetworkPolicy, orphan Seen) {
+			c.Step(Gone{np})
+			c.Step(orphan)
+		}, []string{"delete web"}},
+		"the policy needs another object": {func(c *Core, _ *networkingv1.NetworkPolicy, orphan Seen) {
+			o := *orphan.Object.(*v1alpha1.PolicyEndpoint)
+			o.Name, o.UID = "web-0123456789", "restored"
+			c.Step(Seen{&o})
+		}, []string{"delete web"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, np := newServer(), newPolicy(t, "web", `{}`)
+			c := started(np)
+			publish(c, s)
+			o := s.watch[0].(Seen).Object.(*v1alpha1.PolicyEndpoint).DeepCopy()
+			o.OwnerReferences = nil
+			tt.happens(c, np, Seen{s.store(Write{Verb: Update, Object: o}, "shop/"+o.Name).Object})
+			effects := publish(c, s)
+			check(t, name, effects, tt.want...)
+			if warned := of[Warn](effects); len(warned) > 0 || len(c.departed) > 0 {
+				t.Errorf("warnings %v, departed %v", warned, c.departed)
+			}
+		})
+	}
+	o := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "shop", Name: "web-x", Annotations: map[string]string{v1alpha1.ChunkHashAnnotation: "h"},
+	}}
+	o.Spec.PolicyRef = v1alpha1.PolicyReference{Namespace: "shop", Name: "web"}
+	check(t, "of a policy of which there may be news yet", started(o).Step(Due{web}))
+}
+
 // TestForeignObjects: what another controller published for a policy is warned of once, and never touched.
 func TestForeignObjects(t *testing.T) {
 	np := newPolicy(t, "web", `{}`)

@@ -16,7 +16,8 @@
 //
 // # Whose objects
 //
-// Only objects that this project made are ever written: owned by the policy with its UID, and annotated. Objects of a
+// Only objects that this project made are ever written: owned by the policy with its UID, and annotated; one that is
+// annotated and has lost its owner is taken over by the policy that it names, or deleted with it. Objects of a
 // policy that went are deleted if this process saw it go, and by the garbage collector, which asks the API server,
 // otherwise: a policy that has not been seen may be news that is late. Objects that another controller published for
 // the same policy are left alone and warned of, since agents apply them too.

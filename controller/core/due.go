@@ -65,13 +65,16 @@ func (c *Core) warnTaken(key types.NamespacedName, names []string) []Effect {
 	return append(effects, c.retry(key)...)
 }
 
-// clearUp deletes what departed policies left behind, in the order of phases.
+// clearUp deletes what departed policies left behind, in the order of phases. What is orphaned is left to a policy that
+// has taken the name.
 func (c *Core) clearUp(
 	key types.NamespacedName, np *networkingv1.NetworkPolicy, published []*v1alpha1.PolicyEndpoint,
 ) []Write {
 	p := plan{policy: np, key: key}
 	for _, o := range published {
-		if owner := policyOwner(o); owner != nil && c.departed[key][owner.UID] && marked(o) {
+		owner := policyOwner(o)
+		ofDeparted := owner != nil && c.departed[key][owner.UID] && marked(o)
+		if ofDeparted || np == nil && len(c.departed[key]) > 0 && orphaned(o) {
 			p.add(Delete, o, nil, o)
 		}
 	}

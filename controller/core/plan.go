@@ -35,7 +35,7 @@ func (p *plan) compare(desired, published []*v1alpha1.PolicyEndpoint) {
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		o := there[name]
 		switch {
-		case marked(o) && ownedBy(o, p.policy.UID):
+		case marked(o) && ownedBy(o, p.policy.UID) || orphaned(o):
 			p.add(Delete, o, nil, o)
 		case !marked(o):
 			p.foreign = append(p.foreign, name)
@@ -50,7 +50,7 @@ func (p *plan) want(desired, published *v1alpha1.PolicyEndpoint) {
 		p.add(Create, desired, desired, nil)
 	case published == nil:
 		// The garbage collector deletes what the policy owns before the policy itself; it must not be fed.
-	case !ownedBy(published, p.policy.UID):
+	case !ownedBy(published, p.policy.UID) && !orphaned(published):
 		p.taken = append(p.taken, desired.Name)
 	case !same(desired, published):
 		p.add(Update, updated(desired, published), desired, published)
