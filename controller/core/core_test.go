@@ -185,6 +185,24 @@ func TestPolicyBeingDeleted(t *testing.T) {
 	check(t, "being deleted", started(np).Step(Due{web}))
 }
 
+// TestPolicyBeingDeletedGrows: a finalizer of others can keep it for long. What moves to an object that is not created
+// stays where it is, so that the pods stay isolated.
+func TestPolicyBeingDeletedGrows(t *testing.T) {
+	s, c, np := newServer(), New(small), newPolicy(t, "web", `{}`)
+	for _, o := range []any{np, newPod("a", "10.0.0.1"), newPod("b", "10.0.0.2")} { // which fit into one object
+		c.Step(Seen{o})
+	}
+	c.Step(Start{})
+	publish(c, s)
+	dying := np.DeepCopy()
+	dying.DeletionTimestamp = &metav1.Time{}
+	c.Step(Seen{dying})
+	c.Step(Seen{newPod("c", "10.0.0.3")})
+	check(t, "a pod more than fits", publish(c, s))
+	c.Step(Gone{newPod("b", "10.0.0.2")})
+	check(t, "all fit", publish(c, s), "update web")
+}
+
 // TestUnseenPolicy: objects of a policy that was never seen are left to the garbage collector: news may be late.
 func TestUnseenPolicy(t *testing.T) {
 	s, np := newServer(), newPolicy(t, "web", `{}`)

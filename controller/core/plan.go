@@ -20,6 +20,7 @@ type plan struct {
 	writes  []Write
 	taken   []string // names that the policy needs and somebody else has
 	foreign []string // names of objects that another controller published for the policy
+	lacking bool     // an object that the policy needs may not be created any more
 }
 
 // compare fills in p.
@@ -41,6 +42,9 @@ func (p *plan) compare(desired, published []*v1alpha1.PolicyEndpoint) {
 			p.foreign = append(p.foreign, name)
 		}
 	}
+	if p.lacking { // what the others would lose is to be in that object
+		p.writes = nil
+	}
 }
 
 // want makes published, which may be nil, say what desired says.
@@ -50,6 +54,7 @@ func (p *plan) want(desired, published *v1alpha1.PolicyEndpoint) {
 		p.add(Create, desired, desired, nil)
 	case published == nil:
 		// The garbage collector deletes what the policy owns before the policy itself; it must not be fed.
+		p.lacking = true
 	case !ownedBy(published, p.policy.UID) && !orphaned(published):
 		p.taken = append(p.taken, desired.Name)
 	case !same(desired, published):
