@@ -20,5 +20,5 @@
 // annotated and has lost its owner is taken over by the policy that it names, or deleted with it. Objects of a
 // policy that went are deleted if this process saw it go, and by the garbage collector, which asks the API server,
 // otherwise: a policy that has not been seen may be news that is late. Objects that another controller published for
-// the same policy are left alone and warned of, since agents apply them too.
+// the same policy are left alone and warned of: with them the set is not complete, and our agents keep what they had.
 package core

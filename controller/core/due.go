@@ -14,8 +14,10 @@ import (
 
 // Errors of Warn.
 var (
-	// ErrForeign says that another controller publishes the policy too: what it wrote adds to what is allowed.
-	ErrForeign = errors.New("another controller publishes this policy too; run only one, and delete what it left")
+	// ErrForeign says that another controller publishes the policy too. The mixture is no complete set: our agents keep
+	// what they had, and others apply all of it.
+	ErrForeign = errors.New("another controller publishes this policy too, so agents follow no change of it; " +
+		"run only one, and delete what it left")
 	// ErrTaken says that an object that is not the policy's has the name of one that the policy needs.
 	ErrTaken = errors.New("an object that does not belong to this policy is in the way")
 )
