@@ -71,11 +71,13 @@ func (r *runner) publish(ctx, leading context.Context) {
 	workers.Wait()
 }
 
-// openQueue returns the queue of a term. One that was shut down takes nothing in any more.
+// openQueue returns the queue of a term. One that was shut down takes nothing in any more, and what waited in it may have
+// been published by another leader since.
 func (r *runner) openQueue() queue {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = newQueue(r.metrics)
+	clear(r.waiting)
 	return r.queue
 }
 

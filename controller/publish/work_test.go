@@ -92,3 +92,18 @@ func TestNoPhaseFollowsOneThatFailed(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyWaitsSinceALostTerm: how long a policy waited is measured within a term of leadership.
+func TestNobodyWaitsSinceALostTerm(t *testing.T) {
+	r := newTestRunner(t, &api{})
+	r.openQueue()
+	r.feed(core.Start{})
+	if since := r.waiting[web]; since.IsZero() {
+		t.Fatal("the policy does not wait")
+	}
+	r.feed(core.Stop{})
+	r.openQueue()
+	if since := r.take(web); !since.IsZero() {
+		t.Errorf("the policy waits since %v, in a term that is over", since)
+	}
+}
