@@ -149,3 +149,19 @@ func FuzzAll(f *testing.F) {
 		}
 	})
 }
+
+// TestUnreadablePodSelectorIsolatesAll: whom a policy selects whose podSelector cannot be read is not known, so that all pods of its
+// namespace are isolated, as in the model.
+func TestUnreadablePodSelectorIsolatesAll(t *testing.T) {
+	np := policy(t, "x/p", `{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: ["not a label!"]}]}}`)
+	set, errs := All(&Snapshot{
+		Pods:     []*corev1.Pod{newTestPod("x/a", "10.0.0.1"), newTestPod("y/b", "10.0.0.2")},
+		Policies: []*networkingv1.NetworkPolicy{np},
+	}, Options{})
+	if len(errs) == 0 {
+		t.Error("nothing is said of it")
+	}
+	if len(set) != 1 || len(set[0].Spec.PodSelectorEndpoints) != 1 || set[0].Spec.PodSelectorEndpoints[0].Name != "a" {
+		t.Errorf("published %+v, want one object that selects x/a", set)
+	}
+}

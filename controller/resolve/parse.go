@@ -96,9 +96,11 @@ func (x *Index) parse(np *networkingv1.NetworkPolicy) *parsed {
 	p := &parser{index: x, namespace: np.Namespace}
 	spec := field.NewPath("spec")
 	result := &parsed{policy: np, types: p.types(spec, &np.Spec)}
-	if s, ok := p.selector(spec.Child("podSelector"), &np.Spec.PodSelector); ok {
-		result.subjects = x.selection(x.scopeOf(np.Namespace), s)
+	subjects, ok := p.selector(spec.Child("podSelector"), &np.Spec.PodSelector)
+	if !ok {
+		subjects = labels.Everything() // as in the model: nobody whom it may mean is left open
 	}
+	result.subjects = x.selection(x.scopeOf(np.Namespace), subjects)
 	if slices.Contains(result.types, networkingv1.PolicyTypeIngress) {
 		for i, r := range np.Spec.Ingress {
 			path := spec.Child("ingress").Index(i)

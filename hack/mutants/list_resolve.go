@@ -6,6 +6,9 @@ const semantics = "sim/engine:TestSemantics"
 // inResolve are bugs of the controller's resolver.
 func inResolve() []Mutant {
 	return []Mutant{
+		{"unreadable-subject-isolates-nobody", "a policy whose podSelector cannot be read leaves everybody open",
+			"controller/resolve/parse.go", `subjects = labels.Everything()`, `subjects = labels.Nothing()`,
+			[]string{"controller/resolve:TestUnreadablePodSelector"}},
 		{"egress-defaulted-always", "rules 1 and 3: isolates egress where nobody asked for it",
 			"controller/resolve/parse.go", `if len(spec.Egress) > 0 {`,
 			`if spec.Egress != nil || len(spec.Ingress) > 0 {`,
