@@ -193,7 +193,7 @@ func inResolve() []Mutant {
 	for _, c := range chunks(l.ingress, limit, entry.weight) {`,
 			[]string{"controller/resolve:TestRulesComeBeforePods"}},
 		{"chunks-of-any-size", "few entries of many ports make an object that the API server refuses",
-			"controller/resolve/chunk.go", `len(items) <= limit && bytes <= maxChunkBytes`, `len(items) <= limit`,
+			"controller/resolve/chunk.go", `len(items) <= limit && bytes <= maxChunkBytes`, `len(items) <= limit && bytes >= 0`,
 			[]string{"controller/resolve:TestObjectsFitIntoEtcd"}},
 		{"large-object-kept-whole", "a policy of few long entries is not cut at all",
 			"controller/resolve/publish.go", `return items <= limit && (bytes <= maxChunkBytes ||`,
