@@ -61,11 +61,11 @@ func (e *entries[A, K]) tell(from, to int) {
 }
 
 // readMap hands over the entries of a hash or trie, in no order.
-func readMap[K any](m *ebpf.Map, take func(K, uint32)) error {
-	keys, classes := make([]K, batchSize), make([]uint32, batchSize)
+func readMap[K, V any](m *ebpf.Map, take func(K, V)) error {
+	keys, values := make([]K, batchSize), make([]V, batchSize)
 	var cursor ebpf.MapBatchCursor
 	for {
-		n, err := m.BatchLookup(&cursor, keys, classes, nil)
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
 		if errors.Is(err, ebpf.ErrNotSupported) {
 			break // at the first call, if at all
 		}
@@ -73,17 +73,17 @@ func readMap[K any](m *ebpf.Map, take func(K, uint32)) error {
 			return fmt.Errorf("read %v: %w", m, err)
 		}
 		for i := range n {
-			take(keys[i], classes[i])
+			take(keys[i], values[i])
 		}
 		if err != nil { // these were the last
 			return nil
 		}
 	}
 	var key K
-	var class uint32
+	var value V
 	all := m.Iterate()
-	for all.Next(&key, &class) {
-		take(key, class)
+	for all.Next(&key, &value) {
+		take(key, value)
 	}
 	return all.Err()
 }

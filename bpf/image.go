@@ -88,7 +88,7 @@ func (c Capacity) flowPlaces() uint32 {
 }
 
 // DefaultCapacity holds 16,384 classes, 2,048 sets, and about 3,800 IPv4 networks of 256 addresses of which more than a
-// handful occur in policies; the arrays take less than 14 MiB of kernel memory in all.
+// handful occur in policies; the arrays take less than 12 MiB of kernel memory in all.
 func DefaultCapacity() Capacity {
 	var b *kernelRuleBank
 	var p *kernelPortBank

@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"cmp"
 	"encoding/binary"
 	"maps"
 	"net/netip"
@@ -27,14 +26,12 @@ func (n *Node) Introduce(p Pod) error {
 // them that a version with other tables left; what is in force for them is in those.
 func (n *Node) Pods() []Pod {
 	live := n.Epoch() & 1
-	list := make([]Pod, 0, len(n.pods)+len(n.former))
-	for ifindex, p := range n.former {
-		if _, ok := n.pods[ifindex]; !ok {
-			list = append(list, p)
-		}
-	}
-	for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
-		e := n.pods[ifindex]
+	all := make(map[uint32]kernelPod, len(n.pods)+len(n.former))
+	maps.Copy(all, n.former)
+	maps.Copy(all, n.pods)
+	list := make([]Pod, 0, len(all))
+	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
+		e := all[ifindex]
 		p := Pod{Ifindex: ifindex, Instance: e.Instance, MayRoute: e.MayRoute != 0, Sets: e.Bank[live].Set}
 		if e.HasIp4 != 0 {
 			var ip [4]byte
@@ -46,6 +43,5 @@ func (n *Node) Pods() []Pod {
 		}
 		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b Pod) int { return cmp.Compare(a.Ifindex, b.Ifindex) })
 	return list
 }

@@ -22,9 +22,7 @@ func (n *Node) Memory() ([]Memory, error) {
 		return nil, os.ErrClosed
 	}
 	all := maps.Clone(n.maps)
-	if n.noted != nil {
-		all["known_pods"] = n.noted
-	}
+	all[knownMap] = n.noted
 	var list []Memory
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		info, err := all[name].Info()

@@ -61,8 +61,8 @@ type Node struct {
 	barrier *barrier
 	banks   [banks]bank          // what the kernel's other tables hold
 	pods    map[uint32]kernelPod // likewise, by ifindex
-	noted   *ebpf.Map            // likewise, for versions with other tables; nil where nothing is pinned
-	former  map[uint32]Pod       // that those noted, until the first Sync
+	noted   *ebpf.Map            // likewise, for versions with other tables
+	former  map[uint32]kernelPod // that those noted, until the first Sync
 
 	mu   sync.Mutex // held while what follows changes, and by those who read it beside the one who uses the node
 	maps map[string]*ebpf.Map

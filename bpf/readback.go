@@ -31,11 +31,5 @@ func (n *Node) readPods() error {
 			n.pods[p.Ifindex] = withoutHealing(p)
 		}
 	}
-	var ifindex uint32
-	var p kernelPod
-	far := n.maps[kernelMapPodsFar].Iterate()
-	for far.Next(&ifindex, &p) {
-		n.pods[ifindex] = withoutHealing(p)
-	}
-	return far.Err()
+	return readMap(n.maps[kernelMapPodsFar], func(ifindex uint32, p kernelPod) { n.pods[ifindex] = withoutHealing(p) })
 }

@@ -62,7 +62,7 @@ func (n *Node) Sync(img *Image) (Stats, error) {
 	atomic.AddUint32(&n.tables.Control.Epoch, 1)
 	s.Switched = true
 	n.barrier.restart()
-	return s, errors.Join(n.removePods(pods, &s), n.forgetFormer())
+	return s, n.removePods(pods, &s)
 }
 
 func (n *Node) writeBank(b uint32, img *Image, s *Stats) error {
@@ -215,14 +215,20 @@ func (n *Node) writePods(want map[uint32]kernelPod, next uint32, s *Stats) error
 	return nil
 }
 
+// putPod writes an entry. What is noted comes first: a pod of which that failed has no entry, and is tried again.
 func (n *Node) putPod(ifindex uint32, p kernelPod) error {
+	if !samePod(n.pods[ifindex], p) {
+		if err := n.note(ifindex, p); err != nil {
+			return err
+		}
+	}
 	if n.isNear(ifindex) {
 		n.tables.storePod(ifindex, p)
 	} else if err := n.putFar(ifindex, p); err != nil {
 		return fmt.Errorf("write pod on interface %d: %w", ifindex, err)
 	}
 	n.pods[ifindex] = p
-	return n.note(ifindex, p)
+	return nil
 }
 
 // isNear says whether an interface has its entry in the array, or is to have it there. Where an entry is, it stays.
@@ -242,11 +248,14 @@ func (n *Node) putFar(ifindex uint32, p kernelPod) error {
 	return m.Put(ifindex, p)
 }
 
-// removePods clears the entries of pods that are not wanted any more.
+// removePods clears the entries of pods that are not wanted any more, and what other versions noted of such.
 func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 	for _, ifindex := range slices.Sorted(maps.Keys(n.pods)) {
 		if _, ok := want[ifindex]; ok {
 			continue
+		}
+		if err := n.forget(ifindex); err != nil {
+			return err
 		}
 		if n.isNear(ifindex) {
 			n.tables.storePod(ifindex, kernelPod{})
@@ -255,11 +264,8 @@ func (n *Node) removePods(want map[uint32]kernelPod, s *Stats) error {
 		}
 		delete(n.pods, ifindex)
 		s.PodWrites++
-		if err := n.forget(ifindex); err != nil {
-			return err
-		}
 	}
-	return nil
+	return n.forgetFormer()
 }
 
 func (img *Image) hosts() map[[16]byte]uint32 {

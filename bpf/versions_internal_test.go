@@ -3,7 +3,9 @@ package bpf
 import (
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	stdsync "sync"
 	"testing"
 
@@ -215,7 +217,38 @@ func TestPodsAreKnownToOtherLayouts(t *testing.T) {
 	third := open("a third one")
 	expect(third, unknown(stays))
 	_ = third.Close()
+	third = open("a third one")
+	sync(third) // of which nothing differs from empty tables
+	expect(third)
+	_ = third.Close()
+	fourth := open("a fourth one")
+	expect(fourth)
+	_ = fourth.Close()
 	again := open("another") // what is in its own tables counts
 	expect(again, stays)
 	_ = again.Close()
+}
+
+// TestPodThatCannotBeNotedIsTriedAgain: what no other version would find is not in force, and that is said each time.
+func TestPodThatCannotBeNotedIsTriedAgain(t *testing.T) {
+	dir := pinDir(t)
+	full, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 28, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	if err := full.Pin(filepath.Join(dir, knownPin)); err != nil {
+		t.Fatal(err)
+	}
+	h := openHarness(t, Options{Dir: dir, Capacity: Capacity{Peers4: 512, Hosts: 16, Nets: 16, Flows: 1024}})
+	closed := [2]uint32{SetClosed, SetClosed}
+	pods := []Pod{{Ifindex: 9, Instance: 1, Sets: closed}, {Ifindex: 10, Instance: 2, Sets: closed}}
+	for range 3 {
+		if _, err := h.Sync(&Image{Pods: pods}); err == nil || !strings.Contains(err.Error(), "interface 10") || h.Epoch() > 0 {
+			t.Errorf("epoch %d, %v: want an error about interface 10, and nothing in force", h.Epoch(), err)
+		}
+	}
+	if _, err := h.Sync(&Image{Pods: pods[:1]}); err != nil || h.Epoch() != 1 {
+		t.Errorf("without the pod, epoch %d (%v), want 1", h.Epoch(), err)
+	}
 }

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ type Input struct {
 
 // PortRange is a range of ports, both ends included.
 type PortRange struct{ First, Last uint16 }
+
+// String returns "FIRST-LAST".
+func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 var (
 	// DefaultNodePorts is what the API server chooses from, unless --service-node-port-range says otherwise.

@@ -121,7 +121,7 @@ func (p *Ports) Contains(proto flow.Protocol, port uint16) bool {
 	})
 }
 
-// String returns the normal form, for example "TCP/80,TCP/8000-8080,UDP/0-65535" "TCP/1-79,other" or "all".
+// String returns the normal form, for example "TCP/80,TCP/8000-8080,UDP/0-65535", "TCP/1-79,other" or "all".
 func (p *Ports) String() string {
 	if p.All {
 		return "all"

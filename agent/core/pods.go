@@ -21,8 +21,8 @@ type claims map[uint32][]*claim
 // readClaims finds the interfaces of the pods that policies select. One that nobody claims by what is known of the host
 // now is claimed for the address that it once led to, so that a pod stays isolated for as long as its interface lives,
 // whatever becomes of routes.
-func (s *State) readClaims(endpoints []*endpoint) claims {
-	all, former, ledTo := claims{}, claims{}, s.ledTo()
+func (s *State) readClaims(endpoints []*endpoint, routed map[uint32][]netip.Addr) claims {
+	all, former, ledTo := claims{}, claims{}, s.ledTo(routed)
 	for _, o := range endpoints {
 		for _, p := range o.Spec.PodSelectorEndpoints {
 			if p.PodIP == p.HostIP {
@@ -46,8 +46,8 @@ func (s *State) readClaims(endpoints []*endpoint) claims {
 }
 
 // ledTo lists the interfaces that are known by an address, but for those of which the CNI plugin said whose they are.
-func (s *State) ledTo() map[netip.Addr][]uint32 {
-	to, routed := map[netip.Addr][]uint32{}, s.host.routes.reached()
+func (s *State) ledTo(routed map[uint32][]netip.Addr) map[netip.Addr][]uint32 {
+	to := map[netip.Addr][]uint32{}
 	for _, i := range s.sortedIfaces() {
 		for _, a := range i.addrs {
 			if i.pod == nil && !s.passedOn(a, i.ifindex, routed[i.ifindex]) {
@@ -106,11 +106,10 @@ func (s *State) findNamed(pod Name, addr netip.Addr) (uint32, bool) {
 }
 
 // pods lists the pods of the node by interface, and what is contradictory about them.
-func (s *State) pods(all claims) ([]enforce.Pod, []enforce.Condition) {
+func (s *State) pods(all claims, routed map[uint32][]netip.Addr) ([]enforce.Pod, []enforce.Condition) {
 	for _, ifindex := range slices.Sorted(maps.Keys(all)) {
 		s.track(ifindex)
 	}
-	routed := s.host.routes.reached()
 	var pods []enforce.Pod
 	var conditions []enforce.Condition
 	for _, i := range s.sortedIfaces() {

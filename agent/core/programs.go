@@ -42,7 +42,8 @@ func (s *State) program() {
 		return // what an earlier agent left stays in force until policies are complete
 	}
 	endpoints := s.policies.enforced()
-	pods, problems := s.pods(s.readClaims(endpoints))
+	routed := s.host.routes.reached()
+	pods, problems := s.pods(s.readClaims(endpoints, routed), routed)
 	p.names = map[uint32]Name{}
 	for _, pod := range pods {
 		if pod.Name != "" {

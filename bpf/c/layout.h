@@ -77,9 +77,9 @@ enum ports {
 	PORTS_ALL = PORTS_EVERY << PORTS_TCP_SHIFT | PORTS_EVERY << PORTS_UDP_SHIFT | PORTS_EVERY << PORTS_SCTP_SHIFT | PORTS_OTHER,
 };
 
-/* A slot with the bit PORTS_LISTED says it of protocols with ports by a list instead, of which there is room for many more, but which takes a search. The edges
- * of its ranges lie one after the other in port_edges, in ascending order: the first port of a range, the one after its last, and so on.
- * A list begins at a multiple of its size, which is a power of two; the rest of it is PORT_EDGES_END. */
+/* A slot with the bit PORTS_LISTED_BIT says it of protocols with ports by a list instead, of which there is room for many more, but which
+ * takes a search. The edges of its ranges lie one after the other in port_edges, in ascending order: the first port of a range, the one
+ * after its last, and so on. A list begins at a multiple of its size, which is a power of two; the rest of it is PORT_EDGES_END. */
 enum ports_listed {
 	PORTS_LISTED_BIT = 31,
 	PORTS_LISTED_SIZE_SHIFT = 16, /* the binary logarithm of the size, at least 1 */

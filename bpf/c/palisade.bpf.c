@@ -7,7 +7,7 @@
  *   4. the policy of the packet's own direction,   5. only if that does not allow it: does it belong to what is
  *   allowed (a later fragment, a reply, an ICMP error).
  *
- * Reading order: layout.h, tables.h, packet.h, policy.h, flowtable.h, flows.h, fragments.h, this file, fast.h. */
+ * Reading order: layout.h, tables.h, packet.h, origin.h, policy.h, flowtable.h, flows.h, fragments.h, this file, fast.h. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -23,6 +23,7 @@
 #include "layout.h"
 #include "tables.h"
 #include "packet.h"
+#include "origin.h"
 #include "policy.h"
 #include "flowtable.h"
 #include "flows.h"

@@ -42,9 +42,9 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 		"`file` with the API server's address and credentials (default: those of the pod's service account)")
 	fs.StringVar(&f.nodeIPs, "node-ips", getenv("NODE_IPS"),
 		"`addresses` of the node, separated by commas (default: environment variable NODE_IPS, set it from status.hostIPs)")
-	fs.StringVar(&f.nodePorts, "node-ports", "30000-32767",
+	fs.StringVar(&f.nodePorts, "node-ports", enforce.DefaultNodePorts.String(),
 		"`range` of the ports of Services on nodes, as the API server's --service-node-port-range: a pod whose egress is isolated "+
-			"reaches its own node, but not these ports, behind which are other pods; empty for none")
+			"reaches its own node, but not these ports, behind which are other pods; none for none")
 	fs.StringVar(&f.pins, "pins", "/sys/fs/bpf/palisade", "`directory` on a BPF file system to pin programs and tables in")
 	fs.StringVar(&f.mode, "mode", "standard",
 		"what a pod is that no known policy selects yet: open (\"standard\") or closed (\"strict\")")
@@ -180,16 +180,16 @@ func parseAddrs(text string) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-// parseRange reads "FIRST-LAST"; nothing is no port.
+// parseRange reads "FIRST-LAST" or "none".
 func parseRange(text string) (enforce.PortRange, error) {
-	if text == "" {
+	if text == "none" {
 		return enforce.NoNodePorts, nil
 	}
 	before, after, _ := strings.Cut(text, "-")
 	first, err := strconv.ParseUint(before, 10, 16)
 	last, lastErr := strconv.ParseUint(after, 10, 16)
 	if err != nil || lastErr != nil || first == 0 || first > last {
-		return enforce.PortRange{}, fmt.Errorf("-node-ports: %q is no range of ports, such as 30000-32767", text)
+		return enforce.PortRange{}, fmt.Errorf("-node-ports: %q is no range of ports, such as %s, and not none", text, enforce.DefaultNodePorts)
 	}
 	return enforce.PortRange{First: uint16(first), Last: uint16(last)}, nil
 }

@@ -55,6 +55,30 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}
 }
 
+// TestNodePorts: the range is the API server's, unless it is said to be another or none.
+func TestNodePorts(t *testing.T) {
+	for text, want := range map[string]enforce.PortRange{
+		"": enforce.DefaultNodePorts, "none": enforce.NoNodePorts, "1-65535": {First: 1, Last: 65535}, "80-80": {First: 80, Last: 80},
+	} {
+		args := []string{"-node-ports", text}
+		if text == "" {
+			args = nil
+		}
+		f, err := parseFlags(args, os.Getenv, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := parseRange(f.nodePorts); err != nil || got != want {
+			t.Errorf("%q: %s (%v), want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"0-5", "5-4", "1-65536", "80", "a-b", "1-2-3", "-"} {
+		if got, err := parseRange(text); err == nil {
+			t.Errorf("%q was read as %s", text, got)
+		}
+	}
+}
+
 func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	f, err := parseFlags([]string{"-kubeconfig", "/nonexistent", "-mode", "lax", "-hook", "xdp", "-finder", "guess",
 		"-node-ips", "10.0.0", "-node-ports", "30000", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)

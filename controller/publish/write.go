@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/controller/core"
+	"github.com/palisade-netpol/palisade/controller/resolve"
 )
 
 // writeTimeout bounds one request.
@@ -101,10 +101,10 @@ func (r *runner) tell(ctx context.Context, t core.Tell) bool {
 	return false
 }
 
-// eventName is the policy's name, cut where it could be a name itself, and a hash of what is said.
+// eventName is the policy's name, as far as there is room, and a hash of what is said.
 func eventName(t core.Tell) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", t.UID, t.Reason, t.Note))
-	return fmt.Sprintf("%s.%x", strings.TrimRight(cut(t.Policy.Name, 200), "-."), sum[:8])
+	return fmt.Sprintf("%s.%x", resolve.CutName(t.Policy.Name, 200), sum[:8])
 }
 
 // cut returns at most the first n bytes of s. What the API gives us is ASCII where it is cut.

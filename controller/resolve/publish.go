@@ -109,7 +109,7 @@ const (
 // depends on what the object is a part of and not on what it says, so that a change is an update of the same object. A
 // policy whose name leaves no room is cut; policyRef has the whole name.
 func objectName(namespace string, v *variant, chunk string) string {
-	return cut(v.refName(), maxRefNameLength) + "-" + suffix(fmt.Appendf(nil, "%q %q %q", namespace, v.key(), chunk))
+	return CutName(v.refName(), maxRefNameLength) + "-" + suffix(fmt.Appendf(nil, "%q %q %q", namespace, v.key(), chunk))
 }
 
 // suffix stands for what was said.
@@ -118,5 +118,5 @@ func suffix(said []byte) string {
 	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:]))[:suffixLength]
 }
 
-// cut returns at most the first n bytes of a name, which something is to be appended to.
-func cut(name string, n int) string { return strings.TrimRight(name[:min(len(name), n)], "-.") }
+// CutName returns at most the first n bytes of a name, such that something can be appended to them.
+func CutName(name string, n int) string { return strings.TrimRight(name[:min(len(name), n)], "-.") }

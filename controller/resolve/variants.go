@@ -29,7 +29,7 @@ func (v *variant) refName() string {
 	if v.resolution == "" {
 		return v.policy
 	}
-	return cut(v.policy, maxRefNameLength-len(".")-suffixLength) + "." + suffix([]byte(v.key()))
+	return CutName(v.policy, maxRefNameLength-len(".")-suffixLength) + "." + suffix([]byte(v.key()))
 }
 
 // variants groups the subjects. There is at least one variant, even if the policy selects no pod.

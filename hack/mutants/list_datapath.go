@@ -44,10 +44,18 @@ func inBPF() []Mutant {
 			"bpf/tables.go", `if atomic.LoadUint32(&e.Ifindex) == p.Ifindex && e.Instance == p.Instance {`, `if samePod(*e, p) {`,
 			[]string{"bpf:TestAPodIsNeverVoidWhileItsAddressesChange"}},
 		{"upgrade-forgets-pods", "a version with other tables does not know any more whose interface it is",
-			"bpf/known.go", `n.former[ifindex] = k.pod(ifindex)`, `_ = k.pod(ifindex)`,
+			"bpf/known.go", `n.former[ifindex] = k.entry(ifindex)`, `_ = k.entry(ifindex)`,
 			[]string{"bpf:TestPodsAreKnownToOtherLayouts"}},
+		{"note-that-failed-is-forgotten", "a pod that could not be noted is taken for noted the next time, and unknown after an upgrade",
+			"bpf/sync.go", `		if err := n.note(ifindex, p); err != nil {
+			return err
+		}`, `		if err := n.note(ifindex, p); err != nil {
+			n.pods[ifindex] = p
+			return err
+		}`,
+			[]string{"bpf:TestPodThatCannotBeNoted"}},
 		{"gone-pods-stay-known", "an interface is taken for that of a pod that has gone",
-			"bpf/sync.go", `n.removePods(pods, &s), n.forgetFormer())`, `n.removePods(pods, &s))`,
+			"bpf/sync.go", `return n.forgetFormer()`, `return nil`,
 			[]string{"bpf:TestPodsAreKnownToOtherLayouts"}},
 		{"grown-table-is-empty", "programs come to read a table of peers into which nothing was written yet",
 			"bpf/grow.go", `writeMap(next, map[[16]byte]uint32{}, n.banks[live].hosts,`, `writeMap(next, map[[16]byte]uint32{}, nil,`,

@@ -155,16 +155,12 @@ func closedPods(conditions []enforce.Condition) map[string]bool {
 
 // memory is what each map takes in the kernel.
 func memory(kernel *bpf.Harness) (map[string]float64, error) {
+	list, err := kernel.Memory()
 	sizes := map[string]float64{}
-	for name, m := range kernel.Maps() {
-		info, err := m.Info()
-		if err != nil {
-			return nil, fmt.Errorf("memory of map %s: %w", name, err)
-		}
-		bytes, _ := info.Memlock()
-		sizes[name] = float64(bytes)
+	for _, m := range list {
+		sizes[m.Table] = float64(m.Bytes)
 	}
-	return sizes, nil
+	return sizes, err
 }
 
 // resident is the memory of this process.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/palisade-netpol/palisade/bpf"
 )
 
@@ -22,7 +20,7 @@ func memoryOf(mapName string) string { return "kernel memory of map " + mapName 
 // counted are the maps that memoryAll adds up. The others hold what packets bring along: flows, and events for who
 // listens.
 func counted() []string {
-	return []string{"node", "cpus", "peers4", "prefixes6", "rules", "port_bits", "peer_hosts", "peer_nets", "pods_far", "scratch"}
+	return []string{"node", "cpus", "peers4", "prefixes6", "rules", "port_bits", "peer_hosts", "peer_nets", "pods_far", "known_pods", "scratch"}
 }
 
 func chosen() []string { return []string{"flows4", "flows6", "events"} }
@@ -76,33 +74,20 @@ func memory(pods int) (_ footprint, err error) {
 	if _, err := node.Sync(img); err != nil {
 		return nil, err
 	}
-	return weigh(node.Maps())
+	maps, err := node.Memory()
+	if err != nil {
+		return nil, err
+	}
+	return weigh(maps)
 }
 
 // weigh fails when a map is in no line.
-func weigh(maps map[string]*ebpf.Map) (footprint, error) {
+func weigh(maps []bpf.Memory) (footprint, error) {
 	f, known := footprint{}, slices.Concat(counted(), chosen())
-	for name, m := range maps {
-		var err error
-		if f[name], err = locked(m); err != nil {
-			return nil, fmt.Errorf("memory of map %s: %w", name, err)
-		}
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("nothing is said of map %s", name)
+	for _, m := range maps {
+		if f[m.Table] = float64(m.Bytes); !slices.Contains(known, m.Table) {
+			return nil, fmt.Errorf("nothing is said of map %s", m.Table)
 		}
 	}
 	return f, nil
-}
-
-// locked is what a map takes, in bytes. A trie or hash that grows with its entries takes none while it is empty.
-func locked(m *ebpf.Map) (float64, error) {
-	info, err := m.Info()
-	if err != nil {
-		return 0, err
-	}
-	bytes, ok := info.Memlock()
-	if !ok && m.Type() == ebpf.Array {
-		return 0, errors.New("the kernel does not tell")
-	}
-	return float64(bytes), nil
 }
