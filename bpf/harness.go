@@ -66,7 +66,8 @@ func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame [
 	return h.Repeat(dir, ifindex, fromNode, frame, 1)
 }
 
-// Repeat is Run for n times the same frame, one right after the other; the outcome is that of the last one.
+// Repeat is Run for n times the same frame, one right after the other; the outcome is that of the last one. After a signal it begins
+// again: the frame may be sent more often.
 func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte, n uint32) (Outcome, error) {
 	h.in = skbContext{Mark: ifindex}
 	switch {

@@ -133,6 +133,13 @@ const (
 	kernelModeMODE_STRICT   kernelMode = 1
 )
 
+type kernelMoved uint32
+
+const (
+	kernelMovedMOVED_NONE kernelMoved = 1
+	kernelMovedMOVED_ONE  kernelMoved = 2
+)
+
 type kernelNetKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
@@ -444,6 +451,7 @@ const (
 	kernelVarUnusedEvent         = "unused_event"
 	kernelVarUnusedFlowBits      = "unused_flow_bits"
 	kernelVarUnusedMode          = "unused_mode"
+	kernelVarUnusedMoved         = "unused_moved"
 	kernelVarUnusedNodeTables    = "unused_node_tables"
 	kernelVarUnusedPeerSlot      = "unused_peer_slot"
 	kernelVarUnusedPeerTables    = "unused_peer_tables"
@@ -536,6 +544,7 @@ type kernelVariableSpecs struct {
 	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
 	UnusedMode          *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedMoved         *ebpf.VariableSpec `ebpf:"unused_moved"`
 	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
@@ -617,6 +626,7 @@ type kernelVariables struct {
 	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`
 	UnusedMode          *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedMoved         *ebpf.Variable `ebpf:"unused_moved"`
 	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`

@@ -138,11 +138,11 @@ func (m *move) flows(name string) error {
 	for place := range m.node.maps[name].MaxEntries() {
 		for way := range uint32(flowWays) {
 			in.Mark, in.CB[0] = place, way
-			some, err := m.mover.Run(&run)
+			got, err := m.mover.Run(&run)
 			if err != nil {
 				return fmt.Errorf("move way %d of place %d: %w", way, place, err)
 			}
-			if some == 0 {
+			if kernelMoved(got) == kernelMovedMOVED_NONE {
 				break
 			}
 		}

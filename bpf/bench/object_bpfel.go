@@ -45,6 +45,7 @@ const (
 	objectVarUnusedEvent         = "unused_event"
 	objectVarUnusedFlowBits      = "unused_flow_bits"
 	objectVarUnusedMode          = "unused_mode"
+	objectVarUnusedMoved         = "unused_moved"
 	objectVarUnusedNodeTables    = "unused_node_tables"
 	objectVarUnusedPeerSlot      = "unused_peer_slot"
 	objectVarUnusedPeerTables    = "unused_peer_tables"
@@ -143,6 +144,7 @@ type objectVariableSpecs struct {
 	UnusedEvent         *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.VariableSpec `ebpf:"unused_flow_bits"`
 	UnusedMode          *ebpf.VariableSpec `ebpf:"unused_mode"`
+	UnusedMoved         *ebpf.VariableSpec `ebpf:"unused_moved"`
 	UnusedNodeTables    *ebpf.VariableSpec `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.VariableSpec `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.VariableSpec `ebpf:"unused_peer_tables"`
@@ -227,6 +229,7 @@ type objectVariables struct {
 	UnusedEvent         *ebpf.Variable `ebpf:"unused_event"`
 	UnusedFlowBits      *ebpf.Variable `ebpf:"unused_flow_bits"`
 	UnusedMode          *ebpf.Variable `ebpf:"unused_mode"`
+	UnusedMoved         *ebpf.Variable `ebpf:"unused_moved"`
 	UnusedNodeTables    *ebpf.Variable `ebpf:"unused_node_tables"`
 	UnusedPeerSlot      *ebpf.Variable `ebpf:"unused_peer_slot"`
 	UnusedPeerTables    *ebpf.Variable `ebpf:"unused_peer_tables"`

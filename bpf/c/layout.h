@@ -48,6 +48,12 @@ enum constant {
 	CONSTANT_MARK = 0x50616c69, /* the upper half of a mark */
 };
 
+/* What move_flow says of a way. Never 0: kernels before 5.13 say that of a run of which a signal made them forget what came. */
+enum moved {
+	MOVED_NONE = 1, /* no flow, nor in a later way of the place */
+	MOVED_ONE = 2,
+};
+
 /* Which way a packet goes, seen from the pod. The values are those of flow.Direction. */
 enum direction {
 	EGRESS = 0,

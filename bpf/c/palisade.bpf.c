@@ -42,6 +42,7 @@ const enum space *unused_space UNUSED;
 const enum table_size *unused_table_size UNUSED;
 const enum mode *unused_mode UNUSED;
 const enum constant *unused_constant UNUSED;
+const enum moved *unused_moved UNUSED;
 const enum direction *unused_direction UNUSED;
 const struct node_tables *unused_node_tables UNUSED;
 const struct peer_tables *unused_peer_tables UNUSED;
@@ -283,13 +284,13 @@ int pod_ingress(struct __sk_buff *skb)
 }
 
 /* For BPF_PROG_TEST_RUN, while flows are moved to tables of another size: moves way cb[0] of place mark of the old table; cb[1] says of
- * which family. Returns 0 where there is no flow, nor in a later way. */
+ * which family. Returns enum moved. */
 SEC("tc")
 int move_flow(struct __sk_buff *skb)
 {
-	if (skb->cb[1])
-		return flow_move(skb->mark, skb->cb[0], true);
-	return flow_move(skb->mark, skb->cb[0], false);
+	bool some = skb->cb[1] ? flow_move(skb->mark, skb->cb[0], true) : flow_move(skb->mark, skb->cb[0], false);
+
+	return some ? MOVED_ONE : MOVED_NONE;
 }
 
 char _license[] SEC("license") = "Apache-2.0";
