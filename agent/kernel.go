@@ -19,6 +19,7 @@ import (
 // attaching waits for running programs; each kind is run one at a time, in order.
 type kernel struct {
 	*datapath
+	memory   enforce.Memory  // of the objects that the last run read
 	enforced *flowlog.Tables // for the flow log, nil where there is none
 	metrics  *metrics.Metrics
 	log      *slog.Logger
@@ -148,7 +149,9 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 // program compiles and writes.
 func (k *kernel) program(e core.Program) core.Input {
 	start, entries := time.Now(), k.node.Capacity().Hosts
-	now, err := k.enforce(e.Input)
+	in := e.Input
+	in.Memory = &k.memory
+	now, err := k.enforce(in)
 	if now.Result == nil {
 		return core.Programmed{Err: k.failed("compile", err)}
 	}

@@ -27,7 +27,9 @@ type classPrefix struct {
 // partition finds the classes that a list of Peers makes.
 func partition(all []*Peers) *classes {
 	p := partitioner{stack: []frame{{member: &member{}}}, byID: map[digest]*class{}}
-	for _, e := range edges(all) {
+	edges := edges(all)
+	p.result.prefixes = make([]classPrefix, 0, len(edges))
+	for _, e := range edges {
 		p.leaveAllBut(e.prefix)
 		p.enter(e)
 	}

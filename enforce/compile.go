@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,15 +13,17 @@ import (
 
 // Compile reads the PolicyEndpoints and works out what each pod of the node is isolated by.
 func Compile(in Input) *Program {
-	policies, conditions := readPolicies(in.Endpoints)
+	policies, conditions := readPolicies(in.Endpoints, in.Memory)
 	c := compiler{
 		policies: policies,
 		node:     nodeRule(in.NodeAddrs, cmp.Or(in.NodePorts, DefaultNodePorts)),
 		selects:  map[podAddr][]*policy{},
 		sets:     map[digest]*Set{},
+		combined: map[string]*Set{},
 		closedBy: map[*policy][]string{},
 	}
-	for _, p := range policies {
+	for i, p := range policies {
+		p.number = uint64(i)
 		for a := range p.selected {
 			c.selects[a] = append(c.selects[a], p)
 		}
@@ -43,6 +46,7 @@ type compiler struct {
 	node     *Rule
 	selects  map[podAddr][]*policy
 	sets     map[digest]*Set
+	combined map[string]*Set      // by direction and numbers of policies
 	closedBy map[*policy][]string // what the broken policies closed
 }
 
@@ -88,14 +92,13 @@ func (c *compiler) selecting(pod Pod) []*policy {
 // set returns the rules for a pod in one direction, nil where no policy isolates it. One rule that cannot be read closes
 // the direction: what it would have said is not known, and what the others allow may rest on it.
 func (c *compiler) set(pod Pod, dir flow.Direction, selected []*policy) *Set {
-	var rules []Rule
+	var isolating []*policy
 	isolated, closed := pod.Closed, pod.Closed
 	for _, p := range selected {
 		if !p.isolates[dir] {
 			continue
 		}
-		isolated = true
-		rules = append(rules, p.rules[dir]...)
+		isolated, isolating = true, append(isolating, p)
 		if p.broken[dir] != nil || p.selected[podAddr{pod.Namespace, pod.Name, netip.Addr{}}] {
 			closed = true
 			c.closedBy[p] = append(c.closedBy[p], fmt.Sprintf("%s of pod %s/%s", dir, pod.Namespace, pod.Name))
@@ -105,16 +108,32 @@ func (c *compiler) set(pod Pod, dir flow.Direction, selected []*policy) *Set {
 		return nil
 	}
 	if closed {
-		rules = nil
+		isolating = nil
+	}
+	return c.combine(dir, isolating)
+}
+
+// combine returns the set of the rules of policies. Pods with the same policies, which most are, cost one set.
+func (c *compiler) combine(dir flow.Direction, policies []*policy) *Set {
+	key := []byte{byte(dir)}
+	for _, p := range policies {
+		key = binary.AppendUvarint(key, p.number)
+	}
+	if s := c.combined[string(key)]; s != nil {
+		return s
+	}
+	var rules []Rule
+	for _, p := range policies {
+		rules = append(rules, p.rules[dir]...)
 	}
 	if dir == flow.Egress && c.node != nil {
 		rules = append(rules, *c.node)
 	}
 	s := newSet(dir, rules)
 	if have := c.sets[s.id]; have != nil {
-		return have
+		s = have
 	}
-	c.sets[s.id] = s
+	c.sets[s.id], c.combined[string(key)] = s, s
 	return s
 }
 

@@ -21,6 +21,8 @@ type Input struct {
 	// Endpoints are the PolicyEndpoints of the cluster, or at least all those that select a pod of this node, in any
 	// order.
 	Endpoints []*v1alpha1.PolicyEndpoint
+	// Memory, if any, saves reading again what was read for an earlier Input.
+	Memory *Memory
 }
 
 // PortRange is a range of ports, both ends included.

@@ -110,6 +110,24 @@ func planPages(v4 []classPrefix, room int) []netip.Prefix {
 type painter struct {
 	pages map[netip.Prefix]int
 	img   *bpf.Image
+	last  [4]found // by the bytes of the network
+}
+
+// found is a network and the page that it has, if any.
+type found struct {
+	net   netip.Prefix
+	page  int
+	paged bool
+}
+
+// page returns the page of the network of 16 or 24 bits around a prefix. Most have that of the prefix before.
+func (p *painter) page(prefix netip.Prefix, bits int) (page int, paged bool) {
+	last, net := &p.last[bits/8], within(prefix, bits)
+	if last.net != net {
+		page, paged = p.pages[net]
+		*last = found{net, page, paged}
+	}
+	return last.page, last.paged
 }
 
 func (p *painter) paint(prefix netip.Prefix, class uint32) {
@@ -121,7 +139,7 @@ func (p *painter) paint(prefix netip.Prefix, class uint32) {
 		return
 	}
 	for depth := 16; bits > depth; depth += 8 {
-		n, paged := p.pages[within(prefix, depth)]
+		n, paged := p.page(prefix, depth)
 		if !paged {
 			p.img.Peers4[page].Slot[slot] |= uint16(bpf.PeerSparse)
 			p.list(prefix, class)

@@ -103,8 +103,10 @@ func (h hasher) prefix(p netip.Prefix) {
 // newSet returns the normal form of a combination of rules.
 func newSet(dir flow.Direction, rules []Rule) *Set {
 	slices.SortFunc(rules, func(a, b Rule) int {
-		return cmp.Or(a.Origin.compare(b.Origin), a.Peers.id.compare(b.Peers.id),
-			cmp.Compare(a.Ports.String(), b.Ports.String()))
+		if c := cmp.Or(a.Origin.compare(b.Origin), a.Peers.id.compare(b.Peers.id)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Ports.String(), b.Ports.String())
 	})
 	h := newHasher("set")
 	h.str(dir.String())

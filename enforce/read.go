@@ -3,6 +3,7 @@ package enforce
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -13,13 +14,16 @@ import (
 	"github.com/palisade-netpol/palisade/model/flow"
 )
 
-// policy is the union of the PolicyEndpoints with one policyRef: whatever part of it selects a pod, all its rules apply.
+// policy is what one PolicyEndpoint says, or all those with one policyRef: whatever part of it selects a pod, all its rules
+// apply.
 type policy struct {
 	namespace, name string
+	number          uint64 // among the policies of a Program
 	isolates        [2]bool
 	broken          [2]error // a direction in which something cannot be read
 	selected        map[podAddr]bool
 	rules           [2][]Rule
+	conditions      []Condition
 }
 
 // podAddr is a pod as a PolicyEndpoint names it.
@@ -28,17 +32,66 @@ type podAddr struct {
 	addr            netip.Addr
 }
 
+// Memory keeps what PolicyEndpoints say from one Build to the next, which then reads only the new ones: they are told apart by
+// their address, so an object must not change once it was given. The zero Memory is empty; a nil one keeps nothing. Not for use by
+// several Builds at a time.
+type Memory struct {
+	read map[*v1alpha1.PolicyEndpoint]*policy
+}
+
+// endpoints reads objects, in their order, and forgets all others.
+func (m *Memory) endpoints(list []*v1alpha1.PolicyEndpoint) []*policy {
+	if m == nil {
+		m = &Memory{}
+	}
+	policies, read := make([]*policy, 0, len(list)), make(map[*v1alpha1.PolicyEndpoint]*policy, len(list))
+	for _, pe := range list {
+		p := m.read[pe]
+		if p == nil {
+			p = readEndpoint(pe)
+		}
+		policies, read[pe] = append(policies, p), p
+	}
+	m.read = read
+	return policies
+}
+
 // readPolicies groups PolicyEndpoints by policyRef and reads them. The result is sorted by namespace and name.
-func readPolicies(endpoints []*v1alpha1.PolicyEndpoint) ([]*policy, []Condition) {
+func readPolicies(endpoints []*v1alpha1.PolicyEndpoint, memory *Memory) (order []*policy, conditions []Condition) {
 	endpoints = slices.Clone(endpoints)
 	slices.SortFunc(endpoints, compareEndpoints)
-	r := reader{policies: map[[2]string]*policy{}, peers: map[digest]*Peers{}}
-	for _, pe := range endpoints {
-		if err := r.read(pe); err != nil {
-			r.conditions = append(r.conditions, Condition{Object: pe.Namespace + "/" + pe.Name, Message: err.Error()})
+	policies, peers := map[[2]string]*policy{}, map[digest]*Peers{}
+	for _, part := range memory.endpoints(endpoints) {
+		key := [2]string{part.namespace, part.name}
+		p := policies[key]
+		if p == nil {
+			p = newPolicy(part.namespace, part.name)
+			policies[key], order = p, append(order, p)
+		}
+		p.join(part, peers)
+		conditions = append(conditions, part.conditions...)
+	}
+	return order, conditions
+}
+
+func newPolicy(namespace, name string) *policy {
+	return &policy{namespace: namespace, name: name, selected: map[podAddr]bool{}}
+}
+
+// join adds what another part of the policy says, whose Peers become those of all policies that are equal.
+func (p *policy) join(part *policy, all map[digest]*Peers) {
+	maps.Copy(p.selected, part.selected)
+	for dir := range p.rules {
+		p.isolates[dir] = p.isolates[dir] || part.isolates[dir]
+		p.broken[dir] = errors.Join(p.broken[dir], part.broken[dir])
+		for _, rule := range part.rules[dir] {
+			if have := all[rule.Peers.id]; have != nil {
+				rule.Peers = have
+			}
+			all[rule.Peers.id] = rule.Peers
+			p.rules[dir] = append(p.rules[dir], rule)
 		}
 	}
-	return r.order, r.conditions
 }
 
 func compareEndpoints(a, b *v1alpha1.PolicyEndpoint) int {
@@ -56,46 +109,26 @@ func compareEndpoints(a, b *v1alpha1.PolicyEndpoint) int {
 	return 0
 }
 
-type reader struct {
-	policies   map[[2]string]*policy
-	order      []*policy
-	peers      map[digest]*Peers
-	conditions []Condition
-}
-
 // errForeign says that an object speaks for another namespace than its own.
 var errForeign = errors.New("policyRef names another namespace than the object's own")
 
-func (r *reader) read(pe *v1alpha1.PolicyEndpoint) error {
-	ref := pe.Spec.PolicyRef
-	if ref.Namespace != pe.Namespace {
+func readEndpoint(pe *v1alpha1.PolicyEndpoint) *policy {
+	p := newPolicy(pe.Namespace, pe.Spec.PolicyRef.Name)
+	foreign := pe.Spec.PolicyRef.Namespace != pe.Namespace
+	if foreign {
 		// Its rules count for nothing; the pods that it selects in its own namespace are closed, under a name that no
 		// policy can have.
-		p := r.policy(pe.Namespace, "!"+pe.Name)
-		isolation := p.isolate(pe.Spec.PodIsolation)
-		p.broken = [2]error{errForeign, errForeign}
-		return errors.Join(errForeign, isolation, p.selectPods(pe.Spec.PodSelectorEndpoints))
+		p.name = "!" + pe.Name
 	}
-	p := r.policy(ref.Namespace, ref.Name)
 	errs := []error{p.isolate(pe.Spec.PodIsolation), p.selectPods(pe.Spec.PodSelectorEndpoints)}
-	for dir, list := range [2][]v1alpha1.EndpointInfo{flow.Egress: pe.Spec.Egress, flow.Ingress: pe.Spec.Ingress} {
-		rules, err := r.readRules(pe, flow.Direction(dir), list)
-		p.rules[dir] = append(p.rules[dir], rules...)
-		if err != nil {
-			p.broken[dir] = errors.Join(p.broken[dir], err)
-			errs = append(errs, fmt.Errorf("%s: %w", flow.Direction(dir), err))
-		}
+	if foreign {
+		p.broken = [2]error{errForeign, errForeign}
+		errs = append(errs, errForeign)
+	} else {
+		errs = append(errs, p.readRules(pe, flow.Egress, pe.Spec.Egress), p.readRules(pe, flow.Ingress, pe.Spec.Ingress))
 	}
-	return errors.Join(errs...)
-}
-
-func (r *reader) policy(namespace, name string) *policy {
-	key := [2]string{namespace, name}
-	p := r.policies[key]
-	if p == nil {
-		p = &policy{namespace: namespace, name: name, selected: map[podAddr]bool{}}
-		r.policies[key] = p
-		r.order = append(r.order, p)
+	if err := errors.Join(errs...); err != nil {
+		p.conditions = append(p.conditions, Condition{Object: pe.Namespace + "/" + pe.Name, Message: err.Error()})
 	}
 	return p
 }
@@ -139,47 +172,43 @@ func (p *policy) selectPods(pods []v1alpha1.PodEndpoint) error {
 
 // readRules turns the entries of one direction into rules: entries of the same rule of the policy with the same ports
 // are one rule. An entry that cannot be read opens nothing, and its error closes the direction.
-func (r *reader) readRules(pe *v1alpha1.PolicyEndpoint, dir flow.Direction, list []v1alpha1.EndpointInfo) ([]Rule, error) {
+func (p *policy) readRules(pe *v1alpha1.PolicyEndpoint, dir flow.Direction, list []v1alpha1.EndpointInfo) error {
 	indexes, err := ruleIndexes(pe, dir, len(list))
 	errs := []error{err}
 	type key struct {
 		index int
 		ports string
 	}
-	blocks, ports := map[key][]Block{}, map[key]*Ports{}
+	blocks, allowed := map[key][]Block{}, map[key]*Ports{}
 	var order []key
+	var ports portsReader
 	for i, e := range list {
 		if e.DomainName != "" && e.CIDR == "" {
-			r.conditions = append(r.conditions, Condition{pe.Namespace + "/" + pe.Name,
+			p.conditions = append(p.conditions, Condition{pe.Namespace + "/" + pe.Name,
 				fmt.Sprintf("%s: domain name %q allows nothing: names are not resolved here", dir, e.DomainName)})
 			continue
 		}
 		b, blockErr := readBlock(e)
-		p, portsErr := readPorts(e.Ports)
+		portsErr := ports.read(e.Ports)
 		if err := errors.Join(blockErr, portsErr); err != nil {
 			errs = append(errs, fmt.Errorf("entry %d: %w", i, err))
 			continue
 		}
-		k := key{indexes[i], p.String()}
-		if ports[k] == nil {
-			ports[k], order = p, append(order, k)
+		k := key{indexes[i], ports.text}
+		if allowed[k] == nil {
+			allowed[k], order = ports.ports, append(order, k)
 		}
 		blocks[k] = append(blocks[k], b)
 	}
-	rules := make([]Rule, 0, len(order))
 	for _, k := range order {
 		origin := Origin{pe.Spec.PolicyRef.Namespace, v1alpha1.PolicyName(pe), dir, k.index}
-		rules = append(rules, Rule{Origin: origin, Peers: r.intern(newPeers(blocks[k])), Ports: ports[k]})
+		p.rules[dir] = append(p.rules[dir], Rule{Origin: origin, Peers: newPeers(blocks[k]), Ports: allowed[k]})
 	}
-	return rules, errors.Join(errs...)
-}
-
-func (r *reader) intern(p *Peers) *Peers {
-	if have := r.peers[p.id]; have != nil {
-		return have
+	if err = errors.Join(errs...); err == nil {
+		return nil
 	}
-	r.peers[p.id] = p
-	return p
+	p.broken[dir] = errors.Join(p.broken[dir], err)
+	return fmt.Errorf("%s: %w", dir, err)
 }
 
 // ruleIndexes returns for each entry the index of the rule it came from, -1 where the object does not tell.
@@ -243,6 +272,31 @@ func disjoint(list []netip.Prefix) []netip.Prefix {
 	}
 	return out
 }
+
+// portsReader reads the ports of one entry after another: most are those of the one before.
+type portsReader struct {
+	list  []v1alpha1.Port
+	ports *Ports
+	text  string
+}
+
+func (r *portsReader) read(list []v1alpha1.Port) error {
+	if r.ports != nil && slices.EqualFunc(r.list, list, samePort) {
+		return nil
+	}
+	r.ports = nil
+	ports, err := readPorts(list)
+	if err == nil {
+		*r = portsReader{list, ports, ports.String()}
+	}
+	return err
+}
+
+func samePort(a, b v1alpha1.Port) bool {
+	return same(a.Protocol, b.Protocol) && same(a.Port, b.Port) && same(a.EndPort, b.EndPort)
+}
+
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func readPorts(list []v1alpha1.Port) (*Ports, error) {
 	p := &Ports{All: len(list) == 0}
