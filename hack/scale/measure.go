@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/datapath"
@@ -41,6 +44,7 @@ func measure(c scaleCase) (_ *result, err error) {
 	defer func() { err = errors.Join(err, kernel.Close()) }()
 	r := &result{scaleCase: c}
 	in := c.make(0)
+	in.Memory = &enforce.Memory{}
 	start := time.Now()
 	built, err := c.build(in)
 	if err != nil {
@@ -60,9 +64,10 @@ func measure(c scaleCase) (_ *result, err error) {
 	if err := r.send(kernel, in, built); err != nil {
 		return nil, err
 	}
-	return r, r.addPeer(kernel)
+	return r, r.addPeer(kernel, in)
 }
 
+// build compiles as an agent does, which remembers the objects that it has read.
 func (c *scaleCase) build(in enforce.Input) (*enforce.Result, error) {
 	room := c.capacity
 	if room.Hosts == 0 {
@@ -89,9 +94,12 @@ func load(kernel *bpf.Harness, img *bpf.Image) (time.Duration, int, error) {
 }
 
 // addPeer measures what one peer more costs, the second time: only then both banks hold what was there before.
-func (r *result) addPeer(kernel *bpf.Harness) error {
+func (r *result) addPeer(kernel *bpf.Harness, before enforce.Input) error {
 	for more := 1; more <= 2; more++ {
 		in := r.make(more)
+		in.Memory = before.Memory
+		keep(before.Endpoints, in.Endpoints)
+		before = in
 		start := time.Now()
 		built, err := r.build(in)
 		if err != nil {
@@ -103,6 +111,19 @@ func (r *result) addPeer(kernel *bpf.Harness) error {
 		}
 	}
 	return nil
+}
+
+// keep puts objects that were there before in place of those that say the same, as an agent has them.
+func keep(before, now []*v1alpha1.PolicyEndpoint) {
+	have := map[string]*v1alpha1.PolicyEndpoint{}
+	for _, pe := range before {
+		have[pe.Name] = pe
+	}
+	for i, pe := range now {
+		if old := have[pe.Name]; old != nil && equality.Semantic.DeepEqual(old, pe) {
+			now[i] = old
+		}
+	}
 }
 
 // send sends the samples through the kernel and its twin. What a closed pod is sent must be dropped, and it must be

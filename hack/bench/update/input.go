@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
+	"github.com/palisade-netpol/palisade/controller/resolve"
 	"github.com/palisade-netpol/palisade/enforce"
 )
 
@@ -25,10 +26,7 @@ const ruleCount = 10_000
 
 // input is a node with pods, each isolated in both directions by the one policy with these ingress rules.
 func input(pods int, rules []v1alpha1.EndpointInfo) enforce.Input {
-	pe := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: "bench"}}
-	pe.Spec.PolicyRef = v1alpha1.PolicyReference{Namespace: "bench", Name: "bench"}
-	pe.Spec.PodIsolation = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
-	pe.Spec.Ingress = rules
+	pe := part(0, rules)
 	in := enforce.Input{Endpoints: []*v1alpha1.PolicyEndpoint{pe}}
 	for i, a := range sequence(firstPod, pods) {
 		name := "pod-" + strconv.Itoa(i)
@@ -40,6 +38,49 @@ func input(pods int, rules []v1alpha1.EndpointInfo) enforce.Input {
 	}
 	return in
 }
+
+// part is one of the objects of the policy.
+func part(number int, rules []v1alpha1.EndpointInfo) *v1alpha1.PolicyEndpoint {
+	pe := &v1alpha1.PolicyEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: "bench-" + strconv.Itoa(number)}}
+	pe.Spec = v1alpha1.PolicyEndpointSpec{
+		PolicyRef:    v1alpha1.PolicyReference{Namespace: "bench", Name: "bench"},
+		PodIsolation: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+		Ingress:      rules,
+	}
+	return pe
+}
+
+// parts are the objects of a policy with many rules as an agent has them, that is with those objects new that have others.
+type parts struct {
+	input enforce.Input // of no rules
+	rules []v1alpha1.EndpointInfo
+	last  map[int]*v1alpha1.PolicyEndpoint
+}
+
+func newParts(pods int, rules []v1alpha1.EndpointInfo) *parts {
+	p := &parts{input: input(pods, nil), rules: rules}
+	p.input.Memory = &enforce.Memory{}
+	return p
+}
+
+// between is the input with the rules from first until end.
+func (p *parts) between(first, end int) enforce.Input {
+	in, made := p.input, map[int]*v1alpha1.PolicyEndpoint{}
+	for begin := first; begin < end; {
+		number := begin/resolve.DefaultChunkSize + 1
+		stop := min(end, number*resolve.DefaultChunkSize)
+		if made[number] = p.last[number]; made[number] == nil || !sameSlice(made[number].Spec.Ingress, p.rules[begin:stop]) {
+			made[number] = part(number, p.rules[begin:stop])
+		}
+		in.Endpoints = append(in.Endpoints[:len(in.Endpoints):len(in.Endpoints)], made[number])
+		begin = stop
+	}
+	p.last = made
+	return in
+}
+
+// sameSlice says whether two slices that are not empty are the same part of the same array.
+func sameSlice[T any](a, b []T) bool { return len(a) == len(b) && &a[0] == &b[0] }
 
 // sequence are n addresses, one after the other.
 func sequence(a netip.Addr, n int) []netip.Addr {

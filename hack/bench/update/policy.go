@@ -25,13 +25,13 @@ const manyPeers = 100_000
 // changePeer adds a peer to a hundred thousand and removes another one, again and again: what was in force before is
 // never wanted again, so the tables of the idle bank are never right already.
 func changePeer(rounds int) (samples, error) {
-	all := peers(manyPeers + rounds + 1)
+	all := newParts(1, peers(manyPeers+rounds+1))
 	return inTurn(2*rounds, func(i int) step {
 		gone, there := i/2, (i+1)/2+manyPeers
 		if i%2 == 1 {
-			return step{input(1, all[gone:there]), addCompile, addWrite}
+			return step{all.between(gone, there), addCompile, addWrite}
 		}
-		return step{input(1, all[gone:there]), removeCompile, removeWrite}
+		return step{all.between(gone, there), removeCompile, removeWrite}
 	})
 }
 
