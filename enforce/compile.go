@@ -16,6 +16,7 @@ func Compile(in Input) *Program {
 	policies, conditions := readPolicies(in.Endpoints, in.Memory)
 	c := compiler{
 		policies: policies,
+		strict:   in.Strict,
 		node:     nodeRule(in.NodeAddrs, cmp.Or(in.NodePorts, DefaultNodePorts)),
 		selects:  map[podAddr][]*policy{},
 		sets:     map[digest]*Set{},
@@ -43,6 +44,7 @@ func Compile(in Input) *Program {
 
 type compiler struct {
 	policies []*policy
+	strict   bool
 	node     *Rule
 	selects  map[podAddr][]*policy
 	sets     map[digest]*Set
@@ -70,6 +72,10 @@ func (c *compiler) pod(pod Pod) PodProgram {
 		return p
 	}
 	selected := c.selecting(pod)
+	if c.strict && len(selected) == 0 && !pod.Closed {
+		p.Unknown = true
+		return p
+	}
 	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
 		p.Sets[dir] = c.set(pod, dir, selected)
 	}

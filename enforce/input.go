@@ -18,6 +18,9 @@ type Input struct {
 	NodePorts PortRange
 	// Pods are the pods of the node that have an interface of their own.
 	Pods []Pod
+	// Strict leaves a pod that no policy selects to the node's mode, as nobody has said yet what it may do. What is said of a pod of
+	// its name with another address, which was there before, is not said of it.
+	Strict bool
 	// Endpoints are the PolicyEndpoints of the cluster, or at least all those that select a pod of this node, in any
 	// order.
 	Endpoints []*v1alpha1.PolicyEndpoint

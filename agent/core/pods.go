@@ -130,8 +130,7 @@ func (i *iface) remember(addrs, routed []netip.Addr) {
 	i.addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(sure, a) })
 }
 
-// podOf says which pod is behind an interface, as far as that is known. A pod without addresses is left to the mode; in
-// strict mode so is one that no policy selects, as nobody has said yet what it may do.
+// podOf says which pod is behind an interface, as far as that is known. A pod without addresses is left to the mode.
 func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.Pod, string) {
 	pod := enforce.Pod{Ifindex: i.ifindex, Instance: i.instance}
 	var claimedAddrs []netip.Addr
@@ -151,7 +150,7 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 		pod.Addrs = chooseAddrs(claimedAddrs, routed, i.addrs)
 	}
 	pod.MayRoute = len(pod.Addrs) == 0
-	pod.Unknown = !pod.Closed && (pod.MayRoute || s.cfg.Strict) && len(claimed) == 0
+	pod.Unknown = !pod.Closed && pod.MayRoute && len(claimed) == 0
 	return pod, problem
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/enforce"
+	"github.com/palisade-netpol/palisade/model/flow"
 )
 
 // wantPods compares the pods of the program in force, but for their instances.
@@ -59,14 +60,48 @@ func TestPodOfTheCNIPluginIsKnownBeforeAnyPolicySelectsIt(t *testing.T) {
 			r := newRig(t, core.Config{Strict: strict})
 			r.up(veth(7, "veth7"))
 			r.step(core.PodAdded{Request: 1, Pod: pod, Deadline: r.now.Add(1)})
-			want := enforce.Pod{
-				Namespace: "shop", Name: "pod-1", UID: "u", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7, Unknown: strict,
+			want := enforce.Pod{Namespace: "shop", Name: "pod-1", UID: "u", Addrs: []netip.Addr{addrOf(1)}, Ifindex: 7}
+			r.wantPods(want)
+			if unknown := r.sets()[0] == bpf.SetUnknown; unknown != strict {
+				t.Errorf("the pod is left to the mode: %t", unknown)
 			}
-			r.wantPods(want)
 			r.step(core.Changed{Object: object("web", pods(1))})
-			want.Unknown = false
 			r.wantPods(want)
+			if r.sets()[0] == bpf.SetUnknown {
+				t.Error("the pod is left to the mode while a policy selects it")
+			}
 		})
+	}
+}
+
+// sets are those of the only pod in the tables that are in force.
+func (r *rig) sets() [2]uint32 {
+	r.Helper()
+	r.inForce()
+	built, err := enforce.Build(r.last.Input, bpf.Capacity{})
+	if err != nil || len(built.Image.Pods) != 1 {
+		r.Fatalf("%d pods (%v), want one", len(built.Image.Pods), err)
+	}
+	return built.Image.Pods[0].Sets
+}
+
+// TestNothingIsSaidOfAPodByWhatIsSaidOfItsPredecessor: the interface has the name of the pod that policies are about, and another address.
+func TestNothingIsSaidOfAPodByWhatIsSaidOfItsPredecessor(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		r := newRig(t, core.Config{Strict: strict})
+		r.up()
+		r.step(core.Changed{Object: object("web", pods(1))}, core.LinkSeen{Link: veth(7, linkOf(1))}, route(9, 7))
+		want := bpf.SetOpen
+		if strict {
+			want = bpf.SetUnknown
+		}
+		if got := r.sets(); got != [2]uint32{want, want} {
+			t.Errorf("strict %t: sets %v, want %d", strict, got, want)
+		}
+		r.step(core.Changed{Object: object("web", pods(9))}, core.LinkSeen{Link: veth(7, linkOf(9))})
+		if got := r.sets(); got[flow.Ingress] != bpf.SetClosed {
+			t.Errorf("strict %t: sets %v of a pod whose ingress is isolated", strict, got)
+		}
 	}
 }
 

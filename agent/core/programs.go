@@ -34,8 +34,8 @@ func (p *programs) latest() int {
 // for its end and then make one run together.
 func (s *State) program() {
 	p := &s.programs
-	due := p.dirty && p.retry.ready(s.now) || p.again.err != nil && p.again.ready(s.now)
-	if !due || p.running || !s.synced || !s.hostKnown {
+	due := p.dirty || p.again.err != nil && p.again.ready(s.now)
+	if !due || !p.retry.ready(s.now) || p.running || !s.synced || !s.hostKnown {
 		return
 	}
 	if p.done == 0 && s.policies.waiting() {
@@ -52,7 +52,7 @@ func (s *State) program() {
 	}
 	p.asked++
 	p.running, p.dirty, p.runSince, p.runProblem, p.since = true, false, p.since, problems, time.Time{}
-	in := enforce.Input{NodeAddrs: s.cfg.NodeAddrs, NodePorts: s.cfg.NodePorts, Pods: pods, Endpoints: endpoints}
+	in := enforce.Input{NodeAddrs: s.cfg.NodeAddrs, NodePorts: s.cfg.NodePorts, Pods: pods, Strict: s.cfg.Strict, Endpoints: endpoints}
 	s.emit(Program{Input: in, Since: p.runSince})
 }
 

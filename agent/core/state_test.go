@@ -22,6 +22,7 @@ type rig struct {
 	state    *core.State
 	now      time.Time
 	program  *core.Program // asked for and not answered
+	last     *core.Program // that succeeded
 	programs int
 	asked    []core.Effect // other effects since the last call of take
 	reported core.Report
@@ -427,8 +428,8 @@ func TestAddIsAnswered(t *testing.T) {
 		add(r)
 		r.step(core.Attached{Ifindex: 7})
 		r.want(core.Answer{Request: 1})
-		if last := r.program.Input.Pods; len(last) > 0 && !last[0].Unknown {
-			t.Errorf("pod %+v that no policy selects, want it unknown", last[0])
+		if got := r.sets(); got != [2]uint32{bpf.SetUnknown, bpf.SetUnknown} {
+			t.Errorf("sets %v of a pod that no policy selects", got)
 		}
 	})
 	t.Run("with an error at the deadline", func(t *testing.T) {
@@ -538,5 +539,29 @@ func TestCheckTellsWhetherTheInterfaceIsFiltered(t *testing.T) {
 	r.step(core.PodChecked{Request: 2, Ifindex: 8})
 	if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
 		t.Errorf("effects %v, want an error", r.asked)
+	}
+}
+
+// TestAFailedRunWaitsAlsoWhereAnotherOneIsDue: what could not be done before makes no run come sooner than its errors let it.
+func TestAFailedRunWaitsAlsoWhereAnotherOneIsDue(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.up(veth(7, linkOf(1)))
+	r.step(core.Changed{Object: object("web", pods(1))})
+	r.step(core.Programmed{Again: errBroken})
+	for range 20 {
+		if r.program == nil {
+			r.pass(50 * time.Millisecond)
+		}
+	}
+	if r.program == nil {
+		t.Fatal("what could not be done is not tried again")
+	}
+	r.step(core.Programmed{Err: errBroken})
+	if r.program != nil {
+		t.Error("the run that failed is asked for again in the same step")
+	}
+	r.pass(time.Minute)
+	if r.program == nil {
+		t.Error("the run that failed is not tried again")
 	}
 }

@@ -447,9 +447,21 @@ func inAgent() []Mutant {
 `,
 			[]string{"cmd/palisade-agent:TestStrictMode"}},
 		{"agent-programs-before-policies", "tables are written before anything is known, and close or open everything",
-			"agent/core/programs.go", `if !due || p.running || !s.synced || !s.hostKnown {`,
-			`if !due || p.running || !s.hostKnown {`,
+			"agent/core/programs.go", `p.running || !s.synced || !s.hostKnown {`, `p.running || !s.hostKnown {`,
 			[]string{"agent/core:TestNothingIsProgrammed|TestRestart"}},
+		{"agent-runs-hot", "a run that failed is asked for again at once, while something else is due",
+			"agent/core/programs.go", `if !due || !p.retry.ready(s.now) || `, `if !due || !(p.retry.ready(s.now) || p.again.err != nil) || `,
+			[]string{"agent/core:TestAFailedRunWaits"}},
+		{"strict-opened-by-name", "in strict mode a pod is open for what policies say of one of its name that had another address",
+			"enforce/compile.go", `if c.strict && len(selected) == 0 && !pod.Closed {`, `if false {`,
+			[]string{"agent/core:TestNothingIsSaidOfAPod"}},
+		{"memory-of-all-times", "what an object said is remembered by nobody, or for ever",
+			"enforce/read.go", `	m.read = read
+`, `	if m.read == nil {
+		m.read = read
+	}
+`,
+			[]string{"enforce:TestMemoryIsOfTheLastBuild"}},
 		{"agent-opens-what-parts-select", "a pod that only an incomplete version selects stays open beside those of the former one",
 			"agent/core/group.go", `	g.overdue, g.closed = true, nil
 `, `	g.overdue, g.closed = true, nil
