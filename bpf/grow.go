@@ -15,10 +15,11 @@ const MostPeers = 1 << 24
 
 // GrowPeers makes room for so many addresses in the table of single ones, where there is less. No packet is judged otherwise meanwhile:
 //
-//  1. What is in force is written into a new table.
-//  2. The programs of the node become ones that read that, and replace must put Program in place of each program that is attached; nothing is
+//  1. Replace clears away what an earlier attempt has left, so that whatever fails there is one table beside that which is in force.
+//  2. What is in force is written into a new table.
+//  3. The programs of the node become ones that read that, and replace must put Program in place of each program that is attached; nothing is
 //     written into either table before all are replaced. Meanwhile GrowPeers holds programs, as others must who use Program.
-//  3. The new table takes the old one's pin.
+//  4. The new table takes the old one's pin.
 //
 // After an error what is attached is right, and GrowPeers can be called again; if it is not, then Replace makes the programs read the
 // old table again. The error wraps ErrTooLarge where the room is more than MostPeers.
@@ -30,14 +31,22 @@ func (n *Node) GrowPeers(addresses int, programs sync.Locker, replace func() err
 		return fmt.Errorf("%w: %s holds %d addresses at most, %d are needed", ErrTooLarge, kernelMapPeerHosts, MostPeers/banks, addresses)
 	}
 	entries := 1 << bits.Len(uint(addresses*banks-1))
-	next, err := n.largerPeers(uint32(entries))
-	if err == nil {
-		err = n.changePeers(next, programs, replace)
-	}
-	if err != nil {
+	if err := n.growPeers(uint32(entries), programs, replace); err != nil {
 		return fmt.Errorf("grow %s to %d entries: %w", kernelMapPeerHosts, entries, err)
 	}
 	return nil
+}
+
+func (n *Node) growPeers(entries uint32, programs sync.Locker, replace func() error) error {
+	// Programs of an earlier attempt hold its table, and may be attached: their pins go once they are known not to be.
+	if err := n.Replace(programs, replace); err != nil {
+		return err
+	}
+	next, err := n.largerPeers(entries)
+	if err != nil {
+		return err
+	}
+	return n.changePeers(next, programs, replace)
 }
 
 // largerPeers makes a table that holds what is in force.

@@ -3,11 +3,17 @@ package bpf_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -247,6 +253,189 @@ func TestPeersGrowToALimit(t *testing.T) {
 	if err := h.GrowPeers(bpf.MostPeers/2+1, new(sync.Mutex), nil); !errors.Is(err, bpf.ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, bpf.ErrTooLarge)
 	}
+}
+
+// pinned are what the pins are of, sorted, and how many tables of single addresses these and the programs among them hold.
+func (g *grower) pinned() (names []string, tables int) {
+	g.Helper()
+	entries, err := os.ReadDir(g.opts.Dir)
+	if err != nil {
+		g.Fatal(err)
+	}
+	ids := map[ebpf.MapID]bool{}
+	add := func(m *ebpf.Map, err error) {
+		g.Helper()
+		if err != nil {
+			g.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		info, err := m.Info()
+		if err != nil {
+			g.Fatal(err)
+		}
+		if id, _ := info.ID(); info.Name == "peer_hosts" {
+			ids[id] = true
+		}
+	}
+	for _, e := range entries {
+		path := filepath.Join(g.opts.Dir, e.Name())
+		names = append(names, e.Name()[:strings.LastIndexByte(e.Name(), '-')])
+		if !strings.HasPrefix(e.Name(), "pod_") {
+			add(ebpf.LoadPinnedMap(path, nil))
+			continue
+		}
+		p, err := ebpf.LoadPinnedProgram(path, nil)
+		if err != nil {
+			g.Fatal(err)
+		}
+		defer func() { _ = p.Close() }()
+		info, err := p.Info()
+		if err != nil {
+			g.Fatal(err)
+		}
+		known, _ := info.MapIDs()
+		for _, id := range known {
+			add(ebpf.NewMapFromID(id))
+		}
+	}
+	return names, len(ids)
+}
+
+// knows checks that whoever looks for programs finds those of others.
+func (g *grower) knows(h *bpf.Harness, others []*bpf.Harness) {
+	g.Helper()
+	for _, dir := range []flow.Direction{flow.Egress, flow.Ingress} {
+		current, versions, err := h.Versions(dir)
+		if err != nil {
+			g.Fatal(err)
+		}
+		known := []uint32{uint32(current)}
+		for _, v := range versions {
+			known = append(known, uint32(v.Program))
+		}
+		for _, other := range others {
+			if id := programIDs(g.T, other.Node)[dir]; !slices.Contains(known, id) {
+				g.Errorf("%s program %d is attached, and known are %d", dir, id, known)
+			}
+		}
+	}
+}
+
+// TestPeersThatCannotGrowAreCopiedOnce: however often attempts fail, and wherever they end, the pins hold one table beside that which is in
+// force. What they have attached is known and decides as before, and nothing is left of them once all programs are replaced.
+func TestPeersThatCannotGrowAreCopiedOnce(t *testing.T) {
+	broken := errors.New("broken")
+	fail, pass := func() error { return broken }, func() error { return nil }
+	grow := func(h *bpf.Harness, peers int, replace func() error) error {
+		return h.GrowPeers(peers, new(sync.Mutex), replace)
+	}
+	back := func(h *bpf.Harness, replace func() error) error { return h.Replace(new(sync.Mutex), replace) }
+	for name, attempt := range map[string]func(h *bpf.Harness, i int) error{
+		"for as many": func(h *bpf.Harness, _ int) error { return errors.Join(grow(h, 30, fail), back(h, fail)) },
+		"for more":    func(h *bpf.Harness, i int) error { return errors.Join(grow(h, 30<<i, fail), back(h, fail)) },
+		"and go back": func(h *bpf.Harness, _ int) error {
+			err := grow(h, 30, fail)
+			if unable := back(h, pass); unable != nil {
+				return unable
+			}
+			return err
+		},
+		"cut short": func(h *bpf.Harness, i int) (err error) {
+			defer func() { err = recover().(error) }()
+			return grow(h, 30<<i, func() error { panic(broken) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGrower(t)
+			h := g.open()
+			mustSync(t, h.Node, g.image(8, 12))
+			mustSync(t, h.Node, g.image(0, 8))
+			usual, _ := g.pinned()
+			attached := []*bpf.Harness{h}
+			for i := range 4 {
+				if i < 2 { // in another process
+					h = g.open()
+					attached = append(attached, h)
+				}
+				if err := attempt(h, i); !errors.Is(err, broken) {
+					t.Fatalf("attempt %d: %v", i, err)
+				}
+				if pins, tables := g.pinned(); tables > 2 || len(pins) > len(usual)+3 {
+					t.Errorf("attempt %d leaves %d tables, held by %q", i, tables, pins)
+				}
+				g.knows(h, attached)
+				for _, a := range attached {
+					g.allows(a, 0, 8, fmt.Sprint("after attempt ", i))
+				}
+			}
+			if err := grow(h, 30, pass); err != nil {
+				t.Fatal(err)
+			}
+			if pins, tables := g.pinned(); tables != 1 || !slices.Equal(pins, usual) {
+				t.Errorf("at last pins hold %d tables, and are %q; want 1, and %q", tables, pins, usual)
+			}
+			g.allows(h, 0, 8, "at last")
+			mustSync(t, h.Node, g.image(3, 33))
+			g.allows(h, 3, 33, "after the next switch")
+			g.allows(g.open(), 3, 33, "in the next process")
+		})
+	}
+}
+
+// TestPeersGrowWhereFlowsCouldNotMove: what they were to be moved to goes, since from then on programs do without it.
+func TestPeersGrowWhereFlowsCouldNotMove(t *testing.T) {
+	broken := errors.New("broken")
+	g := newGrower(t)
+	old := g.open()
+	mustSync(t, old.Node, g.image(0, 8))
+	usual, _ := g.pinned()
+	g.opts.Capacity.Flows = 4 * small.Flows
+	h := g.open()
+	if _, err := h.MoveFlows(func() error { return broken }); !errors.Is(err, broken) {
+		t.Fatalf("got %v", err)
+	}
+	if err := h.GrowPeers(30, new(sync.Mutex), func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if pins, tables := g.pinned(); tables != 1 || !slices.Equal(pins, usual) {
+		t.Errorf("pins hold %d tables, and are %q; want 1, and %q", tables, pins, usual)
+	}
+	g.allows(h, 0, 8, "at last")
+}
+
+// TestMixedUntilPinsAreGone: what could not be cleared away is tried again before anything is written or made.
+func TestMixedUntilPinsAreGone(t *testing.T) {
+	pass := func() error { return nil }
+	g := newGrower(t)
+	h := g.open()
+	mustSync(t, h.Node, g.image(0, 8))
+	usual, _ := g.pinned()
+	obstacle := filepath.Join(g.opts.Dir, "pod_ingress-obstacle") // that is no program
+	err := h.GrowPeers(30, new(sync.Mutex), func() error {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeLater(t, m)
+		return m.Pin(obstacle)
+	})
+	if err == nil {
+		t.Fatal("pins of programs that were replaced could not be found, and no error")
+	}
+	if _, err := h.Sync(g.image(0, 7)); !errors.Is(err, bpf.ErrMixed) {
+		t.Errorf("wrote although the pins of others are there: %v", err)
+	}
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Replace(new(sync.Mutex), pass); err != nil {
+		t.Fatal(err)
+	}
+	if pins, tables := g.pinned(); tables != 1 || !slices.Equal(pins, usual) {
+		t.Errorf("pins hold %d tables, and are %q; want 1, and %q", tables, pins, usual)
+	}
+	mustSync(t, h.Node, g.image(3, 33))
+	g.allows(h, 3, 33, "at last")
 }
 
 // BenchmarkReopen opens a node that holds a million single addresses in each bank, as an agent does that starts again.

@@ -112,14 +112,16 @@ func (n *Node) Replace(programs sync.Locker, replace func() error) error {
 }
 
 // replaced notes that all programs on our tables are the node's. Some that were replaced may still be running: Sync waits for them. Their pins
-// go; those of programs that decide by other tables stay, by which they are known as long as they are attached.
+// go, and after an error Replace tries again; those of programs that decide by other tables stay, by which they are known as long as they are
+// attached.
 func (n *Node) replaced() error {
 	n.barrier.restart()
-	n.mixed = false
 	others, err := n.sharing()
 	errs := []error{err}
 	for _, v := range others {
 		errs = append(errs, n.unpin(v.pin))
 	}
-	return errors.Join(errs...)
+	err = errors.Join(errs...)
+	n.mixed = err != nil
+	return err
 }
