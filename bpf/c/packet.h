@@ -95,7 +95,12 @@ enum {
 	MLD_LAST = 132,  /* done */
 	MLD2_REPORT = 143,
 	MLD_HOP_LIMIT = 1,
-	EXT_HEADERS = 8, /* more than any sender of good will uses */
+	IP4_OPTIONS = 12, /* more than any sender of good will uses; likewise below */
+	IP4_OPTION_END = 0,
+	IP4_OPTION_NONE = 1,
+	IP4_OPTION_LSRR = 131, /* loose source and record route */
+	IP4_OPTION_SSRR = 137, /* strict */
+	EXT_HEADERS = 8,
 	L4_BYTES = 14,   /* up to and with the TCP flags; more than the others need */
 };
 
@@ -113,7 +118,7 @@ static __always_inline bool icmp6_is_error(__u8 type)
 }
 
 /* Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 2710, 3810), of which receivers believe only what no router has
- * forwarded. */
+ * forwarded: see is_of_link(). */
 static __always_inline bool is_neighbour(__u8 type, __u8 hop_limit)
 {
 	if (hop_limit == ND_HOP_LIMIT)
@@ -201,6 +206,36 @@ static __always_inline void parse_l4(struct __sk_buff *skb, __u32 off, __u32 len
 	p->end = off + len;
 }
 
+/* Can the options of an IPv4 header of so many bytes be read, and does none of them say by which way the packet goes (RFC 791)? Of that
+ * way policies would judge the first stop only, and the node itself is one that every pod may reach. */
+__noinline int ip4_options_are_plain(struct __sk_buff *skb, __u32 header)
+{
+	__u32 at = sizeof(struct iphdr);
+	__u8 option, size;
+
+#pragma unroll
+	for (int i = 0; i < IP4_OPTIONS; i++) {
+		if (at >= header)
+			return true;
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + at, &option, 1))
+			return false;
+		if (option == IP4_OPTION_END)
+			return true;
+		if (option == IP4_OPTION_NONE) {
+			at++;
+			continue;
+		}
+		if (option == IP4_OPTION_LSRR || option == IP4_OPTION_SSRR)
+			return false;
+		if (at + 1 >= header || bpf_skb_load_bytes(skb, ETH_HLEN + at + 1, &size, 1))
+			return false;
+		if (size < 2 || at + size > header)
+			return false;
+		at += size;
+	}
+	return at >= header;
+}
+
 static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct packet *p)
 {
 	struct iphdr ip;
@@ -215,6 +250,8 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 	if (!total && skb->gso_size) /* a super-packet of more than 64 KiB (BIG TCP) */
 		total = skb->len - ETH_HLEN;
 	if (ip.version != 4 || header < sizeof(ip) || total < header || ETH_HLEN + total > skb->len)
+		return PARSE_MALFORMED;
+	if (header > sizeof(ip) && !ip4_options_are_plain(skb, header))
 		return PARSE_MALFORMED;
 	if (frag & (IP_OFFSET | IP_MORE)) {
 		p->fragment = frag & IP_OFFSET ? LATER_FRAGMENT : FIRST_FRAGMENT;
@@ -259,6 +296,9 @@ __noinline __u64 read_header(struct __sk_buff *skb, __u32 off, __u32 left, __u32
 			return at < TCP_BYTES ? HEADER_MALFORMED : HEADER(HEADER_LATER_FRAGMENT, h[0], 8, id);
 		return HEADER(h[3] & IP6_MORE ? HEADER_FIRST_FRAGMENT : HEADER_EXTENSION, h[0], 8, id);
 	}
+	/* A route that has not ended leads on from the destination, and policies would judge its first stop only. */
+	if (protocol == IPPROTO_ROUTING && h[3])
+		return HEADER_MALFORMED;
 	size = protocol == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
 	return size > left ? HEADER_MALFORMED : HEADER(HEADER_EXTENSION, h[0], size, 0);
 }

@@ -97,26 +97,70 @@ static __always_inline bool source_is_own(const struct packet *p, const struct p
 	return pod->has_ip6 && src[0] == own[0] && src[1] == own[1] && src[2] == own[2] && src[3] == own[3];
 }
 
+/* The neighbour at an end of a packet, among the flows: as one of a protocol that flows do not have, without ports. */
+static __always_inline void neighbour_of(struct flow_key *k, const struct in6_addr *addr, const struct env *e)
+{
+	const __u64 *halves = (const __u64 *)addr;
+
+	k->pod = FLOW_POD(e->pod->instance, IPPROTO_NONE, e->ifindex);
+	k->ends = FLOW_ENDS6(flow_between(flow_end6(halves, 0), 0), 0);
+	k->peer[0] = halves[0];
+	k->peer[1] = halves[1];
+}
+
+static __always_inline bool is_link_scope(const __u8 *addr)
+{
+	return addr[0] == 0xff && (addr[1] & 0xf) == 2;
+}
+
+/* Did what came to a pod for discovery come from its link? A hop limit of 255 says that no router forwarded it. One of 1 says nothing, since a
+ * sender can choose what is left of it on the way: that comes from a link-local address or from none, or goes to a group of the link, none
+ * of which routers forward (RFC 4291, 2.5.2, 2.5.6 and 2.7). Whoever looks for neighbours is one. */
+static __always_inline bool came_from_link(const struct packet *p, const struct env *e)
+{
+	const __u64 *src = (const __u64 *)&p->src6;
+	bool of_link = !(src[0] || src[1]) || is_link_local((const __u8 *)src);
+	struct flow_key key;
+
+	if (p->discovery <= MLD_LAST || p->discovery == MLD2_REPORT)
+		return of_link || is_link_scope((const __u8 *)&p->dst6);
+	if (!of_link && e->pod->instance && (p->discovery == ND_SOLICITATION || p->discovery == ND_ADVERTISEMENT)) {
+		neighbour_of(&key, &p->src6, e);
+		flow_put(&key, FLOW_STATE(e->epoch, 1 << INGRESS), true);
+	}
+	return true;
+}
+
 /* Does what a pod sends for discovery stay on its link? Routers forward it like anything else, and only receivers refuse what came from afar. A pod
  * is no router. */
 static __always_inline bool stays_on_link(const struct packet *p, const struct env *e)
 {
 	const __u8 *src = (const __u8 *)&p->src6, *dst = (const __u8 *)&p->dst6;
 	const __u64 *halves = (const __u64 *)&p->src6;
+	struct flow_key key;
 
-	if (!p->family || e->dir == INGRESS || e->pod->may_route)
+	if (e->pod->may_route)
 		return true;
 	if (p->discovery == ND_ROUTER || p->discovery == ND_LAST)
 		return false;
 	if ((halves[0] || halves[1]) && !is_link_local(src) && !source_is_own(p, e->pod))
 		return false;
-	if (is_link_local(dst) || (dst[0] == 0xff && (dst[1] & 0xf) == 2 /* link-local scope */))
+	if (is_link_local(dst) || is_link_scope(dst))
 		return true;
 	if (p->discovery <= MLD_LAST) /* told to the group that it is about */
 		return dst[0] == 0xff;
-	/* A neighbour may be asked whether it is still there, by an address of the pod's own network. */
-	return (p->discovery == ND_SOLICITATION || p->discovery == ND_ADVERTISEMENT) && p->end <= ETH_HLEN + sizeof(struct ipv6hdr) + ND_BYTES &&
-	       e->pod->has_ip6 && *(const __u64 *)e->pod->ip6 == halves[2];
+	/* Who is known to be on the link may be answered, and asked whether it is still there. */
+	if ((p->discovery != ND_SOLICITATION && p->discovery != ND_ADVERTISEMENT) || p->end > ETH_HLEN + sizeof(struct ipv6hdr) + ND_BYTES)
+		return false;
+	neighbour_of(&key, &p->dst6, e);
+	return flow_get(&key, 0, true);
+}
+
+static __always_inline bool is_of_link(const struct packet *p, const struct env *e)
+{
+	if (!p->family) /* ARP */
+		return true;
+	return e->dir == INGRESS ? came_from_link(p, e) : stays_on_link(p, e);
 }
 
 /* What becomes of a packet that could not be read, at a pod that is known. Others may be able to read it, so that a source which
@@ -164,7 +208,7 @@ static __always_inline enum reason judge(struct __sk_buff *skb, const struct env
 	enum parse_result parsed = parse(skb, &s->packet);
 
 	if (parsed == PARSE_NEIGHBOUR) {
-		if (stays_on_link(&s->packet, e))
+		if (is_of_link(&s->packet, e))
 			return REASON_NEIGHBOUR;
 		parsed = PARSED;
 	}

@@ -101,7 +101,7 @@ func (d *Datapath) judge(pod *bpf.Pod, ifindex uint32, fromNode bool, dir flow.D
 	result parseResult, out *bpf.Outcome) bpf.Reason {
 	set := pod.Sets[dir]
 	if result == neighbour {
-		if p.staysOnLink(pod, dir) {
+		if d.isOfLink(p, pod, ifindex, dir) {
 			return bpf.ReasonNeighbour
 		}
 		result = parsed

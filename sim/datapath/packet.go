@@ -42,17 +42,18 @@ const (
 )
 
 const (
-	etherLen  = 14
-	etherIP4  = 0x0800
-	etherARP  = 0x0806
-	etherIP6  = 0x86dd
-	etherTag  = 0x8100 // 802.1Q
-	etherTags = 0x88a8 // 802.1ad
-	ip4Len    = 20
-	ip6Len    = 40
-	maxExtHdr = 8
-	tcpLen    = 20
-	icmpLen   = 8
+	etherLen   = 14
+	etherIP4   = 0x0800
+	etherARP   = 0x0806
+	etherIP6   = 0x86dd
+	etherTag   = 0x8100 // 802.1Q
+	etherTags  = 0x88a8 // 802.1ad
+	ip4Len     = 20
+	ip6Len     = 40
+	maxExtHdr  = 8
+	maxOptions = 12
+	tcpLen     = 20
+	icmpLen    = 8
 )
 
 // IPv6 extension headers (IANA protocol numbers).
@@ -92,6 +93,9 @@ func parse4(b []byte) (*packet, parseResult) {
 	if b[0]>>4 != 4 || header < ip4Len || total < header || total > len(b) {
 		return p, malformed
 	}
+	if !plainOptions(b[ip4Len:header]) {
+		return p, malformed
+	}
 	p.protocol = flow.Protocol(b[9])
 	p.fragmentOf = p.protocol
 	offset, more := int(binary.BigEndian.Uint16(b[6:])&0x1fff)*8, b[6]&0x20 != 0
@@ -103,6 +107,27 @@ func parse4(b []byte) (*packet, parseResult) {
 		p.parseL4(b[header:total])
 	}
 	return p, parsed
+}
+
+// plainOptions says whether the options of an IPv4 header are few, can be read, and none of them is a source route.
+func plainOptions(options []byte) bool {
+	for n := 0; len(options) > 0; n++ {
+		if n == maxOptions {
+			return false
+		}
+		if options[0] == 0 {
+			break
+		}
+		size := 1
+		if options[0] != 1 {
+			if options[0] == 131 || options[0] == 137 || len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
+				return false
+			}
+			size = int(options[1])
+		}
+		options = options[size:]
+	}
+	return true
 }
 
 func (p *packet) noteFragment(offset int, more bool, id uint32) {
@@ -154,6 +179,9 @@ func parse6(b []byte) (*packet, parseResult) {
 		case ah:
 			size = (int(rest[1]) + 2) * 4
 		default:
+			if next == routing && rest[3] != 0 {
+				return p, malformed // a route that has not ended
+			}
 			size = (int(rest[1]) + 1) * 8
 		}
 		if size > len(rest) {
@@ -174,13 +202,38 @@ func (p *packet) parseTransport6(next, hopLimit byte, rest []byte) parseResult {
 	return parsed
 }
 
-// staysOnLink says whether ARP or discovery is what a pod needs on its link. Routers forward discovery like anything else; it is the
+// isOfLink says whether ARP or discovery is what a pod needs on its link. Routers forward discovery like anything else; it is the
 // receivers that refuse what came from afar.
-func (p *packet) staysOnLink(pod *bpf.Pod, dir flow.Direction) bool {
+func (d *Datapath) isOfLink(p *packet, pod *bpf.Pod, ifindex uint32, dir flow.Direction) bool {
 	switch {
-	case p.discovery == nil || dir == flow.Ingress || pod.MayRoute:
+	case p.discovery == nil:
 		return true
-	case !p.src.IsUnspecified() && !p.src.IsLinkLocalUnicast() && p.src != pod.IP6:
+	case dir == flow.Ingress:
+		return d.cameFromLink(p, pod, ifindex)
+	}
+	return pod.MayRoute || d.staysOnLink(p, pod, ifindex)
+}
+
+// noProtocol is that of the flows that stand for neighbours, which have no ports.
+const noProtocol = 59
+
+// cameFromLink says whether discovery came from the link of the pod, and remembers who looks for neighbours, so is one.
+func (d *Datapath) cameFromLink(p *packet, pod *bpf.Pod, ifindex uint32) bool {
+	fromLink := p.src.IsUnspecified() || p.src.IsLinkLocalUnicast()
+	switch p.discovery[0] {
+	case 130, 131, 132, 143: // of any hop limit, once some are taken off
+		return fromLink || isLinkScope(p.dst)
+	case 135, 136:
+		if !fromLink && pod.Instance != 0 {
+			d.flows[flowKey{ifindex: ifindex, peer: p.src, protocol: noProtocol}] = &flowState{instance: pod.Instance, seen: d.seconds()}
+		}
+	}
+	return true
+}
+
+// staysOnLink says whether discovery that a pod sends reaches its link and nobody beyond.
+func (d *Datapath) staysOnLink(p *packet, pod *bpf.Pod, ifindex uint32) bool {
+	if !p.src.IsUnspecified() && !p.src.IsLinkLocalUnicast() && p.src != pod.IP6 {
 		return false
 	}
 	switch kind := p.discovery[0]; kind {
@@ -190,13 +243,16 @@ func (p *packet) staysOnLink(pod *bpf.Pod, dir flow.Direction) bool {
 		if p.dst.IsMulticast() {
 			return true
 		}
-	case 135, 136: // solicitation and advertisement
-		if p.payload <= 32 && pod.IP6.IsValid() && netip.PrefixFrom(pod.IP6, 64).Contains(p.dst) {
+	case 135, 136: // solicitation and advertisement, to whom is known to be there
+		if p.payload <= 32 && d.find(flowKey{ifindex: ifindex, peer: p.dst, protocol: noProtocol}, pod) != nil {
 			return true
 		}
 	}
-	return p.dst.IsLinkLocalUnicast() || p.dst.Is6() && p.dst.As16()[0] == 0xff && p.dst.As16()[1]&0xf == 2
+	return p.dst.IsLinkLocalUnicast() || isLinkScope(p.dst)
 }
+
+// isLinkScope says whether an address of IPv6 is that of a group of the link.
+func isLinkScope(a netip.Addr) bool { return a.As16()[0] == 0xff && a.As16()[1]&0xf == 2 }
 
 // isNeighbour says whether an ICMPv6 type is neighbour or multicast listener discovery.
 func isNeighbour(kind, hopLimit byte) bool {

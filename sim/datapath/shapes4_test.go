@@ -47,8 +47,9 @@ func (s shape4) frame(dir flow.Direction) []byte {
 	binary.BigEndian.PutUint16(ip[4:], 1+min(s.fragment&0x1fff, 1))
 	binary.BigEndian.PutUint16(ip[6:], s.fragment)
 	copy(ip[12:], addresses(dir, podIP, peerIP))
-	for range s.ihl - 5 {
-		f = append(f, 1, 1, 1, 1)
+	for i := range s.ihl - 5 { // one for experiments (RFC 4727), as long as there is room
+		f = append(f, 0, 0, 0, 0)
+		f[14+20], f[14+21] = 94, byte(4*(i+1))
 	}
 	f = append(f, s.bytes...)
 	return append(f, make([]byte, 64)...)[:14+s.length]

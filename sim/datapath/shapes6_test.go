@@ -17,7 +17,7 @@ type extension struct {
 	size  int    // that it says it has; more than it has where it lies
 }
 
-const fragmentHeader = 44
+const routingHeader, fragmentHeader = 43, 44
 
 // extensions are those of RFC 8200 and RFC 4302, in every form that is read in another way.
 func extensions() []extension {
@@ -27,7 +27,10 @@ func extensions() []extension {
 			{name + " of 16 bytes", kind, []byte{0, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 16},
 		}
 	}
-	return slices.Concat(options("hop-by-hop", 0), options("routing", 43), options("destination", 60), []extension{
+	return slices.Concat(options("hop-by-hop", 0), options("destination", 60), []extension{
+		{"route that has ended", routingHeader, []byte{0, 0, 4, 0, 0, 0, 0, 0}, 8},
+		{"route of 16 bytes that has ended", routingHeader, []byte{0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 16},
+		{"route that goes on", routingHeader, []byte{0, 0, 4, 1, 0, 0, 0, 0}, 8},
 		{"options without end", 60, []byte{0, 255, 1, 4, 0, 0, 0, 0}, 2048},
 		{"authentication of 8 bytes", 51, []byte{0, 0, 0, 0, 0, 0, 0, 7}, 8},
 		{"authentication of 12 bytes", 51, []byte{0, 1, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1}, 12},
@@ -58,7 +61,7 @@ type shape6 struct {
 const most = 7
 
 // want walks the chain as RFC 8200 says. A fragment of a fragment has no meaning, and a later fragment that reaches
-// into the first 20 bytes is an attack. What a pod says to one neighbour is no longer than a solicitation has to be.
+// into the first 20 bytes is an attack, and a route that goes on leads to where no policy looks. What a pod says to one neighbour is no longer than a solicitation has to be.
 func (s shape6) want(policy string, dir flow.Direction) bpf.Reason {
 	left, fragment := s.payload, false
 	if 40+left > s.length {
@@ -67,7 +70,7 @@ func (s shape6) want(policy string, dir flow.Direction) bpf.Reason {
 	for i, e := range s.chain {
 		first := e.kind == fragmentHeader && e.bytes[3]&1 == 1
 		switch {
-		case left < 8, e.size > left, e.kind == fragmentHeader && fragment, e.offset() > 0 && e.offset() < 20:
+		case left < 8, e.size > left, e.kind == routingHeader && e.bytes[3] > 0, e.kind == fragmentHeader && fragment, e.offset() > 0 && e.offset() < 20:
 			return bpf.ReasonMalformed
 		case e.offset() > 0:
 			// What follows may be any header: only everything allows it, as a protocol of its own.

@@ -82,7 +82,7 @@ func newGallery(t *testing.T) *gallery {
 	return g
 }
 
-// policy isolates the pod in both directions.
+// policy isolates the pod in both directions. The peer is known to be on its link.
 func (g *gallery) policy(policy string) {
 	i := img(somePorts, somePorts)
 	if policy == everything {
@@ -93,6 +93,7 @@ func (g *gallery) policy(policy string) {
 	if _, err := g.kernel.Sync(i); err != nil {
 		g.t.Fatal(err)
 	}
+	g.show(flow.Ingress, discovery(peerIP6.String(), podIP6.String(), 135, 255, 32), bpf.ReasonNeighbour, "solicitation of the peer")
 }
 
 // next says whether it is the turn of the next frame, which then must be shown.

@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
@@ -47,7 +46,7 @@ func segmentCases() []wireCase {
 			pieces(syn(false, 81), bpf.ReasonNoRule), pieces(syn(true, 81), bpf.ReasonNoRule), pieces(udp,
 				bpf.ReasonPolicy)}},
 		{"headers in pages, behind options", false, []sent{
-			pieces(optioned(syn(false, 80), slices.Repeat([]byte{1}, 40)...), bpf.ReasonPolicy),
+			pieces(optioned(syn(false, 80), append([]byte{94, 40}, make([]byte, 38)...)...), bpf.ReasonPolicy),
 			pieces(extended(syn(true, 80), hopByHop, options, ah), bpf.ReasonPolicy),
 			pieces(extended(syn(true, 81), hopByHop, options, ah), bpf.ReasonNoRule)}},
 		{"a fragment in pages", false, []sent{pieces(first, bpf.ReasonPolicy)}},
