@@ -24,10 +24,10 @@ func inEnforce() []Mutant {
 			"enforce/read.go", `case pod.PodIP != pod.HostIP:`, `default:`,
 			[]string{"enforce:TestHostNetwork"}},
 		{"foreign-policyref", "an object speaks for a policy of another namespace",
-			"enforce/read.go", `if ref.Namespace != pe.Namespace {`, `if false {`,
+			"enforce/read.go", `foreign := pe.Spec.PolicyRef.Namespace != pe.Namespace`, `foreign := false`,
 			[]string{"enforce:TestMalformed|FuzzBuild"}},
 		{"chunks-are-policies", "the rules of one chunk do not apply to the pods of another",
-			"enforce/read.go", `p := r.policy(ref.Namespace, ref.Name)`, `p := r.policy(ref.Namespace, pe.Name)`,
+			"enforce/read.go", `newPolicy(pe.Namespace, pe.Spec.PolicyRef.Name)`, `newPolicy(pe.Namespace, pe.Name)`,
 			[]string{"enforce:TestVerdicts"}},
 		{"except-is-global", "trap 2, aws-network-policy-agent#326: an exception denies what another rule allows",
 			"enforce/classes.go", `add(x, change{p, -1})
