@@ -477,3 +477,35 @@ func BenchmarkReopen(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// TestFlowsThatCannotMoveAreKeptOnce: however many agents fail to move them, one after the other, the pins hold as much as after the first.
+func TestFlowsThatCannotMoveAreKeptOnce(t *testing.T) {
+	broken := errors.New("broken")
+	g := newGrower(t)
+	mustSync(t, g.open().Node, g.image(0, 8))
+	usual, _ := g.pinned()
+	g.opts.Capacity.Flows = 4 * small.Flows
+	var first []string
+	for i := range 4 {
+		h := g.open()
+		_, err := h.MoveFlows(func() error { return broken })
+		if !errors.Is(err, broken) || !errors.Is(h.Replace(new(sync.Mutex), func() error { return broken }), broken) {
+			t.Fatalf("agent %d: %v", i, err)
+		}
+		pins, _ := g.pinned()
+		if i == 0 {
+			first = pins
+		}
+		if len(pins) > len(first)+2 { // the programs of the first attempt, and those that are to replace them
+			t.Errorf("agent %d leaves the pins %q, the first one %q", i, pins, first)
+		}
+	}
+	h := g.open()
+	if _, err := h.MoveFlows(func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if pins, _ := g.pinned(); !slices.Equal(pins, usual) {
+		t.Errorf("at last the pins are %q, want %q", pins, usual)
+	}
+	g.allows(h, 0, 8, "at last")
+}

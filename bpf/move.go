@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"sync"
 
 	"github.com/cilium/ebpf"
 )
@@ -37,6 +38,9 @@ func (n *Node) MoveFlows(replace func() error) (moved bool, err error) {
 	}
 	if len(m.names) == 0 {
 		return false, nil
+	}
+	if err := n.Replace(new(sync.Mutex), replace); err != nil { // those that an earlier attempt left, which keep its tables
+		return false, fmt.Errorf("move flows: %w", err)
 	}
 	if err := m.run(replace); err != nil {
 		return false, fmt.Errorf("move flows: %w", errors.Join(err, m.close()))
