@@ -36,7 +36,8 @@ type Options struct {
 	Capacity Capacity
 	Mode     Mode
 	// TrackIsolatedOnly remembers flows only where the other direction of the pod is isolated. New flows of other pods
-	// then cost nothing, but what such a pod has opened is cut when its first policy comes.
+	// then cost nothing, but what such a pod has opened is cut when its first policy comes, and connections whose state was lost
+	// do not heal: one that is not known may be one that was revoked.
 	TrackIsolatedOnly bool
 	// KeepEstablished lets flows go on that a policy does not allow any more; otherwise they end with their next packet.
 	// A flow is kept for as long as it is remembered. It does not go together with TrackIsolatedOnly.

@@ -161,7 +161,7 @@ static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cp
 
 	if ((void *)(l4 + TCP_BYTES) > end || quick_is_syn(l4) || !quick_is_plain(skb, ip, TCP_BYTES, v6))
 		return false;
-	if (dir == INGRESS && from_node(skb))
+	if (dir == INGRESS && made_here(skb)) /* perhaps of a connection of the node */
 		return false;
 	ports = *(__be32 *)l4;
 	OPAQUE(ports);

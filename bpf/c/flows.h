@@ -112,7 +112,8 @@ static __always_inline enum reason judge_flow(struct __sk_buff *skb, const struc
 			return REASON_REPLY;
 		return KEEP_ESTABLISHED ? REASON_ESTABLISHED : REASON_NONE;
 	}
-	if (has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
+	/* Where not all flows are remembered, one that is not known may be one that was revoked, which would come back as the peer's. */
+	if (TRACK_ALL && has_connections(p->protocol) && reverse_allowed(e, !e->dir, p))
 		start_healing(e->pod);
 	return REASON_NONE;
 }
