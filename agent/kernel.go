@@ -71,7 +71,7 @@ func (k *kernel) tables(e core.Effect) core.Input {
 	case core.Program:
 		return k.program(e)
 	case core.Introduce:
-		return core.Introduced{Ifindex: e.Pod.Ifindex, Err: k.failed("introduce", k.node.Introduce(e.Pod))}
+		return core.Introduced{Ifindex: e.Pod.Ifindex, Instance: e.Pod.Instance, Err: k.failed("introduce", k.node.Introduce(e.Pod))}
 	default:
 		return core.Pruned{Err: k.failed("prune", k.node.RemoveStale())}
 	}
@@ -83,7 +83,7 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 	defer k.programs.Unlock()
 	switch e := e.(type) {
 	case core.Attach:
-		return k.attach(e.Ifindex)
+		return k.attach(e)
 	case core.Inspect:
 		return k.inspect(e)
 	case core.SetLink:
@@ -99,14 +99,17 @@ func (k *kernel) interfaces(e core.Effect) core.Input {
 
 // attach puts the programs on an interface. One that is gone may have been seen by somebody who told it late, after the
 // kernel had told that it is gone.
-func (k *kernel) attach(ifindex uint32) core.Input {
-	err := k.hooks.Attach(int(ifindex))
+func (k *kernel) attach(e core.Attach) core.Attached {
+	done := core.Attached{Ifindex: e.Ifindex, Instance: e.Instance}
+	err := k.hooks.Attach(int(e.Ifindex))
 	if err != nil {
-		if lives, unknown := hostnet.Exists(ifindex); unknown == nil && !lives {
-			return core.LinkGone{Ifindex: ifindex}
+		if lives, unknown := hostnet.Exists(e.Ifindex); unknown == nil && !lives {
+			done.Gone = true
+			return done
 		}
 	}
-	return core.Attached{Ifindex: ifindex, Err: k.failed("attach", err)}
+	done.Err = k.failed("attach", err)
+	return done
 }
 
 // detach removes what is left of an interface that is gone. One that is there keeps its filter, by whatever mistake it

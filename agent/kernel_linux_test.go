@@ -38,7 +38,7 @@ func TestNoInterfaceThatLivesLosesItsFilter(t *testing.T) {
 func TestNothingIsAttachedToWhatIsGone(t *testing.T) {
 	h := newHost(t)
 	h.do(func() error { return netlink.LinkDel(h.veth) })
-	h.want(core.Attach{Ifindex: h.pod}, core.LinkGone{Ifindex: h.pod})
+	h.want(core.Attach{Ifindex: h.pod}, core.Attached{Ifindex: h.pod, Gone: true})
 }
 
 // host is a network namespace with an interface, and who changes its kernel.

@@ -49,9 +49,8 @@ func (p *podStart) add(ctx context.Context, req socket.Request) (bool, error) {
 		pod.Addrs = append(pod.Addrs, a.Unmap())
 	}
 	deadline, _ := ctx.Deadline()
-	p.loop.tell(core.LinkSeen{Link: link}) // perhaps before the kernel told
 	answer, err := p.loop.ask(ctx, func(id uint64) core.Input {
-		return core.PodAdded{Request: id, Pod: pod, Deadline: deadline.Add(-answerMargin)}
+		return core.PodAdded{Request: id, Pod: pod, Link: link, Deadline: deadline.Add(-answerMargin)}
 	})
 	return answer.Programmed, err
 }

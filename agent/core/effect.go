@@ -21,9 +21,8 @@ type Program struct {
 // Introduce asks for the entry of a pod of which nothing is known yet. The result comes back as Introduced.
 type Introduce struct{ Pod bpf.Pod }
 
-// Attach asks to put the programs of this version on an interface. The result comes back as Attached, or as LinkGone
-// where it is gone.
-type Attach struct{ Ifindex uint32 }
+// Attach asks to put the programs of this version on an interface. The result comes back as Attached.
+type Attach struct{ Ifindex, Instance uint32 }
 
 // Detach asks to remove what is left of an interface, if that is gone indeed. The result comes back as Detached.
 type Detach struct{ Ifindex uint32 }

@@ -32,6 +32,8 @@ type iface struct {
 	inherited bool         // an earlier agent attached programs, perhaps of another version: it is filtered
 	addrs     []netip.Addr // that it led to, or that an earlier agent knew: the pod's, whatever becomes of the routes
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
+	named     Link         // what the plugin found it to be, if it said something
+	owed      int          // earlier interfaces of this index of which nobody has told yet that they are gone
 	retry     backoff
 	lost      time.Time // when its programs were found removed or replaced, zero while they are not
 	before    string    // what others run before its programs, if anything
@@ -41,11 +43,11 @@ type iface struct {
 // filtered says that no packet passes the interface unjudged.
 func (i *iface) filtered() bool { return i.phase == attached || i.inherited }
 
-// newInstance returns a number that an interface of this index never had and will not have: indexes are hardly ever
-// used again, and not at the same nanosecond.
-func newInstance(now time.Time, ifindex uint32) uint32 {
+// newInstance returns a number that an interface of this index never had and will not have. An index may be given again at
+// once, but not by two agents at the same nanosecond; n tells those of one agent apart.
+func newInstance(now time.Time, ifindex uint32, n int) uint32 {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)
+	fmt.Fprintf(h, "%d %d %d", now.UnixNano(), ifindex, n)
 	return max(1, h.Sum32())
 }
 
@@ -90,8 +92,10 @@ func (s *State) restore(in Restored) {
 
 // newIface adds an interface for which nothing is done yet.
 func (s *State) newIface(ifindex uint32) *iface {
+	s.instances++
 	i := &iface{
-		ifindex: ifindex, instance: newInstance(s.now, ifindex), retry: s.cfg.backoff(), link: shutter{retry: s.cfg.backoff()},
+		ifindex: ifindex, instance: newInstance(s.now, ifindex, s.instances),
+		retry: s.cfg.backoff(), link: shutter{retry: s.cfg.backoff()},
 	}
 	s.ifaces[ifindex] = i
 	return i
@@ -162,6 +166,23 @@ func (s *State) isPods(l Link) bool {
 	return l.Veth && l.Leaf && (isVPCLinkName(l.Name) || s.host.routes.leadTo(l.Ifindex))
 }
 
+// linkGone takes what the kernel told. The CNI plugin may have named the next interface of that index before: then nothing
+// that is known of it goes, but its programs are put on it once more, which fails if it is the one that is gone.
+func (s *State) linkGone(in LinkGone) {
+	i := s.ifaces[in.Ifindex]
+	if i == nil || i.pod == nil || i.owed == 0 && (in.Name == "" || in.Name == i.named.Name) {
+		s.loseLink(in.Ifindex)
+		return
+	}
+	i.owed = max(0, i.owed-1)
+	i.inherited, i.addrs = false, nil // what was found, and where routes led, was before
+	if i.phase == attached {
+		i.phase = introduced
+	}
+	s.touchIf(s.host.routes.forget(in.Ifindex))
+	s.host.addLink(s.now, i.named)
+}
+
 func (s *State) loseLink(ifindex uint32) {
 	s.host.removeLink(ifindex)
 	s.touchIf(s.host.routes.forget(ifindex)) // the kernel tells of none that goes with its interface
@@ -198,16 +219,17 @@ func (s *State) advance() {
 			// is filtered already.
 			if !i.inherited || s.programs.done > 0 {
 				i.phase = attaching
-				s.emit(Attach{i.ifindex})
+				s.emit(Attach{i.ifindex, i.instance})
 			}
 		}
 	}
 }
 
-// stepped takes the result of an Introduce or Attach: on to the next phase, or back and again later.
-func (s *State) stepped(ifindex uint32, from, ok, failed phase, err error) {
+// stepped takes the result of an Introduce or Attach: on to the next phase, or back and again later. One for an interface
+// that had the index before counts for nothing.
+func (s *State) stepped(ifindex, instance uint32, from, ok, failed phase, err error) {
 	i := s.ifaces[ifindex]
-	if i == nil || i.phase != from {
+	if i == nil || i.instance != instance || i.phase != from {
 		return
 	}
 	if err != nil {
@@ -218,6 +240,15 @@ func (s *State) stepped(ifindex uint32, from, ok, failed phase, err error) {
 	}
 	i.phase = ok
 	i.retry.succeed()
+}
+
+func (s *State) attached(in Attached) {
+	if i := s.ifaces[in.Ifindex]; in.Gone && i != nil && i.instance == in.Instance {
+		s.loseLink(in.Ifindex)
+		return
+	}
+	s.stepped(in.Ifindex, in.Instance, attaching, attached, introduced, in.Err)
+	s.regained(in.Ifindex)
 }
 
 func (s *State) ifaceConditions() []enforce.Condition {

@@ -67,8 +67,11 @@ type HostListed struct {
 // LinkSeen is an interface that appeared or was renamed.
 type LinkSeen struct{ Link Link }
 
-// LinkGone is an interface that is gone.
-type LinkGone struct{ Ifindex uint32 }
+// LinkGone is an interface that is gone. Another one may have its index by now.
+type LinkGone struct {
+	Ifindex uint32
+	Name    string // that it had last, empty if that is not known
+}
 
 // RouteSeen is a route that appeared.
 type RouteSeen struct {
@@ -131,6 +134,7 @@ type Pod struct {
 type PodAdded struct {
 	Request  uint64
 	Pod      Pod
+	Link     Link // its interface, perhaps before the kernel told; default: as it was seen
 	Deadline time.Time
 }
 
@@ -142,14 +146,15 @@ type PodChecked struct {
 
 // Introduced is the result of the effect Introduce.
 type Introduced struct {
-	Ifindex uint32
-	Err     error
+	Ifindex, Instance uint32 // as in the effect
+	Err               error
 }
 
 // Attached is the result of the effect Attach.
 type Attached struct {
-	Ifindex uint32
-	Err     error
+	Ifindex, Instance uint32 // as in the effect
+	Gone              bool   // there is no such interface
+	Err               error
 }
 
 // Detached is the result of the effect Detach.

@@ -18,16 +18,44 @@ var errLinkGone = errors.New("the pod's interface is gone")
 
 // addPod notes a pod that the CNI plugin named, and makes its interface filtered.
 func (s *State) addPod(in PodAdded) {
+	if in.Link.Ifindex == in.Pod.Ifindex {
+		s.seeLink(in.Link)
+	}
 	if !s.host.veth(in.Pod.Ifindex) {
 		s.emit(Answer{Request: in.Request, Err: fmt.Errorf("interface %d is no veth of this node", in.Pod.Ifindex)})
 		return
 	}
 	i := s.track(in.Pod.Ifindex)
+	if i.isAnothers(&in.Pod) {
+		i = s.giveAgain(i)
+	}
 	if i.pod == nil || !samePod(*i.pod, in.Pod) {
 		i.pod = &in.Pod
 		s.touch()
 	}
+	i.named = s.host.links[i.ifindex]
 	s.requests[in.Request] = &request{PodAdded: in, program: s.programs.latest()}
+}
+
+// isAnothers says whether an interface is known as that of another pod, or of another sandbox of the pod: one that has none of
+// its addresses.
+func (i *iface) isAnothers(pod *Pod) bool {
+	known := i.addrs
+	if i.pod != nil {
+		if i.pod.Namespace != pod.Namespace || i.pod.Name != pod.Name || i.pod.UID != pod.UID {
+			return true
+		}
+		known = i.pod.Addrs
+	}
+	return len(known) > 0 && len(pod.Addrs) > 0 && len(common(known, pod.Addrs)) == 0
+}
+
+// giveAgain notes that another interface has the index of one that must be gone: nothing is done for it yet.
+func (s *State) giveAgain(former *iface) *iface {
+	s.refuse(former.ifindex, errLinkGone)
+	i := s.newIface(former.ifindex)
+	i.owed = former.owed + 1
+	return i
 }
 
 func samePod(a, b Pod) bool {

@@ -60,6 +60,7 @@ type State struct {
 	versions versions
 
 	synced, hostKnown bool // the PolicyEndpoints and the node's network are known
+	instances         int  // of interfaces, so far
 	silence           silence
 	leftovers         leftovers
 	inspection        inspection
@@ -116,7 +117,7 @@ func (s *State) take(in Input) {
 	case LinkSeen:
 		s.seeLink(in.Link)
 	case LinkGone:
-		s.loseLink(in.Ifindex)
+		s.linkGone(in)
 	case RouteSeen:
 		s.reroute(in.Route, func() { s.host.routes.add(in.Route, in.Replaces) })
 		s.consider(in.Route.Ifindex)
@@ -154,10 +155,9 @@ func (s *State) takeEndpoints(in Input) {
 func (s *State) takeResult(in Input) {
 	switch in := in.(type) {
 	case Introduced:
-		s.stepped(in.Ifindex, introducing, introduced, unseen, in.Err)
+		s.stepped(in.Ifindex, in.Instance, introducing, introduced, unseen, in.Err)
 	case Attached:
-		s.stepped(in.Ifindex, attaching, attached, introduced, in.Err)
-		s.regained(in.Ifindex)
+		s.attached(in)
 	case Inspected:
 		s.inspected(in)
 	case LinkSet:

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	stdcmp "cmp"
 	"errors"
 	"net/netip"
 	"testing"
@@ -25,8 +26,10 @@ type rig struct {
 	last     *core.Program // that succeeded
 	programs int
 	asked    []core.Effect // other effects since the last call of take
-	reported core.Report
-	wake     time.Time
+	// introduced and attached are the instances of the last Introduce and Attach of each interface.
+	introduced, attached map[uint32]uint32
+	reported             core.Report
+	wake                 time.Time
 }
 
 func newRig(t *testing.T, cfg core.Config) *rig {
@@ -34,7 +37,7 @@ func newRig(t *testing.T, cfg core.Config) *rig {
 	if cfg.LinkPrefixes == nil {
 		cfg.LinkPrefixes = []string{"eni"}
 	}
-	return &rig{T: t, state: core.New(cfg), now: start}
+	return &rig{T: t, state: core.New(cfg), now: start, introduced: map[uint32]uint32{}, attached: map[uint32]uint32{}}
 }
 
 func (r *rig) step(inputs ...core.Input) {
@@ -43,10 +46,23 @@ func (r *rig) step(inputs ...core.Input) {
 		if _, ok := in.(core.Programmed); ok {
 			r.program = nil
 		}
-		for _, e := range r.state.Step(r.now, in) {
+		for _, e := range r.state.Step(r.now, r.complete(in)) {
 			r.sort(e)
 		}
 	}
+}
+
+// complete makes a result that of the last effect, unless it says of which.
+func (r *rig) complete(in core.Input) core.Input {
+	switch in := in.(type) {
+	case core.Introduced:
+		in.Instance = stdcmp.Or(in.Instance, r.introduced[in.Ifindex])
+		return in
+	case core.Attached:
+		in.Instance = stdcmp.Or(in.Instance, r.attached[in.Ifindex])
+		return in
+	}
+	return in
 }
 
 func (r *rig) sort(e core.Effect) {
@@ -62,6 +78,12 @@ func (r *rig) sort(e core.Effect) {
 		r.reported = e
 	case core.Wake:
 		r.wake = e.At
+	case core.Introduce:
+		r.introduced[e.Pod.Ifindex] = e.Pod.Instance
+		r.asked = append(r.asked, e)
+	case core.Attach:
+		r.attached[e.Ifindex] = e.Instance
+		r.asked = append(r.asked, e)
 	default:
 		r.asked = append(r.asked, e)
 	}
@@ -70,7 +92,8 @@ func (r *rig) sort(e core.Effect) {
 // want compares the effects since the last call, but for programs, reports and wakes.
 func (r *rig) want(effects ...core.Effect) {
 	r.Helper()
-	if diff := cmp.Diff(effects, r.asked, cmpopts.IgnoreFields(bpf.Pod{}, "Instance"), cmpopts.EquateErrors(),
+	if diff := cmp.Diff(effects, r.asked, cmpopts.IgnoreFields(bpf.Pod{}, "Instance"),
+		cmpopts.IgnoreFields(core.Attach{}, "Instance"), cmpopts.EquateErrors(),
 		cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
 		r.Errorf("effects (-want +got):\n%s", diff)
 	}

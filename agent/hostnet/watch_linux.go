@@ -105,7 +105,7 @@ func (w *watch) link(m syscall.NetlinkMessage) error {
 	ifindex := l.Attrs().Index
 	if m.Header.Type == unix.RTM_DELLINK {
 		delete(w.onward, ifindex)
-		w.tell(core.LinkGone{Ifindex: uint32(ifindex)})
+		w.tell(core.LinkGone{Ifindex: uint32(ifindex), Name: l.Attrs().Name})
 		return nil
 	}
 	w.tell(core.LinkSeen{Link: w.linkOf(l)})

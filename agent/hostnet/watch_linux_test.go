@@ -170,7 +170,7 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	h.do(func() error { return netlink.LinkSetName(h.link("eni1"), "eni2") })
 	until(h, func(in core.LinkSeen) bool { return in.Link == renamed })
 	h.do(func() error { return netlink.LinkDel(h.link("eni2")) })
-	until(h, func(in core.LinkGone) bool { return in.Ifindex == pod.Ifindex })
+	until(h, func(in core.LinkGone) bool { return in == core.LinkGone{Ifindex: pod.Ifindex, Name: "eni2"} })
 }
 
 // TestRoutesToOneAddressAreToldApart by their metric, and one that takes the place of another is told as such: the

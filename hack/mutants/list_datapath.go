@@ -533,7 +533,7 @@ func inAgent() []Mutant {
 			"agent/metrics/metrics.go", `m.conditions.Set(float64(len(objects)))`, `m.conditions.Set(float64(len(all)))`,
 			[]string{"agent/metrics:TestConditions"}},
 		{"agent-instance-by-interface", "trap 15: a new interface with an old number inherits its flows",
-			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d", now.UnixNano(), ifindex)`, `fmt.Fprintf(h, "%d", ifindex)`,
+			"agent/core/iface.go", `fmt.Fprintf(h, "%d %d %d", now.UnixNano(), ifindex, n)`, `fmt.Fprintf(h, "%d", ifindex)`,
 			[]string{"agent/core:TestInstance"}},
 	}
 }

@@ -55,8 +55,17 @@ func inHost() []Mutant {
 `,
 			[]string{"agent/core:TestListTellsNothing"}},
 		{"ghosts-are-for-ever", "an interface that was seen after it had gone is attached to for ever",
-			"agent/kernel.go", `if lives, unknown := hostnet.Exists(ifindex); unknown == nil && !lives {`, `if lives := true; !lives {`,
+			"agent/kernel.go", `if lives, unknown := hostnet.Exists(e.Ifindex); unknown == nil && !lives {`, `if lives := true; !lives {`,
 			[]string{"agent:TestNothingIsAttached"}},
+		{"an-index-is-for-life", "a pod starts unfiltered, by another one's entry, because its interface has the index of that one's",
+			"agent/core/requests.go", `if i.isAnothers(&in.Pod) {`, `if false {`,
+			[]string{"agent/core:TestIndexThatWasGiven"}},
+		{"late-news-are-news", "a pod is forgotten when the kernel tells of the interface that had its index before",
+			"agent/core/iface.go", `if i == nil || i.pod == nil || i.owed == 0 && (in.Name == "" || in.Name == i.named.Name) {`, `if true {`,
+			[]string{"agent/core:TestLateNews"}},
+		{"late-results-count", "a pod starts before its interface is filtered, because the one before with that index was",
+			"agent/core/iface.go", `i == nil || i.instance != instance || i.phase != from {`, `i == nil || i.phase != from {`,
+			[]string{"agent/core:TestResultsForTheInterfaceBefore"}},
 		{"one-pin-is-no-link", "what an agent pinned for a pod in one direction, before it was killed, stays for ever",
 			"bpf/hook/hook.go", `linkPrefix(dir))
 			if`, `linkPrefix(max(dir, flow.Ingress)))
