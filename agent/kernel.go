@@ -28,6 +28,9 @@ type kernel struct {
 // restored reads what an earlier agent left.
 func (k *kernel) restored() (core.Restored, error) {
 	in := core.Restored{Pods: k.node.Pods()}
+	if k.node.Epoch() == 0 {
+		in.Pods, in.Former = nil, in.Pods
+	}
 	pinned, err := k.hooks.Attached()
 	if err != nil {
 		return in, err
@@ -140,8 +143,10 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 	for i, s := range seen {
 		in.Before[e.Ifindexes[i]] = s.Before
 		switch s.State {
-		case hook.Bare, hook.Half:
+		case hook.Bare:
 			in.Bare = append(in.Bare, e.Ifindexes[i])
+		case hook.Half:
+			in.Half = append(in.Half, e.Ifindexes[i])
 		case hook.Older:
 			in.Older = append(in.Older, e.Ifindexes[i])
 		}

@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) error {
 		return k.close(fmt.Errorf("read what an earlier agent left: %w", err))
 	}
 	k.moveFlows()
-	o.Log.Info("starting", "node", o.NodeAddrs, "pins", o.Pins, "pods", len(restored.Pods), "epoch", d.node.Epoch())
+	o.Log.Info("starting", "node", o.NodeAddrs, "pins", o.Pins, "pods", len(restored.Pods)+len(restored.Former), "epoch", d.node.Epoch())
 	l.tell(restored)
 	return k.close(o.serve(ctx, l, k))
 }

@@ -37,7 +37,8 @@ type SetLink struct {
 	Up      bool
 }
 
-// Lost tells that somebody else removed or replaced the programs of an interface. An Attach goes with it.
+// Lost tells that somebody else removed or replaced the programs of an interface. An Attach goes with it, or follows as soon as
+// that opens nothing.
 type Lost struct {
 	Ifindex uint32
 	Object  string // the pod, where it is known

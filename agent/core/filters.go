@@ -53,8 +53,10 @@ func (s *State) inspect() {
 	}
 }
 
-// settled says that the interface is filtered and nobody is about to change by what.
-func (i *iface) settled() bool { return i.phase == attached || i.phase == introduced && i.inherited }
+// settled says that the interface is filtered, or half of it is, and nobody is about to change by what.
+func (i *iface) settled() bool {
+	return i.phase == attached || i.phase == introduced && (i.inherited || i.half)
+}
 
 // inspected takes the result of a look. Whatever changed since the look makes another one.
 func (s *State) inspected(in Inspected) {
@@ -69,6 +71,13 @@ func (s *State) inspected(in Inspected) {
 			s.lose(i)
 		}
 	}
+	for _, ifindex := range in.Half {
+		if i := s.ifaces[ifindex]; i != nil && i.settled() && !i.half {
+			half := i.inherited && s.wouldOpen(i)
+			s.lose(i)
+			i.half = half
+		}
+	}
 	for _, ifindex := range in.Older { // fine where nobody has attached this version yet
 		if i := s.ifaces[ifindex]; i != nil && i.phase == attached {
 			s.lose(i)
@@ -76,9 +85,12 @@ func (s *State) inspected(in Inspected) {
 	}
 }
 
+// wouldOpen says that the programs of this version would open an interface for lack of an entry, and not only leave it open.
+func (s *State) wouldOpen(i *iface) bool { return !i.entered && !s.cfg.Strict && s.programs.done == 0 }
+
 // lose notes that an interface is not filtered any more. The next step for it is to attach again.
 func (s *State) lose(i *iface) {
-	i.phase, i.inherited, i.lost = introduced, false, s.now
+	i.phase, i.inherited, i.half, i.lost = introduced, false, false, s.now
 	s.emit(Lost{Ifindex: i.ifindex, Object: s.describe(i.ifindex)})
 }
 

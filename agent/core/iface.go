@@ -30,6 +30,8 @@ type iface struct {
 	instance  uint32
 	phase     phase
 	inherited bool         // an earlier agent attached programs, perhaps of another version: it is filtered
+	half      bool         // those are left in one direction, and are to stay until something is in force in the tables of this version
+	entered   bool         // its entry is in force in these, as an earlier agent left it
 	addrs     []netip.Addr // that it led to, or that an earlier agent knew: the pod's, whatever becomes of the routes
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
 	named     Link         // what the plugin found it to be, if it said something
@@ -53,7 +55,7 @@ func newInstance(now time.Time, ifindex uint32, n int) uint32 {
 
 // restore notes what an earlier agent left. An entry whose interface has no programs is worth nothing: the interface
 // may be another one with the same index. One that has half of them is the same, and attached to at once, by what its
-// entry says.
+// entry says. Without an entry in these tables, standard mode would open the direction that is filtered, and waits.
 func (s *State) restore(in Restored) {
 	for _, ifindex := range in.Attached {
 		i := s.newIface(ifindex)
@@ -70,17 +72,25 @@ func (s *State) restore(in Restored) {
 		i.link.closed = true
 		i.addrs = append(i.addrs, c.Addrs...)
 	}
-	for _, p := range in.Pods {
+	for _, p := range slices.Concat(in.Former, in.Pods) {
 		if i := s.ifaces[p.Ifindex]; i != nil {
 			i.instance = p.Instance
-			if slices.Contains(in.Half, p.Ifindex) {
-				i.phase = introduced
-			}
 			for _, a := range []netip.Addr{p.IP4, p.IP6} {
 				if a.IsValid() {
 					i.addrs = append(i.addrs, a)
 				}
 			}
+		}
+	}
+	for _, p := range in.Pods {
+		if i := s.ifaces[p.Ifindex]; i != nil {
+			i.entered = true
+		}
+	}
+	for _, ifindex := range in.Half {
+		i := s.ifaces[ifindex]
+		if i.half = s.wouldOpen(i); i.half || i.entered {
+			i.phase = introduced
 		}
 	}
 	for _, ifindex := range in.Pinned {
@@ -175,7 +185,7 @@ func (s *State) linkGone(in LinkGone) {
 		return
 	}
 	i.owed = max(0, i.owed-1)
-	i.inherited, i.addrs = false, nil // what was found, and where routes led, was before
+	i.inherited, i.half, i.addrs = false, false, nil // what was found, and where routes led, was before
 	if i.phase == attached {
 		i.phase = introduced
 	}
@@ -215,10 +225,10 @@ func (s *State) advance() {
 			i.phase = introducing
 			s.emit(Introduce{bpf.Pod{Ifindex: i.ifindex, Instance: i.instance, MayRoute: true}})
 		case introduced:
-			// A program of another version may use other tables: they are filled before it goes on an interface that
-			// is filtered already.
-			if !i.inherited || s.programs.done > 0 {
-				i.phase = attaching
+			// A program of another version may use other tables: ours are filled before this one's goes on an interface
+			// that is filtered already, or half of which is.
+			if !i.inherited && !i.half || s.programs.done > 0 {
+				i.phase, i.half = attaching, false
 				s.emit(Attach{i.ifindex, i.instance})
 			}
 		}
@@ -261,6 +271,11 @@ func (s *State) ifaceConditions() []enforce.Condition {
 			}
 			list = append(list, enforce.Condition{
 				Object: s.describe(ifindex), Message: fmt.Sprintf("%s: %v", state, i.retry.err),
+			})
+		}
+		if i.half {
+			list = append(list, enforce.Condition{
+				Object: s.describe(ifindex), Message: "open in one direction until policies are known: another version filters the other one only",
 			})
 		}
 		if i.before != "" {

@@ -88,10 +88,11 @@ type RoutesGone struct{ Ifindex uint32 }
 
 // Restored is what an earlier agent left in the kernel: it comes first of all, if at all.
 type Restored struct {
-	Pods     []bpf.Pod
-	Attached []uint32 // interfaces that have programs, of any version
-	Half     []uint32 // interfaces that have programs in one direction only
-	Pinned   []uint32 // interfaces that links are pinned for, present or not
+	Pods     []bpf.Pod // whose entries are in force, in the tables of this version
+	Former   []bpf.Pod // that are only noted, while nothing is in force in these tables
+	Attached []uint32  // interfaces that have programs, of any version
+	Half     []uint32  // interfaces that have programs in one direction only
+	Pinned   []uint32  // interfaces that links are pinned for, present or not
 	Closed   []Closed
 }
 
@@ -110,7 +111,8 @@ type FiltersTouched struct {
 
 // Inspected is the result of the effect Inspect: the interfaces that are not filtered by programs of this version.
 type Inspected struct {
-	Bare   []uint32          // in some direction not filtered at all
+	Bare   []uint32          // not filtered at all
+	Half   []uint32          // filtered in one direction only, by programs of any version
 	Older  []uint32          // filtered, by programs of another version
 	Before map[uint32]string // of all that were looked at: what others run before our programs, if anything
 	Err    error             // nothing is known

@@ -3,7 +3,9 @@ package core_test
 import (
 	stdcmp "cmp"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -385,11 +387,8 @@ func TestRestartChangesNothingUntilPoliciesAreKnown(t *testing.T) {
 // holds, and the other direction is open.
 func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 	entry := bpf.Pod{Ifindex: 7, Instance: 99, IP4: addrOf(1), Sets: [2]uint32{5, 5}}
-	half := core.Restored{Half: []uint32{7}, Pinned: []uint32{7}}
-	known := half
-	known.Pods = []bpf.Pod{entry}
 	r := newRig(t, core.Config{})
-	r.step(known)
+	r.step(core.Restored{Half: []uint32{7}, Pinned: []uint32{7}, Pods: []bpf.Pod{entry}})
 	r.want(core.Attach{Ifindex: 7})
 	r.step(core.PodChecked{Request: 1, Ifindex: 7})
 	if a, ok := r.asked[0].(core.Answer); !ok || a.Err == nil {
@@ -401,9 +400,81 @@ func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 	if p := r.inForce().Input.Pods; len(p) != 1 || p[0].Instance != 99 || p[0].Name != "pod-1" || p[0].Unknown {
 		t.Errorf("pods %+v, want pod-1 in the instance that its flows know", p)
 	}
-	r = newRig(t, core.Config{})
-	r.step(half)
-	r.want(introduce(7)) // by the tables of another version
+}
+
+// TestHalfAFilterOfOtherTablesIsLeftAlone until those of this version say what it enforces: its programs would open the direction that is
+// filtered. What opens nothing is done at once.
+func TestHalfAFilterOfOtherTablesIsLeftAlone(t *testing.T) {
+	lost := core.Lost{Ifindex: 7, Object: "interface 7 veth7"}
+	half := []uint32{7}
+	noted := []bpf.Pod{{Ifindex: 7, Instance: 99, IP4: addrOf(1)}}
+	inForce := []bpf.Pod{{Ifindex: 7, Instance: 99, IP4: addrOf(1), Sets: [2]uint32{5, 5}}}
+	start := func(cfg core.Config, restored core.Restored) *rig {
+		r := newRig(t, cfg)
+		r.step(restored, core.HostListed{Links: []core.Link{veth(7, "veth7")}})
+		return r
+	}
+	looksHalf := func(r *rig) {
+		r.step(core.FiltersTouched{})
+		r.want(core.Inspect{Ifindexes: half})
+		r.step(core.Inspected{Half: half})
+	}
+	open := func(r *rig) bool { return strings.Contains(fmt.Sprint(r.reported.Conditions), "open in one direction") }
+	ends := func(r *rig, more ...core.Effect) {
+		t.Helper()
+		r.step(core.Listed{Objects: []*endpoint{object("web", pods(1))}})
+		r.want()
+		if r.program == nil || !open(r) {
+			t.Fatalf("program %v, conditions %v before anything is in force", r.program, r.reported.Conditions)
+		}
+		r.step(core.Programmed{})
+		r.want(core.Attach{Ifindex: 7})
+		r.step(core.Attached{Ifindex: 7})
+		r.want(append(more, core.Prune{})...)
+		if open(r) {
+			t.Errorf("conditions %v when it is filtered", r.reported.Conditions)
+		}
+	}
+	for name, pods := range map[string][]bpf.Pod{"of a pod that is noted": noted, "of one that is not": nil} {
+		t.Run(name, func(t *testing.T) {
+			r := start(core.Config{}, core.Restored{Half: half, Former: pods})
+			r.want()
+			looksHalf(r)
+			r.want()
+			ends(r)
+		})
+		t.Run(name+", in strict mode", func(t *testing.T) {
+			r := start(core.Config{Strict: true}, core.Restored{Half: half, Former: pods})
+			r.want(introduce(7))
+			r.step(core.Introduced{Ifindex: 7})
+			r.want(core.Attach{Ifindex: 7})
+		})
+	}
+	t.Run("until nothing is left of it", func(t *testing.T) {
+		r := start(core.Config{}, core.Restored{Half: half, Former: noted})
+		r.step(core.FiltersTouched{}, core.Inspected{Bare: half})
+		r.want(core.Inspect{Ifindexes: half}, lost, core.Attach{Ifindex: 7})
+	})
+	t.Run("lost later", func(t *testing.T) {
+		r := start(core.Config{}, core.Restored{Attached: half, Former: noted})
+		looksHalf(r)
+		r.want(lost)
+		looksHalf(r)
+		r.want()
+		ends(r, core.Regained{Ifindex: 7, Object: "shop/pod-1"})
+		looksHalf(r)
+		r.want(core.Lost{Ifindex: 7, Object: "shop/pod-1"}, core.Attach{Ifindex: 7})
+	})
+	t.Run("lost later, in strict mode", func(t *testing.T) {
+		r := start(core.Config{Strict: true}, core.Restored{Attached: half, Former: noted})
+		looksHalf(r)
+		r.want(lost, core.Attach{Ifindex: 7})
+	})
+	t.Run("not where its entry is in force", func(t *testing.T) {
+		r := start(core.Config{}, core.Restored{Attached: half, Pods: inForce})
+		looksHalf(r)
+		r.want(lost, core.Attach{Ifindex: 7})
+	})
 }
 
 func TestRestartWaitsForIncompletePoliciesThenClosesTheirPods(t *testing.T) {

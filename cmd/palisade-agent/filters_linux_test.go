@@ -328,3 +328,55 @@ func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 	}
 	b.end(ingress)
 }
+
+// TestHalfAFilterOfOtherTablesIsLeftAlone by an agent whose tables are laid out otherwise, until policies are in force in these: what one
+// direction denies stays denied.
+func TestHalfAFilterOfOtherTablesIsLeftAlone(t *testing.T) {
+	for name, late := range map[string]bool{"lost before it starts": false, "lost while it waits": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newNode(t)
+			b.start("-hook", "clsact")
+			b.awaitReady()
+			policy := ingressTo("web")
+			policy.Spec.PodIsolation = append(policy.Spec.PodIsolation, networkingv1.PolicyTypeEgress)
+			b.putInForce(policy)
+			b.agent.stop()
+			in := b.intrude()
+			if in.filters(); in.ours == 0 {
+				t.Fatal("the agent has no filter")
+			}
+			for _, pin := range b.pinNames() { // as for another layout, no table is found
+				if !strings.HasPrefix(pin, "pod_") && !strings.HasPrefix(pin, "known-pods") {
+					b.must(os.Remove(fmt.Sprintf("/proc/self/fd/%d/node/%s", b.pins.Fd(), pin)))
+				}
+			}
+			egress := b.blastFrom("server", serverIP, "client", netip.AddrPortFrom(clientIP, 7000))
+			lose := func() { in.do(func() error { return netlink.FilterDel(in.filter(0, in.ours)) }) }
+			if !late {
+				lose()
+			}
+			where, err := os.ReadFile(b.fake.kubeconfig)
+			b.must(err)
+			b.must(b.fake.tellWhere("127.0.0.1:1")) // where none is
+			b.start("-hook", "clsact")
+			b.await("it has started", func() bool { return b.metric("palisade_agent_condition") != "" })
+			if late {
+				lose()
+				b.await("that is noticed", func() bool { lost, _ := in.repairs(); return lost > 0 })
+			}
+			sent := egress.sent.Load()
+			b.await("more packets are sent", func() bool { return egress.sent.Load() > sent+200 })
+			if arrived := egress.arrived.Load(); arrived > 0 {
+				t.Fatalf("%d packets of the pod passed before policies are known", arrived)
+			}
+			if b.metric(`palisade_agent_condition{object="interface`) == "" {
+				t.Error("nobody is told that the other direction is open")
+			}
+			b.agent.stop()
+			b.must(os.WriteFile(b.fake.kubeconfig, where, 0o600))
+			b.start("-hook", "clsact")
+			b.await("both directions are filtered", func() bool { return b.get("/readyz") == "ok\n" && !b.connects("client", serverIP, 80) })
+			b.endDenied(egress)
+		})
+	}
+}

@@ -40,8 +40,19 @@ func inHost() []Mutant {
 			"agent/hostnet/route_linux.go", `r.MultiPath = readHops(a.Value)`, `r.MultiPath = nil`,
 			[]string{"agent/hostnet:TestRoutesAreRead"}},
 		{"half-is-nothing", "an isolated pod that lost the filter of one direction loses its entry, too, and is open until the API server answers",
-			"agent/core/iface.go", `if slices.Contains(in.Half, p.Ifindex) {`, `if false {`,
+			"agent/core/iface.go", `if i.half = s.wouldOpen(i); i.half || i.entered {`, `if i.half = true; i.half {`,
 			[]string{"agent/core:TestHalfA"}},
+		{"half-is-replaced", "an isolated pod that has half of a filter is open when an agent starts whose tables are laid out otherwise",
+			"agent/core/iface.go", `if !i.inherited && !i.half || s`, `if !i.inherited || s`,
+			[]string{"agent/core:TestHalfAFilterOfOther", "cmd/palisade-agent:TestHalfAFilterOfOther"}},
+		{"half-is-bare", "an isolated pod is open when the other half of its filter is lost while an agent with other tables waits for policies",
+			"agent/kernel.go", `			in.Half = append(in.Half, e.Ifindexes[i])`, `			in.Bare = append(in.Bare, e.Ifindexes[i])`,
+			[]string{"cmd/palisade-agent:TestHalfAFilterOfOther"}},
+		{"half-lost-is-replaced", "an isolated pod that loses half of its filter while an agent with other tables waits for policies is open",
+			"agent/core/filters.go", `			i.half = half
+`, `			_ = half
+`,
+			[]string{"agent/core:TestHalfAFilterOfOther"}},
 		{"half-is-whole", "an interface that has a filter in one direction is taken for one that is filtered",
 			"bpf/hook/look.go", `		return Half
 	}
