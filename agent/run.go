@@ -29,6 +29,8 @@ type Options struct {
 	// LinkPrefixes begin the names of the only interfaces that may be pods', from the moment they exist on; default:
 	// interfaces are told by what they are.
 	LinkPrefixes []string
+	// MayRoute: see core.Config; default: none.
+	MayRoute []core.NamePattern
 	// Finder finds the interfaces of pods; default: by the VPC CNI's rule with LinkPrefixes, then by route.
 	Finder core.Finder
 	// Socket is the path of the unix socket for the CNI plugin; default: none.
@@ -78,6 +80,7 @@ func Run(ctx context.Context, o Options) error {
 	k := &kernel{datapath: d, metrics: m, log: o.Log}
 	l := newLoop(core.Config{
 		NodeAddrs: o.NodeAddrs, NodePorts: o.NodePorts, Strict: o.Mode == bpf.Strict, Finder: o.Finder, LinkPrefixes: o.LinkPrefixes,
+		MayRoute: o.MayRoute,
 	}, m, o.Log)
 	restored, err := k.restored()
 	if err != nil {

@@ -151,6 +151,7 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 	}
 	pod.MayRoute = len(pod.Addrs) == 0
 	pod.Unknown = !pod.Closed && pod.MayRoute && len(claimed) == 0
+	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(Name{pod.Namespace, pod.Name})
 	return pod, problem
 }
 

@@ -23,6 +23,9 @@ type Config struct {
 	// LinkPrefixes begin the names of the only interfaces that are pods' although neither a policy nor the CNI plugin
 	// names the pod, and those are from the moment they exist; default: see State.isPods.
 	LinkPrefixes []string
+	// MayRoute are the pods that may send from addresses which are not their own; default: none. Of a pod whose name is not known
+	// the source is compared.
+	MayRoute []NamePattern
 	// Settle is how long an entry that disappeared from an object of another controller stays in force while it may be
 	// about to appear in another object; default: half a second.
 	Settle time.Duration

@@ -25,7 +25,7 @@ import (
 // flags are what the command line says.
 type flags struct {
 	kubeconfig, pins, nodeIPs, nodePorts, mode, hook, finder, prefixes string
-	socket, listen                                                     string
+	mayRoute, socket, listen                                           string
 	flowLog, flowLogFile, nodeName                                     string
 	startTimeout                                                       time.Duration
 	flows, peers, mostPeers                                            int
@@ -54,6 +54,10 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (*flag
 	fs.StringVar(&f.prefixes, "interface-prefixes", "",
 		"`prefixes`, separated by commas, of names: such interfaces are filtered from the moment they exist, and others only "+
 			"when a policy or palisade-cni names their pod (default: interfaces of pods are told by what they are)")
+	fs.StringVar(&f.mayRoute, "may-route", "",
+		"`pods` that may send from addresses which are not their own, as patterns NAMESPACE/NAME, separated by commas, such as "+
+			"kube-system/keepalived-*,vpn/*; what they send is judged by policy all the same. A pod has a name when palisade-cni or a policy "+
+			"that selects it tells it, and without one may not (default: none)")
 	fs.StringVar(&f.socket, "socket", "/run/palisade/agent.sock", "`path` of the socket for palisade-cni; empty for none")
 	fs.DurationVar(&f.startTimeout, "start-timeout", 8*time.Second,
 		"how long the start of a pod may wait for its policies")
@@ -103,6 +107,8 @@ func (f *flags) options(log *slog.Logger) (agent.Options, error) {
 	o.NodeAddrs, err = parseAddrs(f.nodeIPs)
 	note(err)
 	o.NodePorts, err = parseRange(f.nodePorts)
+	note(err)
+	o.MayRoute, err = parsePatterns(f.mayRoute)
 	note(err)
 	o.Mode, err = choose("mode", f.mode, map[string]bpf.Mode{"standard": bpf.Standard, "strict": bpf.Strict})
 	note(err)
@@ -192,6 +198,20 @@ func parseRange(text string) (enforce.PortRange, error) {
 		return enforce.PortRange{}, fmt.Errorf("-node-ports: %q is no range of ports, such as %s, and not none", text, enforce.DefaultNodePorts)
 	}
 	return enforce.PortRange{First: uint16(first), Last: uint16(last)}, nil
+}
+
+// parsePatterns reads which pods may route, and reports all that is no pattern.
+func parsePatterns(text string) ([]core.NamePattern, error) {
+	var patterns []core.NamePattern
+	var errs []error
+	for _, s := range splitList(text) {
+		p, err := core.ParseNamePattern(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("-may-route: %w", err))
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns, errors.Join(errs...)
 }
 
 // splitList splits at commas and drops empty parts.

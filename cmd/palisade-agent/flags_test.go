@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/palisade-netpol/palisade/agent/core"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
 	"github.com/palisade-netpol/palisade/enforce"
@@ -35,7 +37,7 @@ func kubeconfig(t *testing.T) string {
 func TestFlagsBecomeOptions(t *testing.T) {
 	env := func(name string) string { return map[string]string{"NODE_IPS": "10.0.0.1,fd00::1"}[name] }
 	f, err := parseFlags([]string{"-kubeconfig", kubeconfig(t), "-mode", "strict", "-hook", "clsact",
-		"-interface-prefixes", "veth, lxc", "-node-ports", "40000-40100"}, env, io.Discard)
+		"-interface-prefixes", "veth, lxc", "-node-ports", "40000-40100", "-may-route", "kube-system/keepalived-*,vpn/*"}, env, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,9 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}
 	if want := (enforce.PortRange{First: 40000, Last: 40100}); o.NodePorts != want {
 		t.Errorf("node ports %+v, want %+v", o.NodePorts, want)
+	}
+	if want := []core.NamePattern{{Namespace: "kube-system", Name: "keepalived-*"}, {Namespace: "vpn", Name: "*"}}; !slices.Equal(o.MayRoute, want) {
+		t.Errorf("pods that may route %v, want %v", o.MayRoute, want)
 	}
 	if o.Pprof || o.API.Host != "https://127.0.0.1:6443" {
 		t.Errorf("pprof %v, API server %s", o.Pprof, o.API.Host)
@@ -79,9 +84,22 @@ func TestNodePorts(t *testing.T) {
 	}
 }
 
+// TestPatternsThatCannotBeReadAreRefused, each by name and with what one looks like.
+func TestPatternsThatCannotBeReadAreRefused(t *testing.T) {
+	if got, err := parsePatterns(""); err != nil || len(got) > 0 {
+		t.Errorf("nothing was read as %v (%v)", got, err)
+	}
+	for _, bad := range []string{"vpn", "vpn/", "/gateway", "/", "vpn/a/b", "vpn/[a", "[-]/gateway", `vpn/\`} {
+		_, err := parsePatterns("shop/web," + bad)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("-may-route: %q", bad)) || !strings.Contains(err.Error(), "NAMESPACE/NAME") {
+			t.Errorf("%q: %v, want an error that tells it and the form", bad, err)
+		}
+	}
+}
+
 func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	f, err := parseFlags([]string{"-kubeconfig", "/nonexistent", "-mode", "lax", "-hook", "xdp", "-finder", "guess",
-		"-node-ips", "10.0.0", "-node-ports", "30000", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)
+		"-node-ips", "10.0.0", "-node-ports", "30000", "-may-route", "vpn", "-pins", "", "-flow-entries", "0", "-peer-entries", "-1", "-flow-log", "all", "-flow-log-file", "/nonexistent/log"}, os.Getenv, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +107,7 @@ func TestAllThatIsWrongWithFlagsIsReported(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-node-ports", "-pins", "-flow-entries", "-peer-entries", "-flow-log", "/nonexistent"} {
+	for _, name := range []string{"-mode", "-hook", "-finder", "-node-ips", "-node-ports", "-may-route", "-pins", "-flow-entries", "-peer-entries", "-flow-log", "/nonexistent"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not mention %s", err, name)
 		}
