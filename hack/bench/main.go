@@ -7,7 +7,7 @@
 //   - what an update costs, and how much kernel memory is taken (update).
 //
 // Ratios are taken within one round, and the median over all rounds is shown, so that they hold on a noisy machine.
-// Linux only.
+// With -strict a limit that is missed makes it fail. Linux only.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/palisade-netpol/palisade/hack/bench/figure"
 	"github.com/palisade-netpol/palisade/hack/bench/update"
@@ -26,7 +27,7 @@ import (
 // options say what to measure, and how long.
 type options struct {
 	rounds, packets int
-	quick           bool
+	quick, strict   bool
 	seed            uint64
 	json, baseline  string
 	run             string
@@ -38,6 +39,8 @@ func main() {
 	flag.IntVar(&o.packets, "packets", 1_000_000, "packets per round of a verdict")
 	flag.BoolVar(&o.quick, "quick", false,
 		"few and short rounds, and not the largest rule sets: shows that all works, not how quick it is")
+	flag.BoolVar(&o.strict, "strict", false,
+		"exit with status 1 if a limit is missed that was measured, or nothing can be; without, limits are only printed")
 	flag.Uint64Var(&o.seed, "seed", 1, "decides the order within the rounds")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.StringVar(&o.baseline, "baseline", "", "compare with the results in this `file`")
@@ -45,6 +48,9 @@ func main() {
 	flag.Parse()
 	if os.Geteuid() != 0 {
 		fmt.Println("datapath: skipped, because it needs root: packets go through programs in the kernel.")
+		if o.strict {
+			os.Exit(1)
+		}
 		return
 	}
 	if err := run(o); err != nil {
@@ -70,10 +76,26 @@ func run(o options) error {
 		return err
 	}
 	t.Before, t.Musts = before, musts(t.Results)
-	if err := t.Print(os.Stdout); err != nil || o.json == "" {
+	if err := t.Print(os.Stdout); err != nil {
 		return err
 	}
-	return figure.Write(o.json, t.Results)
+	if o.json != "" {
+		if err := figure.Write(o.json, t.Results); err != nil {
+			return err
+		}
+	}
+	if o.strict {
+		return missed(t)
+	}
+	return nil
+}
+
+// missed is an error that names the limits which are not kept, if there are any.
+func missed(t figure.Table) error {
+	if names := t.Missed(); len(names) > 0 {
+		return fmt.Errorf("%d limits are missed:\n  %s", len(names), strings.Join(names, "\n  "))
+	}
+	return nil
 }
 
 // measure runs everything that matches.

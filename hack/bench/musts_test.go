@@ -40,6 +40,23 @@ func TestLimitsOfIPv6FollowFromIPv4(t *testing.T) {
 	}
 }
 
+// TestMissedLimitsAreNamed, and only those.
+func TestMissedLimitsAreNamed(t *testing.T) {
+	table := figure.Table{
+		Results: []figure.Result{
+			{Name: "kept", Ratio: 1.5}, {Name: "slow", Time: 11}, {Name: "without a limit", Ratio: 100}, {Name: "large", Bytes: 3},
+		},
+		Musts: map[string]figure.Must{"kept": {Ratio: 1.5}, "slow": {Time: 10}, "large": {Bytes: 2}, "not measured": {Ratio: 1}},
+	}
+	if err := missed(table); err == nil || err.Error() != "2 limits are missed:\n  slow\n  large" {
+		t.Errorf("got %v", err)
+	}
+	table.Results = table.Results[:1]
+	if err := missed(table); err != nil {
+		t.Errorf("all limits are kept, and yet: %v", err)
+	}
+}
+
 func TestGrowthIsAboutWhatWasMeasured(t *testing.T) {
 	g := growths()[0]
 	from, to := figure.Result{Name: g.from, Ratio: 2}, figure.Result{Name: g.to, Ratio: 3}

@@ -56,17 +56,24 @@ func (t Table) cells(r Result) []string {
 }
 
 func (t Table) summary(out io.Writer) error {
-	limited, kept := 0, 0
+	limited := 0
 	for _, r := range t.Results {
-		if m, ok := t.Musts[r.Name]; ok {
+		if _, ok := t.Musts[r.Name]; ok {
 			limited++
-			if m.Met(r) {
-				kept++
-			}
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d of %d limits are kept.\n", kept, limited)
+	_, err := fmt.Fprintf(out, "%d of %d limits are kept.\n", limited-len(t.Missed()), limited)
 	return err
+}
+
+// Missed are the names of the results that do not keep within their limit, in the order of the table.
+func (t Table) Missed() (names []string) {
+	for _, r := range t.Results {
+		if m, ok := t.Musts[r.Name]; ok && !m.Met(r) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 // baseline is what the earlier run says about the same: the ratio, where there is one.
