@@ -144,7 +144,7 @@ func everything() []string {
 	return []string{
 		"agent.flowEntries=1024", "agent.hook=clsact", "agent.maxUnavailable=10%", "agent.seLinuxOptions.type=spc_t",
 		"agent.extraCapabilities={PERFMON}", "agent.resources.limits.memory=256Mi", "agent.extraArgs={-pprof}",
-		"agent.nodeSelector.x=y", "agent.port=1234",
+		"agent.nodeSelector.x=y", "agent.port=1234", "mayRoute={vpn/*}",
 		"controller.replicas=3", "controller.resources.limits.cpu=1", "controller.extraArgs={-workers=4}",
 		"controller.exposeMetrics=true", "controller.port=4321", "logLevel=debug", "flowLog=denied", "cni.onAgentDown=open", "cni.install=true",
 		"agent.bpffs.mount=true",

@@ -295,6 +295,8 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"agent.resources.requests.memory=plenty":  "at '/agent/resources/requests/memory'",
 		"cni.timeout=soon":                        "at '/cni/timeout': 'soon' does not match pattern",
 		"agent.interfacePrefixes={eni\\,x}":       "at '/agent/interfacePrefixes/0'",
+		"mayRoute={vpn}":                          "at '/mayRoute/0': 'vpn' does not match pattern",
+		"mayRoute={a/b\\,c/d}":                    "at '/mayRoute/0'",
 		"logLevel=verbose":                        "at '/logLevel': value must be one of 'debug', 'info', 'warn', 'error'",
 		"flowLog=all":                             "at '/flowLog': value must be one of 'off', 'denied', false",
 		"agent.bpffs.hostPath=sys/fs/bpf":         "at '/agent/bpffs/hostPath': 'sys/fs/bpf' does not match pattern",
@@ -384,6 +386,39 @@ func TestFlowLog(t *testing.T) {
 		got := strings.Count(string(manifests), "-flow-log=denied") + strings.Count(string(manifests), "fieldPath: spec.nodeName")
 		if got != want {
 			t.Errorf("%s: %d of the flag and the node's name, want %d", value, got, want)
+		}
+	}
+}
+
+// TestMayRoute: whatever a pattern may consist of, it comes to the agent as one text.
+func TestMayRoute(t *testing.T) {
+	for value, want := range map[string]string{
+		"mode=standard": "", "mayRoute={vpn/*}": "vpn/*", "mayRoute={kube-system/keepalived-*,*/gateway-?}": "kube-system/keepalived-*,*/gateway-?",
+	} {
+		manifests, err := with(t, value).render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var args []string
+		for doc := range strings.SplitSeq(manifests, "\n---\n") {
+			var o struct {
+				Kind string
+				Spec struct {
+					Template struct {
+						Spec struct{ Containers []struct{ Args []string } }
+					}
+				}
+			}
+			if err := yaml.Unmarshal([]byte(doc), &o); err != nil {
+				t.Fatal(err)
+			}
+			if o.Kind == "DaemonSet" {
+				args = o.Spec.Template.Spec.Containers[0].Args
+			}
+		}
+		got := slices.DeleteFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-may-route") })
+		if want == "" && len(got) > 0 || want != "" && !slices.Equal(got, []string{"-may-route=" + want}) {
+			t.Errorf("%s: the agent has %q, want %q", value, got, want)
 		}
 	}
 }

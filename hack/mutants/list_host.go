@@ -13,6 +13,18 @@ func inHost() []Mutant {
 			"agent/core/pods.go", `		i.remember(pod.Addrs, routed[i.ifindex])
 `, ``,
 			[]string{"agent/core:TestPodStaysIsolated", "cmd/palisade-agent:TestIsolatedPodStays"}},
+		{"one-router-for-all", "every pod may send from any address once some pod may",
+			"agent/core/mayroute.go", `return p.Matches(pod)`, `return true`,
+			[]string{"agent/core:TestPodsThatMayRoute", "cmd/palisade-agent:TestPodsThatMayRoute"}},
+		{"nobody-may-route", "a pod whose name nobody told may send from any address where a pattern matches all",
+			"agent/core/mayroute.go", ` && pod.Namespace != "" && pod.Name != ""`, ``,
+			[]string{"agent/core:TestPatternsMatch", "agent/core:TestPodsThatMayRoute"}},
+		{"routers-are-strangers", "in strict mode the policies of a pod that may route do not count",
+			"agent/core/pods.go", `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(Name{pod.Namespace, pod.Name})
+`, `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(Name{pod.Namespace, pod.Name})
+	pod.Unknown = pod.MayRoute
+`,
+			[]string{"agent/core:TestPodsThatMayRoute"}},
 		{"what-policies-said-stays", "a pod has the address of an earlier one of its name for good",
 			"agent/core/pods.go", `return !slices.Contains(sure, a)`, `return len(sure) > 100`,
 			[]string{"agent/core:TestWhatPoliciesSaid"}},
