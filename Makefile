@@ -7,6 +7,7 @@ SEED     ?= 0
 CELLS    ?= 0
 PACKETS  ?= 0
 BENCH    ?=
+QUICK    ?=
 CONTROL_PLANE ?= auto
 FLAGS    ?=
 RUN      ?=
@@ -76,10 +77,10 @@ fuzz: ## run every fuzz target; FUZZTIME=30s each
 	do echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
 .PHONY: bench
-bench: ## measure datapath and control plane (as root) and the model; BENCH='-policies 100 -pods 1000' for a quick look
-	@$(GO) run ./hack/bench -baseline hack/bench/baseline.json
-	@$(GO) run ./hack/bench/controlplane $(BENCH)
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./bpf ./model ./sim/...
+bench: ## measure datapath and control plane (as root) and the model; QUICK=1 only shows that all works; BENCH='-policies 100' for the control plane
+	@$(GO) run ./hack/bench -baseline hack/bench/baseline.json $(if $(QUICK),-quick)
+	@$(GO) run ./hack/bench/controlplane $(if $(QUICK),-policies 100 -pods 1000) $(BENCH)
+	$(GO) test -run '^$$' -bench . -benchtime $(if $(QUICK),1x,1s) ./bpf ./model ./sim/...
 
 .PHONY: generate
 generate: ## regenerate the eBPF object, its Go types, deepcopy, CRDs and the JSON schema (needs clang)

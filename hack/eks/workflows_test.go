@@ -81,6 +81,24 @@ func TestCIRunsTheWholeDecision(t *testing.T) {
 	}
 }
 
+// TestNightlyRunsWhatTakesLonger: each target is run by a job of its own or with others.
+func TestNightlyRunsWhatTakesLonger(t *testing.T) {
+	w, _ := readWorkflow(t, "nightly.yaml")
+	run := map[string]bool{}
+	for _, j := range w.Jobs {
+		for _, s := range j.Steps {
+			for _, m := range regexp.MustCompile(`make ([a-z-]+)`).FindAllStringSubmatch(s.Run, -1) {
+				run[m[1]] = true
+			}
+		}
+	}
+	for _, target := range []string{"kernels", "ci-kind", "duel", "soak", "blast", "mutants", "fuzz", "bench"} {
+		if !run[target] {
+			t.Errorf("make %s runs nowhere", target)
+		}
+	}
+}
+
 // TestAWSOnlyByOpenIDConnect: no key is ever stored, so none can leak.
 func TestAWSOnlyByOpenIDConnect(t *testing.T) {
 	w, _ := readWorkflow(t, "eks.yaml")
