@@ -93,7 +93,7 @@ func run(o options) error {
 // missed is an error that names the limits which are not kept, if there are any.
 func missed(t figure.Table) error {
 	if names := t.Missed(); len(names) > 0 {
-		return fmt.Errorf("%d limits are missed:\n  %s", len(names), strings.Join(names, "\n  "))
+		return fmt.Errorf("limits that are missed: %d\n  %s", len(names), strings.Join(names, "\n  "))
 	}
 	return nil
 }

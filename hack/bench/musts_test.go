@@ -48,7 +48,7 @@ func TestMissedLimitsAreNamed(t *testing.T) {
 		},
 		Musts: map[string]figure.Must{"kept": {Ratio: 1.5}, "slow": {Time: 10}, "large": {Bytes: 2}, "not measured": {Ratio: 1}},
 	}
-	if err := missed(table); err == nil || err.Error() != "2 limits are missed:\n  slow\n  large" {
+	if err := missed(table); err == nil || err.Error() != "limits that are missed: 2\n  slow\n  large" {
 		t.Errorf("got %v", err)
 	}
 	table.Results = table.Results[:1]
