@@ -273,41 +273,76 @@ enum header_kind {
 	HEADER_LATER_FRAGMENT,
 };
 
-/* What a header of an IPv6 chain is, in one number: its kind, the protocol of what follows, its size, a fragment's id. */
-#define HEADER(kind, next, size, id) ((__u64)(kind) | (__u64)(next) << 8 | (__u64)(size) << 16 | (__u64)(id) << 32)
+/* What a header of an IPv6 chain is, in one number: its kind, the protocol of what follows, its size. */
+#define HEADER(kind, next, size) ((__u64)(kind) | (__u64)(next) << 8 | (__u64)(size) << 16)
 
 /* Looks at the header of the given protocol at off, where left bytes of the packet are left: the extension headers of
  * RFC 8200, and AH (RFC 4302). */
 __noinline __u64 read_header(struct __sk_buff *skb, __u32 off, __u32 left, __u32 protocol)
 {
 	__u8 h[8];
-	__u32 size, at, id;
+	__u32 size, at;
 
 	if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING && protocol != IPPROTO_DSTOPTS &&
 	    protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH)
-		return HEADER(HEADER_TRANSPORT, protocol, 0, 0);
+		return HEADER(HEADER_TRANSPORT, protocol, 0);
 	if (left < 8 || bpf_skb_load_bytes(skb, off, h, sizeof(h)))
 		return HEADER_MALFORMED;
 	if (protocol == IPPROTO_FRAGMENT) {
 		at = (h[2] << 8 | h[3]) & 0xfff8;
-		__builtin_memcpy(&id, h + 4, 4);
 		/* A later fragment that would reach into the transport header is a way to forge one. */
 		if (at)
-			return at < TCP_BYTES ? HEADER_MALFORMED : HEADER(HEADER_LATER_FRAGMENT, h[0], 8, id);
-		return HEADER(h[3] & IP6_MORE ? HEADER_FIRST_FRAGMENT : HEADER_EXTENSION, h[0], 8, id);
+			return at < TCP_BYTES ? HEADER_MALFORMED : HEADER(HEADER_LATER_FRAGMENT, h[0], 8);
+		return HEADER(h[3] & IP6_MORE ? HEADER_FIRST_FRAGMENT : HEADER_EXTENSION, h[0], 8);
 	}
 	/* A route that has not ended leads on from the destination, and policies would judge its first stop only. */
 	if (protocol == IPPROTO_ROUTING && h[3])
 		return HEADER_MALFORMED;
 	size = protocol == IPPROTO_AH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
-	return size > left ? HEADER_MALFORMED : HEADER(HEADER_EXTENSION, h[0], size, 0);
+	return size > left ? HEADER_MALFORMED : HEADER(HEADER_EXTENSION, h[0], size);
 }
 
-/* Walks the chain of headers to the transport header. One that is longer than EXT_HEADERS or cut short is malformed; one that
- * ends in ESP or "no next header" leaves the packet without ports. */
+/* Where a chain of headers ends, in one number: the kind of its last header, the protocol there, where in the frame that begins, and where
+ * what was cut begins, which is behind the header of a first or later fragment; 0 of what was not cut. */
+#define CHAIN(kind, protocol, off, cut) ((__u64)(kind) | (__u64)(protocol) << 8 | (__u64)(off) << 16 | (__u64)(cut) << 32)
+#define CHAIN_KIND(chain) ((chain) & 0xff)
+#define CHAIN_PROTOCOL(chain) ((__u8)((chain) >> 8))
+#define CHAIN_OFF(chain) ((__u16)((chain) >> 16))
+#define CHAIN_CUT(chain) ((__u32)((chain) >> 32))
+
+/* Walks the chain of headers at off, of which left bytes are there, to the transport header: that of a packet, and of one that an ICMP error
+ * quotes. One that is longer than EXT_HEADERS or cut short is malformed. */
+__noinline __u64 read_chain(struct __sk_buff *skb, __u32 off, __u32 left, __u32 next)
+{
+	__u32 cut = 0;
+
+	/* No loop: without CAP_PERFMON the verifier of 6.12 also runs past its end, as a processor might, and finds no end of that. */
+#pragma unroll
+	for (int i = 0; i < EXT_HEADERS; i++) {
+		__u64 header = read_header(skb, off, left, next);
+		__u32 kind = header & 0xff, size = header >> 16 & 0xffff;
+		if (kind == HEADER_TRANSPORT)
+			return CHAIN(HEADER_TRANSPORT, next, off, cut);
+		if (kind == HEADER_MALFORMED)
+			return HEADER_MALFORMED;
+		if (next == IPPROTO_FRAGMENT && cut)
+			return HEADER_MALFORMED; /* fragments of fragments */
+		next = header >> 8 & 0xff;
+		off += size;
+		left -= size;
+		if (kind >= HEADER_FIRST_FRAGMENT)
+			cut = off;
+		if (kind == HEADER_LATER_FRAGMENT)
+			return CHAIN(HEADER_LATER_FRAGMENT, next, off, cut);
+	}
+	return HEADER_MALFORMED;
+}
+
+/* A chain that ends in ESP or "no next header" leaves the packet without ports. */
 static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct packet *p)
 {
-	__u8 ip[8], next; /* the header as far as its addresses, which go where they belong: stack is scarce */
+	__u8 ip[8], hop_limit; /* the header as far as its addresses, which go where they belong, and then that of a fragment: stack is scarce */
+	__u64 chain;
 
 	_Static_assert(offsetof(struct packet, dst6) == offsetof(struct packet, src6) + 16, "both addresses are read at once");
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, ip, sizeof(ip)) || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(ip), &p->src6, 32))
@@ -318,39 +353,27 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 		left = skb->len - off;
 	if (ip[0] >> 4 != 6 || off + left > skb->len)
 		return PARSE_MALFORMED;
-	next = ip[6];
-	/* No loop: without CAP_PERFMON the verifier of 6.12 also runs past its end, as a processor might, and finds no end of that. */
-#pragma unroll
-	for (int i = 0; i < EXT_HEADERS; i++) {
-		__u64 header = read_header(skb, off, left, next);
-		__u32 kind = header & 0xff, size = header >> 16 & 0xffff;
-		if (kind == HEADER_TRANSPORT)
-			goto transport;
-		if (kind == HEADER_MALFORMED)
+	hop_limit = ip[7];
+	chain = read_chain(skb, off, left, ip[6]);
+	if (CHAIN_KIND(chain) == HEADER_MALFORMED)
+		return PARSE_MALFORMED;
+	p->protocol = CHAIN_PROTOCOL(chain);
+	if (CHAIN_CUT(chain)) {
+		if (bpf_skb_load_bytes(skb, CHAIN_CUT(chain) - 8 /* the fragment header */, ip, sizeof(ip)))
 			return PARSE_MALFORMED;
-		if (next == IPPROTO_FRAGMENT && p->fragment)
-			return PARSE_MALFORMED; /* fragments of fragments */
-		next = header >> 8;
-		if (kind >= HEADER_FIRST_FRAGMENT) {
-			p->fragment = kind == HEADER_FIRST_FRAGMENT ? FIRST_FRAGMENT : LATER_FRAGMENT;
-			p->fragment_id = header >> 32;
-			p->fragment_of = next;
-		}
-		if (kind == HEADER_LATER_FRAGMENT) {
-			p->protocol = next;
-			return PARSED;
-		}
-		off += size;
-		left -= size;
+		p->fragment = CHAIN_KIND(chain) == HEADER_LATER_FRAGMENT ? LATER_FRAGMENT : FIRST_FRAGMENT;
+		p->fragment_of = ip[0];
+		__builtin_memcpy(&p->fragment_id, ip + 4, 4);
 	}
-	return PARSE_MALFORMED;
-transport:
-	p->protocol = next;
+	if (p->fragment == LATER_FRAGMENT)
+		return PARSED;
+	left -= CHAIN_OFF(chain) - off;
+	off = CHAIN_OFF(chain);
 	parse_l4(skb, off, left, p);
-	if (next == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
+	if (p->protocol == IPPROTO_ICMPV6 && !p->fragment && left >= ICMP_BYTES) {
 		if (bpf_skb_load_bytes(skb, off, &p->discovery, 1))
 			return PARSE_MALFORMED;
-		if (is_neighbour(p->discovery, ip[7]))
+		if (is_neighbour(p->discovery, hop_limit))
 			return PARSE_NEIGHBOUR;
 	}
 	return PARSED;
@@ -435,8 +458,8 @@ static __always_inline enum parse_result parse(struct __sk_buff *skb, struct pac
 	return PARSE_UNSUPPORTED;
 }
 
-/* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the IP header and the
- * first 8 bytes after it, and of a first fragment of IPv6 the header that says so. Other extension headers are not walked here. */
+/* Reads the packet that an ICMP error is about into inner, as far as an error has to carry it: the headers up to the transport header, and
+ * the first 8 bytes of that. Of a datagram that was cut, the first piece has them. */
 static __always_inline bool read_inner(struct __sk_buff *skb, const struct packet *error, struct packet *inner)
 {
 	__u32 off = error->inner;
@@ -458,17 +481,16 @@ static __always_inline bool read_inner(struct __sk_buff *skb, const struct packe
 			return false;
 		if (ip.version != 6)
 			return false;
-		inner->protocol = ip.nexthdr;
 		inner->src6 = ip.saddr;
 		inner->dst6 = ip.daddr;
 		off += sizeof(ip);
-		if (inner->protocol == IPPROTO_FRAGMENT) { /* of a datagram that was cut: the first piece has the ports */
-			__u64 header = read_header(skb, off, 8, IPPROTO_FRAGMENT);
-			if ((header & 0xff) != HEADER_FIRST_FRAGMENT && (header & 0xff) != HEADER_EXTENSION)
-				return false;
-			inner->protocol = header >> 8;
-			off += 8;
-		}
+		if (off > error->end)
+			return false;
+		__u64 chain = read_chain(skb, off, error->end - off, ip.nexthdr);
+		if (CHAIN_KIND(chain) != HEADER_TRANSPORT)
+			return false;
+		inner->protocol = CHAIN_PROTOCOL(chain);
+		off = CHAIN_OFF(chain);
 	}
 	inner->family = family;
 	__u8 h[8], protocol = inner->protocol;

@@ -150,31 +150,41 @@ func parse6(b []byte) (*packet, parseResult) {
 		return p, malformed
 	}
 	p.payload = left
-	next, hopLimit, rest := b[6], b[7], b[ip6Len:ip6Len+left]
+	rest, ok := p.readChain(b[6], b[ip6Len:ip6Len+left])
+	switch {
+	case !ok:
+		return p, malformed
+	case p.fragment == laterFragment:
+		return p, parsed
+	}
+	return p, p.parseTransport6(b[7], rest)
+}
+
+// readChain walks a chain of headers, the first of which is of kind next, and returns what is behind it: that of a packet, and of one that an
+// ICMP error quotes.
+func (p *packet) readChain(next byte, rest []byte) ([]byte, bool) {
 	for range maxExtHdr {
 		size := 8
+		p.protocol = flow.Protocol(next)
 		switch next {
 		case hopByHop, routing, destOpts, ah, fragment:
 		default:
-			return p, p.parseTransport6(next, hopLimit, rest)
+			return rest, true
 		}
 		if len(rest) < 8 {
-			return p, malformed
+			return nil, false
 		}
 		switch next {
 		case fragment:
 			if p.fragment != noFragment {
-				return p, malformed // fragments of fragments
+				return nil, false // fragments of fragments
 			}
 			offset := int(binary.BigEndian.Uint16(rest[2:]) & 0xfff8)
 			p.noteFragment(offset, rest[3]&1 == 1, binary.BigEndian.Uint32(rest[4:]))
 			p.fragmentOf = flow.Protocol(rest[0])
 			if offset > 0 {
-				p.protocol = flow.Protocol(rest[0])
-				if offset < tcpLen {
-					return p, malformed
-				}
-				return p, parsed
+				p.protocol = p.fragmentOf
+				return nil, offset >= tcpLen
 			}
 		case ah:
 			size = (int(rest[1]) + 2) * 4
@@ -185,15 +195,14 @@ func parse6(b []byte) (*packet, parseResult) {
 			size = (int(rest[1]) + 1) * 8
 		}
 		if size > len(rest) {
-			return p, malformed
+			return nil, false
 		}
 		next, rest = rest[0], rest[size:]
 	}
-	return p, malformed
+	return nil, false
 }
 
-func (p *packet) parseTransport6(next, hopLimit byte, rest []byte) parseResult {
-	p.protocol = flow.Protocol(next)
+func (p *packet) parseTransport6(hopLimit byte, rest []byte) parseResult {
 	p.parseL4(rest)
 	if p.protocol == flow.ICMPv6 && p.fragment == noFragment && len(rest) >= icmpLen && isNeighbour(rest[0], hopLimit) {
 		p.discovery = rest
@@ -310,7 +319,7 @@ func (p *packet) parseICMP(b []byte) {
 	}
 }
 
-// parseInner reads the packet that an ICMP error is about: the IP header and 8 bytes.
+// parseInner reads the packet that an ICMP error is about, up to the first 8 bytes of its transport header.
 func (p *packet) parseInner() (*packet, bool) {
 	b, inner := p.inner, &packet{}
 	var l4 []byte
@@ -325,14 +334,10 @@ func (p *packet) parseInner() (*packet, bool) {
 		if len(b) < ip6Len || b[0]>>4 != 6 {
 			return nil, false
 		}
-		inner.protocol = flow.Protocol(b[6])
 		inner.src, inner.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
-		l4 = b[ip6Len:]
-		if b[6] == fragment { // the first one, which has the ports
-			if len(l4) < 8 || binary.BigEndian.Uint16(l4[2:])&0xfff8 != 0 {
-				return nil, false
-			}
-			inner.protocol, l4 = flow.Protocol(l4[0]), l4[8:]
+		var ok bool
+		if l4, ok = inner.readChain(b[6], b[ip6Len:]); !ok || inner.fragment == laterFragment {
+			return nil, false
 		}
 	}
 	switch {

@@ -3,6 +3,7 @@
 package packets
 
 import (
+	"encoding/binary"
 	"iter"
 	"math/rand/v2"
 	"net/netip"
@@ -85,6 +86,16 @@ func (s *Source) Next() Packet {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
+// behindOptions puts destination options of so many bytes between the IPv6 header and what follows.
+func behindOptions(f []byte, size int) []byte {
+	options := make([]byte, size)
+	options[0], options[1], options[2], options[3] = f[14+6], byte(size/8-1), 1, byte(size-4)
+	f = slices.Insert(f, 14+40, options...)
+	f[14+6] = 60
+	binary.BigEndian.PutUint16(f[14+4:], uint16(len(f)-14-40))
+	return f
+}
+
 // make makes a packet of a flow, of its answer, a fragment, an error about one of these, or of discovery.
 func (s *Source) make(v4, v6 []netip.Addr) []byte {
 	if s.rng.IntN(24) == 0 {
@@ -99,7 +110,12 @@ func (s *Source) make(v4, v6 []netip.Addr) []byte {
 		Protocol: pick(s.rng, []flow.Protocol{flow.TCP, flow.TCP, flow.UDP, flow.SCTP, echo, 50}),
 	}
 	f := frame.New(t, frame.Kind(s.rng.IntN(3)))
-	id, size := 1+s.rng.Uint32N(2), pick(s.rng, []int{8, 24})
+	cuts := []int{8, 24}
+	if f[14]>>4 == 6 && s.rng.IntN(4) == 0 {
+		size := pick(s.rng, []int{8, 16, 64})
+		f, cuts = behindOptions(f, size), append(cuts, size, size+8, size+24)
+	}
+	id, size := 1+s.rng.Uint32N(2), pick(s.rng, cuts)
 	switch s.rng.IntN(10) {
 	case 0:
 		f, _ = frame.Fragment(f, id, size)
