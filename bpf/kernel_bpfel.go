@@ -323,7 +323,8 @@ type kernelScratch struct {
 		DstPort    uint16
 		Src4       uint32
 		Dst4       uint32
-		_          [4]byte
+		FragmentAt uint16
+		_          [2]byte
 		Src6       struct {
 			_    structs.HostLayout
 			In6U struct {
@@ -357,7 +358,8 @@ type kernelScratch struct {
 		DstPort    uint16
 		Src4       uint32
 		Dst4       uint32
-		_          [4]byte
+		FragmentAt uint16
+		_          [2]byte
 		Src6       struct {
 			_    structs.HostLayout
 			In6U struct {

@@ -34,6 +34,7 @@ struct packet {
 	__be16 dst_port;
 	__be32 src4;
 	__be32 dst4;
+	__u16 fragment_at; /* in what was cut: where a later fragment begins, or where the transport header ends that the first one has to have whole */
 	struct in6_addr src6 __attribute__((aligned(8)));
 	struct in6_addr dst6 __attribute__((aligned(8)));
 	__u32 fragment_id;
@@ -256,6 +257,7 @@ static __always_inline enum parse_result parse4(struct __sk_buff *skb, struct pa
 	if (frag & (IP_OFFSET | IP_MORE)) {
 		p->fragment = frag & IP_OFFSET ? LATER_FRAGMENT : FIRST_FRAGMENT;
 		p->fragment_id = ip.id;
+		p->fragment_at = frag & IP_OFFSET ? (frag & IP_OFFSET) * 8 : l4_bytes(p->protocol, 4); /* options are not cut */
 	}
 	/* A later fragment that would reach into the transport header is a way to forge one (RFC 3128). */
 	if ((frag & IP_OFFSET) && (frag & IP_OFFSET) * 8 < TCP_BYTES)
@@ -290,7 +292,8 @@ __noinline __u64 read_header(struct __sk_buff *skb, __u32 off, __u32 left, __u32
 		return HEADER_MALFORMED;
 	if (protocol == IPPROTO_FRAGMENT) {
 		at = (h[2] << 8 | h[3]) & 0xfff8;
-		/* A later fragment that would reach into the transport header is a way to forge one. */
+		/* A later fragment that would reach into the transport header is a way to forge one. That lies further on where options are cut, too:
+		 * see follows_first(). */
 		if (at)
 			return at < TCP_BYTES ? HEADER_MALFORMED : HEADER(HEADER_LATER_FRAGMENT, h[0], 8);
 		return HEADER(h[3] & IP6_MORE ? HEADER_FIRST_FRAGMENT : HEADER_EXTENSION, h[0], 8);
@@ -365,8 +368,12 @@ static __always_inline enum parse_result parse6(struct __sk_buff *skb, struct pa
 		p->fragment_of = ip[0];
 		__builtin_memcpy(&p->fragment_id, ip + 4, 4);
 	}
-	if (p->fragment == LATER_FRAGMENT)
+	if (p->fragment == LATER_FRAGMENT) {
+		p->fragment_at = (ip[2] << 8 | ip[3]) & 0xfff8;
 		return PARSED;
+	}
+	if (p->fragment)
+		p->fragment_at = CHAIN_OFF(chain) - CHAIN_CUT(chain) + l4_bytes(p->protocol, 6);
 	left -= CHAIN_OFF(chain) - off;
 	off = CHAIN_OFF(chain);
 	parse_l4(skb, off, left, p);

@@ -28,6 +28,7 @@ type packet struct {
 	fragment         fragmentPlace
 	fragmentID       uint32
 	fragmentOf       flow.Protocol // what all fragments of the datagram name
+	fragmentAt       int           // in what was cut: where a later fragment begins, or the first one's transport header ends
 	inner            []byte        // the packet that an ICMP error is about, as far as it is there
 	discovery        []byte        // the message, where that is what the packet is
 	payload          int           // of IPv6, in bytes, extension headers included
@@ -104,6 +105,7 @@ func parse4(b []byte) (*packet, parseResult) {
 	case offset > 0 && offset < tcpLen:
 		return p, malformed
 	case offset == 0:
+		p.fragmentAt = p.l4Bytes()
 		p.parseL4(b[header:total])
 	}
 	return p, parsed
@@ -133,7 +135,7 @@ func plainOptions(options []byte) bool {
 func (p *packet) noteFragment(offset int, more bool, id uint32) {
 	switch {
 	case offset > 0:
-		p.fragment, p.fragmentID = laterFragment, id
+		p.fragment, p.fragmentID, p.fragmentAt = laterFragment, id, offset
 	case more:
 		p.fragment, p.fragmentID = firstFragment, id
 	}
@@ -157,6 +159,7 @@ func parse6(b []byte) (*packet, parseResult) {
 	case p.fragment == laterFragment:
 		return p, parsed
 	}
+	p.fragmentAt += p.l4Bytes()
 	return p, p.parseTransport6(b[7], rest)
 }
 
@@ -196,6 +199,9 @@ func (p *packet) readChain(next byte, rest []byte) ([]byte, bool) {
 		}
 		if size > len(rest) {
 			return nil, false
+		}
+		if p.fragment == firstFragment && next != fragment {
+			p.fragmentAt += size
 		}
 		next, rest = rest[0], rest[size:]
 	}
@@ -274,18 +280,33 @@ func isNeighbour(kind, hopLimit byte) bool {
 	return false
 }
 
+// l4Bytes is how many bytes a transport header must have to be believed; 0 for protocols that are not looked into.
+func (p *packet) l4Bytes() int {
+	switch {
+	case p.protocol == flow.TCP:
+		return tcpLen
+	case p.protocol == flow.UDP:
+		return 8
+	case p.protocol == flow.SCTP:
+		return 16
+	case p.isICMP():
+		return icmpLen
+	}
+	return 0
+}
+
 // parseL4 reads the transport header in b, the payload as the IP header bounds it.
 func (p *packet) parseL4(b []byte) {
-	switch {
-	case p.protocol == flow.TCP && len(b) >= tcpLen:
-		p.opens = b[13]&0x12 == 0x02 // SYN without ACK
-	case p.protocol == flow.UDP && len(b) >= 8:
-	case p.protocol == flow.SCTP && len(b) >= 16:
-		p.opens = b[12] == 1 // INIT
-	case p.isICMP() && len(b) >= icmpLen:
-		p.parseICMP(b)
+	if need := p.l4Bytes(); need == 0 || len(b) < need {
 		return
-	default:
+	}
+	switch p.protocol {
+	case flow.TCP:
+		p.opens = b[13]&0x12 == 0x02 // SYN without ACK
+	case flow.SCTP:
+		p.opens = b[12] == 1 // INIT
+	case flow.ICMP, flow.ICMPv6:
+		p.parseICMP(b)
 		return
 	}
 	p.readPorts(b)

@@ -88,6 +88,10 @@ func (g *gallery) policy(policy string) {
 	if policy == everything {
 		i.Rows[1].Ports[1] = bpf.PortsAll
 	}
+	g.load(i)
+}
+
+func (g *gallery) load(i *bpf.Image) {
 	g.twin = datapath.New(bpf.Standard, func() time.Duration { return time.Hour })
 	g.twin.Load(i)
 	if _, err := g.kernel.Sync(i); err != nil {
