@@ -19,9 +19,9 @@ type Bench struct {
 	ok, egress, ingress *ebpf.Program
 }
 
-// Vary says how packets differ: the source port takes Flows values, the last bits of the destination Peers values. Both
-// are powers of two; zero means one.
-type Vary struct{ Flows, Peers int }
+// Vary says how packets differ: the source port takes Flows values, the bits of the destination before its last Apart ones take Peers values
+// (about half as many where Apart is not 0 and there are as many flows). Flows and Peers are powers of two; zero means one.
+type Vary struct{ Flows, Peers, Apart int }
 
 // New loads the programs on the tables of n.
 func New(n *bpf.Node, v Vary) (*Bench, error) {
@@ -32,8 +32,9 @@ func New(n *bpf.Node, v Vary) (*Bench, error) {
 	if err := n.Configure(spec); err != nil {
 		return nil, err
 	}
-	for name, values := range map[string]int{objectVarFlowMask: v.Flows, objectVarPeerMask: v.Peers} {
-		if err := spec.Variables[name].Set(uint32(max(values, 1) - 1)); err != nil {
+	flows, peers := uint32(max(v.Flows, 1)-1), uint32(max(v.Peers, 1)-1)<<v.Apart
+	for name, mask := range map[string]uint32{objectVarFlowMask: flows, objectVarPeerMask: peers} {
+		if err := spec.Variables[name].Set(mask); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -17,14 +18,14 @@ import (
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
-// The pod sends to peers that begin at these addresses; what is denied begins 2^24 addresses later.
+// The pod sends to peers that begin at these addresses, whose last 25 bits vary; far from them no address is allowed.
 var (
 	podAddr  = [2]netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}
-	peerAddr = [2]netip.Addr{netip.MustParseAddr("10.64.0.0"), netip.MustParseAddr("fd00:0:0:64::")}
-	farAddr  = [2]netip.Addr{netip.MustParseAddr("10.128.0.0"), netip.MustParseAddr("fd00:0:0:128::")}
+	peerAddr = [2]netip.Addr{netip.MustParseAddr("64.0.0.0"), netip.MustParseAddr("fd00:0:0:64::")}
+	farAddr  = [2]netip.Addr{netip.MustParseAddr("66.0.0.0"), netip.MustParseAddr("fd00:0:0:128::")}
 )
 
-// capacity has room for the flows and the IPv6 peers of all cases.
+// capacity has room for the flows of all cases, and for the peers that have no page.
 var capacity = bpf.Capacity{Flows: 1 << 18, Hosts: 1 << 19}
 
 const allowedPort, deniedPort = 1000, 999
@@ -34,6 +35,8 @@ type benchCase struct {
 	name    string
 	v6      bool
 	peers   int // addresses that the policy allows; 0: 1024
+	apart   int // 2 to the power of this lie between a peer and the next one
+	block   int // and in a peer, so that it is a CIDR
 	ranges  int // port ranges that it allows; 0: 1
 	vary    bench.Vary
 	kind    frame.Kind
@@ -56,15 +59,24 @@ func familyCases(v6 bool) []benchCase {
 	family := map[bool]string{false: "IPv4", true: "IPv6"}[v6]
 	many, spread := bench.Vary{Flows: 65536, Peers: 131072}, bench.Vary{Flows: 65536, Peers: 1024}
 	scan := bench.Vary{Peers: 1024}
+	const sparse, half = 8, 7 // each peer in a network of 24 bits of its own, of which a CIDR is a half
 	list := []benchCase{
 		{name: "established, 1 flow", kind: frame.Later, port: allowedPort},
 		{name: "established, 65,536 flows, 131,072 peers", peers: 131072, kind: frame.Later, port: allowedPort, vary: many},
+		{name: "established, 1 flow, 131,072 sparse peers", peers: 131072, apart: sparse, to: last(131072, sparse), kind: frame.Later, port: allowedPort,
+			want: bpf.ReasonPolicy},
+		{name: "established, 65,536 flows, 131,072 sparse peers", peers: 131072, apart: sparse, kind: frame.Later, port: allowedPort, vary: many},
+		{name: "established, 65,536 flows, 131,072 CIDRs", peers: 131072, apart: sparse, block: half, kind: frame.Later, port: allowedPort, vary: many},
 		{name: "reply, 1 flow", kind: frame.Later, replies: true},
 		{name: "reply, 65,536 flows", kind: frame.Later, replies: true, vary: spread},
 		{name: "denied SYN, by address, 10 peers", peers: 10, to: farAddr, port: allowedPort, vary: scan},
 		{name: "denied SYN, by address, 1,024 peers", to: farAddr, port: allowedPort, vary: scan},
+		{name: "denied SYN, by address, 131,072 peers", peers: 131072, apart: 1, to: beside(0), port: allowedPort, vary: many},
+		{name: "denied SYN, by address, 131,072 sparse peers", peers: 131072, apart: sparse, to: beside(0), port: allowedPort, vary: many},
+		{name: "denied SYN, by address, 131,072 CIDRs", peers: 131072, apart: sparse, block: half, to: beside(half), port: allowedPort, vary: many},
 		{name: "denied SYN, by port, 1,024 peers", port: deniedPort, vary: spread},
 		{name: "denied SYN, by port, 131,072 peers", peers: 131072, port: deniedPort, vary: many},
+		{name: "denied SYN, by port, 131,072 sparse peers", peers: 131072, apart: sparse, port: deniedPort, vary: many},
 		{name: "denied SYN, by port, 24 ranges", ranges: 24, port: deniedPort, vary: spread},
 		{name: "denied SYN, by port, 1,000 ranges", ranges: 1000, port: deniedPort, vary: spread},
 		{name: "new flow, no state needed", port: allowedPort, untrack: true, vary: spread},
@@ -74,10 +86,12 @@ func familyCases(v6 bool) []benchCase {
 		c := &list[i]
 		c.name, c.v6 = family+" "+c.name, v6
 		c.peers, c.ranges = cmp.Or(c.peers, 1024), cmp.Or(c.ranges, 1)
+		c.vary.Apart = c.apart
 		if c.to == [2]netip.Addr{} {
 			c.to = peerAddr
 		}
 		switch {
+		case c.want != bpf.ReasonNone:
 		case c.replies:
 			c.want = bpf.ReasonReply
 		case c.port == allowedPort && c.to == peerAddr:
@@ -87,6 +101,26 @@ func familyCases(v6 bool) []benchCase {
 		}
 	}
 	return list
+}
+
+// beside returns the addresses behind the first peers, which are blocks of 2 to the power of block addresses.
+func beside(block int) [2]netip.Addr {
+	return [2]netip.Addr{later(peerAddr[0], 1<<block), later(peerAddr[1], 1<<block)}
+}
+
+// last returns the last of so many peers. The first ones are in pages for as long as there are some.
+func last(peers, apart int) [2]netip.Addr {
+	n := (peers - 1) << apart
+	return [2]netip.Addr{later(peerAddr[0], n), later(peerAddr[1], n)}
+}
+
+// later returns the n-th address after a, whose last 4 bytes it counts up.
+func later(a netip.Addr, n int) netip.Addr {
+	b := a.AsSlice()
+	end := b[len(b)-4:]
+	binary.BigEndian.PutUint32(end, binary.BigEndian.Uint32(end)+uint32(n))
+	at, _ := netip.AddrFromSlice(b)
+	return at
 }
 
 func (c *benchCase) family() int {
@@ -105,11 +139,11 @@ func (c *benchCase) image() (*bpf.Image, error) {
 		{Namespace: "bench", Name: "pod", PodIP: v1alpha1.NetworkAddress(podAddr[0].String())},
 	}
 	if !c.replies {
-		ports, a := c.ports(), peerAddr[c.family()]
-		for range c.peers {
-			peer := v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(a.String()), Ports: ports}
+		ports, first := c.ports(), peerAddr[c.family()]
+		for i := range c.peers {
+			p := netip.PrefixFrom(later(first, i<<c.apart), first.BitLen()-c.block)
+			peer := v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(p.String()), Ports: ports}
 			pe.Spec.Egress = append(pe.Spec.Egress, peer)
-			a = a.Next()
 		}
 	}
 	built, err := enforce.Build(enforce.Input{

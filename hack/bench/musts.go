@@ -18,6 +18,7 @@ func musts(results []figure.Result) map[string]figure.Must {
 		"IPv4 reply, 1 flow":                            {Ratio: 1.6},
 		"IPv4 reply, 65,536 flows":                      {Ratio: 6.2},
 		"IPv4 denied SYN, by address, 1,024 peers":      {Ratio: 1.6},
+		"IPv4 denied SYN, by address, 131,072 peers":    {Ratio: 2.1},
 		"IPv4 denied SYN, by port, 1,024 peers":         {Ratio: 1.6},
 		"IPv4 denied SYN, by port, 131,072 peers":       {Ratio: 2.1},
 		"IPv4 new flow, no state needed":                {Ratio: 1.7},
