@@ -66,6 +66,46 @@ func TestLastPacketsAreRemembered(t *testing.T) {
 	}
 }
 
+// TestSparsePeersAreRemembered: what passes between a pod and a peer that has no page is compared with the last packets, too.
+func TestSparsePeersAreRemembered(t *testing.T) {
+	h := openOn(t, func(*machine) {})
+	host4, net4 := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.1.8.9")
+	host6, net6 := netip.MustParseAddr("fd00::2"), netip.MustParseAddr("fd00:8::9")
+	img := &Image{
+		Peers4: make([]AddrPage, Fanout), Sets: make([]SetRows, SetFirst+1), Rows: make([]Row, 2),
+		Hosts: []Host{{Addr: Mapped(host4), Class: 1}, {Addr: Mapped(host6), Class: 1}},
+		Nets: []Net{
+			{Addr: Mapped(netip.MustParseAddr("10.1.8.0")), Bits: 96 + 24, Class: 1},
+			{Addr: Mapped(netip.MustParseAddr("fd00:8::")), Bits: 64, Class: 1},
+		},
+		Pods: []Pod{{Ifindex: 9, Instance: 1, IP4: netip.MustParseAddr("10.2.0.1"), IP6: netip.MustParseAddr("fd00:1::1"),
+			Sets: [2]uint32{SetFirst, SetFirst}}},
+	}
+	img.Peers4[10].Slot[1] = uint16(PeerSparse)
+	img.Sets[SetFirst].Row[0], img.Rows[1].Ports[1] = 1, PortsAll
+	img.PortPages, img.PortLeaves = PortTables()
+	if _, err := h.Sync(img); err != nil {
+		t.Fatal(err)
+	}
+	for _, peer := range []netip.Addr{host4, net4, host6, net6} {
+		tuple := flow.Tuple{Src: peer, Dst: img.Pods[0].IP4, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}
+		if peer.Is6() {
+			tuple.Dst = img.Pods[0].IP6
+		}
+		for _, want := range []Reason{ReasonPolicy, ReasonReply} {
+			got, err := h.Run(flow.Ingress, img.Pods[0].Ifindex, false, frame.New(tuple, frame.Later))
+			if err != nil || got.Reason != want {
+				t.Errorf("%s: got %s (%v), want %s", peer, got.Reason, err, want)
+			}
+			for cpu := range h.tables.cpus {
+				for i := range h.tables.cpus[cpu].Last[flow.Ingress] {
+					h.tables.cpus[cpu].Last[flow.Ingress][i].Reason = uint16(ReasonReply)
+				}
+			}
+		}
+	}
+}
+
 // openOn opens a node as on a machine that differs from this one.
 func openOn(t *testing.T, differ func(*machine)) *Harness {
 	t.Helper()

@@ -214,19 +214,17 @@ static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *sk
 	return reason;
 }
 
-/* What a set of rules says of the packet; REASON_NONE where the tables of arrays do not know the peer. */
+/* What a set of rules says of the packet. */
 static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
 {
 	__u16 port = bpf_ntohs(quick_ports(q, v6) >> 16);
 	__u64 word, protocol = quick_protocol(q, v6) >> 4 & 1; /* 6 is TCP and 17 is UDP */
-	__u32 slot;
+	__u64 high = q->words[dir == EGRESS ? 2 : 0], low = q->words[dir == EGRESS ? 3 : 1]; /* of IPv6 */
+	__be32 peer = dir == EGRESS ? q->words[1] : q->words[0] >> 32;			      /* of IPv4 */
+	__u32 slot = v6 ? slot_of_ip6(epoch, high, low) : slot_of_ip4(epoch, bpf_ntohl(peer));
 
-	if (v6)
-		slot = slot_of_ip6(epoch, q->words[dir == EGRESS ? 2 : 0], q->words[dir == EGRESS ? 3 : 1]);
-	else
-		slot = slot_of_ip4(epoch, bpf_ntohl(dir == EGRESS ? (__u32)q->words[1] : q->words[0] >> 32));
-	if (slot & PEER_SPARSE)
-		return REASON_NONE;
+	if (__builtin_expect(slot & PEER_SPARSE, false))
+		slot = v6 ? sparse_class6(epoch, high, low, slot) : sparse_class4(epoch, peer, slot);
 	*class = slot & PEER_CLASS_MASK;
 	word = ports_of(rules_of(epoch), set, slot);
 	if (word - 1 >= (1ULL << PORTS_LISTED_BIT) - 1) { /* none, or a list */

@@ -31,6 +31,17 @@ __noinline __u32 class_in_space(__u32 space, __u64 high, __u64 low, __u32 fallba
 	return class ? *class : fallback;
 }
 
+/* The class of an address whose slot says PEER_SPARSE. That of IPv4 is looked up under its IPv4-mapped form. */
+static __always_inline __u32 sparse_class4(__u32 epoch, __be32 peer, __u32 slot)
+{
+	return class_in_space((epoch & SPACE_BANK_MASK) | SPACE_IP4, 0, (__u64)peer << 32 | 0xffff0000, slot & PEER_CLASS_MASK);
+}
+
+static __always_inline __u32 sparse_class6(__u32 epoch, __u64 high, __u64 low, __u32 slot)
+{
+	return class_in_space(epoch & SPACE_BANK_MASK, high, low, slot & PEER_CLASS_MASK);
+}
+
 static __always_inline void map_to_ip6(__be32 ip4, __u8 *addr)
 {
 	__builtin_memset(addr, 0, 10);
@@ -179,19 +190,14 @@ __noinline __u32 class_of_ip4(__u32 epoch, __be32 peer)
 {
 	__u32 slot = slot_of_ip4(epoch, bpf_ntohl(peer));
 
-	if (slot & PEER_SPARSE) {
-		__u64 mapped[2];
-		map_to_ip6(peer, (__u8 *)mapped);
-		return class_in_space((epoch & SPACE_BANK_MASK) | SPACE_IP4, mapped[0], mapped[1], slot & PEER_CLASS_MASK);
-	}
-	return slot & PEER_CLASS_MASK;
+	return slot & PEER_SPARSE ? sparse_class4(epoch, peer, slot) : slot & PEER_CLASS_MASK;
 }
 
 __noinline __u32 class_of_ip6(__u32 epoch, __u64 high, __u64 low)
 {
 	__u32 slot = slot_of_ip6(epoch, high, low);
 
-	return slot & PEER_SPARSE ? class_in_space(epoch & SPACE_BANK_MASK, high, low, slot & PEER_CLASS_MASK) : slot & PEER_CLASS_MASK;
+	return slot & PEER_SPARSE ? sparse_class6(epoch, high, low, slot) : slot & PEER_CLASS_MASK;
 }
 
 __noinline __u32 policy(__u64 epoch_set, __u32 class, __u64 proto_port)

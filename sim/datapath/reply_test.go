@@ -92,7 +92,9 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 	needRoot(t)
 	for _, addrs := range [][2]netip.Addr{{peerIP, podIP}, {peerIP6, podIP6}} {
-		t.Run(flow.FamilyOf(addrs[0]).String(), func(t *testing.T) { lastPacket(t, addrs[0], addrs[1]) })
+		family := flow.FamilyOf(addrs[0]).String()
+		t.Run(family, func(t *testing.T) { lastPacket(t, withPage6(t, img("peer:80", "peer:80")), addrs[0], addrs[1]) })
+		t.Run(family+" without pages", func(t *testing.T) { lastPacket(t, withoutPages(img("peer:80", "peer:80")), addrs[0], addrs[1]) })
 	}
 }
 
@@ -100,7 +102,7 @@ func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
 // to the same place.
 const variants = 64
 
-// withPage6 gives the peer's IPv6 address a page, since the kernel remembers no packet of others.
+// withPage6 gives the peer's IPv6 address a page.
 func withPage6(t *testing.T, img *bpf.Image) *bpf.Image {
 	t.Helper()
 	var page bpf.AddrPage
@@ -113,7 +115,15 @@ func withPage6(t *testing.T, img *bpf.Image) *bpf.Image {
 	return img
 }
 
-func lastPacket(t *testing.T, peer, pod netip.Addr) {
+// withoutPages has the peers, which are a network of IPv4 and an address of IPv6, in the hash tables.
+func withoutPages(img *bpf.Image) *bpf.Image {
+	img.Peers4[10].Slot[1] = uint16(bpf.PeerSparse)
+	img.Nets = []bpf.Net{{Addr: bpf.Mapped(netip.MustParseAddr("10.1.0.0")), Bits: 96 + 16, Class: 1}}
+	return img
+}
+
+// lastPacket asks about the pod of an image, whose peers may talk over port 80 both ways.
+func lastPacket(t *testing.T, all *bpf.Image, peer, pod netip.Addr) {
 	h := open(t, bpf.Options{})
 	sync := func(img *bpf.Image) {
 		t.Helper()
@@ -123,7 +133,7 @@ func lastPacket(t *testing.T, peer, pod netip.Addr) {
 	}
 	for _, dir := range []flow.Direction{flow.Ingress, flow.Egress} {
 		// Many pods with one address, of which only one may talk: that happens for a moment when a pod is replaced.
-		all := withPage6(t, img("peer:80", "peer:80"))
+		all.Pods = all.Pods[:1]
 		for i := range variants {
 			other := all.Pods[0]
 			other.Ifindex, other.Sets[dir] = iface+1+uint32(i), bpf.SetClosed

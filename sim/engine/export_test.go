@@ -18,11 +18,11 @@ func Images(e Engine) []*bpf.Image {
 	return list
 }
 
-// Cramped makes an engine compile for tables that have hardly any pages, and gives pods interfaces of high numbers, so that most of what
-// policies say, and the pods, lie in the tables that are looked at last.
+// Cramped makes an engine compile for tables that have no pages, and gives all pods but three interfaces of high numbers, so that most of what
+// policies say, and most pods, lie in the tables that are looked at last.
 func Cramped(e Engine) Engine {
 	c := e.(*compiled)
 	c.name += " without pages"
-	c.capacity, c.links.last = packets.Capacities[1], 1<<23
+	c.capacity, c.links.last = packets.Capacities[1], 1<<23-4
 	return c
 }

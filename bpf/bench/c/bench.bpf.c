@@ -4,7 +4,7 @@
 #include "../../c/palisade.bpf.c"
 
 const volatile __u32 flow_mask = 0; /* flows - 1; a power of two minus one */
-const volatile __u32 peer_mask = 0; /* peers - 1; likewise */
+const volatile __u32 peer_mask = 0; /* likewise; before the last bits that are the same for all peers */
 __u32 runs SEC(".data.runs");
 
 /* Gives the packet the next flow: the pod's port and the peer follow from its number. Peers follow one another in a stride
