@@ -13,7 +13,7 @@ func (r *rig) inForce() *core.Program {
 	r.Helper()
 	last := r.program
 	for r.program != nil {
-		last, r.last = r.program, r.program
+		last, r.inTables = r.program, r.program
 		r.step(core.Programmed{})
 	}
 	return last

@@ -99,7 +99,7 @@ func TestPodsThatMayRouteAreIsolatedLikeOthers(t *testing.T) {
 			if got := r.routers()[7]; got != (i == 1) {
 				t.Errorf("strict %t: the pod may send from any address: %t", strict, got)
 			}
-			if r.last.Input.Pods[0].Unknown {
+			if r.inTables.Input.Pods[0].Unknown {
 				t.Errorf("strict %t: the pod is taken for one of which nothing is known", strict)
 			}
 			sets[i] = append(sets[i], r.sets())

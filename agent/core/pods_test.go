@@ -78,7 +78,7 @@ func TestPodOfTheCNIPluginIsKnownBeforeAnyPolicySelectsIt(t *testing.T) {
 func (r *rig) sets() [2]uint32 {
 	r.Helper()
 	r.inForce()
-	built, err := enforce.Build(r.last.Input, bpf.Capacity{})
+	built, err := enforce.Build(r.inTables.Input, bpf.Capacity{})
 	if err != nil || len(built.Image.Pods) != 1 {
 		r.Fatalf("%d pods (%v), want one", len(built.Image.Pods), err)
 	}

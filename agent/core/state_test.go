@@ -25,7 +25,7 @@ type rig struct {
 	state    *core.State
 	now      time.Time
 	program  *core.Program // asked for and not answered
-	last     *core.Program // that succeeded
+	inTables *core.Program // the last that succeeded
 	programs int
 	asked    []core.Effect // other effects since the last call of take
 	// introduced and attached are the instances of the last Introduce and Attach of each interface.
