@@ -235,6 +235,16 @@ func (s *State) advance() {
 	}
 }
 
+// filtering says whether an interface is on its way to being filtered, and nothing went wrong on it so far.
+func (s *State) filtering() bool {
+	for _, i := range s.ifaces {
+		if !i.filtered() && i.retry.err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // stepped takes the result of an Introduce or Attach: on to the next phase, or back and again later. One for an interface
 // that had the index before counts for nothing.
 func (s *State) stepped(ifindex, instance uint32, from, ok, failed phase, err error) {

@@ -102,7 +102,7 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.cleanUp()
 	s.report()
 	s.wake()
-	s.versions.settle(s.programs, s.policies.unsettled())
+	s.versions.settle(s.programs, s.policies.unsettled() || s.filtering())
 	return s.out
 }
 

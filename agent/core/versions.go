@@ -7,7 +7,7 @@ type versions struct {
 }
 
 // settle notes after each step whether all that was seen has been acted on; unsettled says whether a policy is known
-// in part, or something is in force beside it that was seen before.
+// in part, or something is in force beside it that was seen before, or an interface is on its way to being filtered.
 func (v *versions) settle(p programs, unsettled bool) {
 	if p.done > 0 && !p.dirty && !p.running && !unsettled {
 		v.inForce = v.seen

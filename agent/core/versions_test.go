@@ -23,6 +23,10 @@ func TestAVersionIsInForceWhenEverythingUpToItIs(t *testing.T) {
 	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{Version: "10"})
 	want("", "before the first program")
 	r.step(core.Programmed{})
+	want("", "while an interface is not filtered")
+	r.step(core.Introduced{Ifindex: 7})
+	want("", "while an interface is not filtered yet")
+	r.step(core.Attached{Ifindex: 7})
 	want("10", "after the first program")
 	r.step(changed("elsewhere", "11"))
 	want("11", "after news of other nodes' pods")
@@ -40,12 +44,20 @@ func TestAVersionIsInForceWhenEverythingUpToItIs(t *testing.T) {
 	r.pass(time.Second)
 	r.step(core.Programmed{})
 	want("14", "after a deletion")
+	r.step(core.LinkSeen{Link: veth(8, linkOf(2))}, changed("web", "15", 1))
+	for r.program != nil {
+		r.step(core.Programmed{})
+	}
+	want("14", "while the interface of a new pod is not filtered")
+	r.step(core.Introduced{Ifindex: 8, Err: errBroken})
+	want("15", "after its interface could not be filtered, of which a condition tells")
 }
 
 // TestAVersionIsNotInForceWhileAPolicyIsKnownInPart, but for no longer than until a condition tells of it.
 func TestAVersionIsNotInForceWhileAPolicyIsKnownInPart(t *testing.T) {
 	r := newRig(t, core.Config{Grace: time.Minute})
-	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{Version: "10"}, core.Programmed{})
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{Version: "10"}, core.Programmed{},
+		core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7})
 	three := marked(object("web", pods(1), "10.9.0.1"), object("web", nil, "10.9.0.2"), object("web", nil, "10.9.0.3"))
 	for i, o := range three[:2] {
 		o.ResourceVersion = []string{"11", "12"}[i]

@@ -256,7 +256,7 @@ func inC() []Mutant {
 			"bpf/sync.go", `holder == 0 && !known && ifindex`, `holder == 0 && (!known || known) && ifindex`,
 			[]string{"bpf:TestPodsThatShareAPlace"}},
 		{"c-last-from-the-node", "what a process of the node sends is counted as the pod's peer's",
-			"bpf/c/fast.h", `	if (dir == INGRESS && from_node(skb))
+			"bpf/c/fast.h", `	if (dir == INGRESS && made_here(skb)) /* perhaps of a connection of the node */
 		return false;
 `, ``,
 			[]string{"sim/datapath:TestLastPacket"}},

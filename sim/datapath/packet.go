@@ -193,7 +193,7 @@ func (p *packet) readChain(next byte, rest []byte) ([]byte, bool) {
 			size = (int(rest[1]) + 2) * 4
 		default:
 			if next == routing && rest[3] != 0 {
-				return p, malformed // a route that has not ended
+				return nil, false // a route that has not ended
 			}
 			size = (int(rest[1]) + 1) * 8
 		}
