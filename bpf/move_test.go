@@ -147,6 +147,26 @@ func TestTheYoungestFlowsFitIntoFewer(t *testing.T) {
 	}
 }
 
+// TestFewFlowsWithAPeerFitIntoFewer: where a table gets too small for what it holds, those with a peer that has many give way to those with
+// one that has few, also if these are older.
+func TestFewFlowsWithAPeerFitIntoFewer(t *testing.T) {
+	const room, few, many = 1024, 60, 5000
+	m, old := newMover(t, 65536)
+	kept, others := m.tuples(0, few), m.tuples(0, many)
+	for i := range others {
+		others[i].Dst = others[i].Dst.Next()
+	}
+	m.opens(old, kept)
+	time.Sleep(20 * time.Millisecond) // the table knows what is older by the kernel's ticks
+	m.opens(old, others)
+	m.opts.Capacity.Flows = room
+	h := m.open()
+	if _, err := h.MoveFlows(func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	m.knows(h, kept, "moved with many younger ones")
+}
+
 // BenchmarkMoveFlows moves 100,000 flows of each family.
 func BenchmarkMoveFlows(b *testing.B) {
 	for b.Loop() {

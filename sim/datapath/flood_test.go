@@ -1,6 +1,7 @@
 package datapath_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -145,6 +146,101 @@ func TestFloodsPushOutTheirOwn(t *testing.T) {
 				t.Errorf("the target lost %d of its newest %d flows", lost, newest)
 			}
 		})
+	}
+}
+
+// TestFloodsOfAPeerPushOutItsOwn: a pod that opens flows without measure to a server, from the same node or another one, pushes out
+// none of those that the server has with others: the next answer to each of them passes at once. Its own newest flows work.
+func TestFloodsOfAPeerPushOutItsOwn(t *testing.T) {
+	needRoot(t)
+	const server, hostile, flows = 0, 1, 150_000
+	for _, addrs := range [][3]netip.Addr{{podIP, peerIP, peerIP.Next()}, {podIP6, peerIP6, peerIP6.Next()}} {
+		for _, local := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, on the same node: %t", flow.FamilyOf(addrs[0]), local), func(t *testing.T) {
+				// A place has far less of the quiet flows than a quarter, the share of each of two peers of each of two pods.
+				h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 64 << 10}})
+				i := img("closed", "peer:80")
+				i.Rows[1].Ports[1] = bpf.PortsAll
+				i.Hosts = nil
+				for _, addr := range []netip.Addr{podIP6, peerIP6, peerIP6.Next()} {
+					i.Hosts = append(i.Hosts, bpf.Host{Addr: bpf.Mapped(addr), Class: 1})
+				}
+				i.Pods = append(i.Pods, bpf.Pod{Ifindex: iface + 1, Instance: 2, IP4: peerIP.Next(), IP6: peerIP6.Next(),
+					Sets: [2]uint32{bpf.SetFirst, bpf.SetClosed}})
+				if _, err := h.Sync(i); err != nil {
+					t.Fatal(err)
+				}
+				f := &flood{t: t, h: h, pods: i.Pods, rng: rand.New(rand.NewPCG(1, 1))}
+				var kept, last []flow.Tuple
+				for n := range quietFlows {
+					k := flow.Tuple{Src: addrs[1], Dst: addrs[0], Protocol: flow.TCP, SrcPort: uint16(20000 + n), DstPort: 80}
+					if n%2 == 1 {
+						k.Protocol = flow.UDP
+					}
+					if !f.expect(server, flow.Ingress, frame.New(k, frame.First), bpf.ReasonPolicy) ||
+						!f.expect(server, flow.Egress, frame.New(k.Reply(), frame.Answer), bpf.ReasonReply) {
+						t.Fatalf("the server does not answer %+v", k)
+					}
+					kept = append(kept, k)
+				}
+				for n := range flows {
+					k := flow.Tuple{Src: addrs[2], Dst: addrs[0], Protocol: flow.UDP, SrcPort: uint16(f.rng.Uint32()), DstPort: uint16(f.rng.Uint32())}
+					if local && !f.expect(hostile, flow.Egress, frame.New(k, frame.First), bpf.ReasonPolicy) ||
+						!f.expect(server, flow.Ingress, frame.New(k, frame.First), bpf.ReasonPolicy) {
+						t.Fatalf("flow %d of the flood does not pass: %+v", n, k)
+					}
+					if n >= flows-newest {
+						last = append(last, k)
+					}
+				}
+				if lost := f.lost(server, flow.Egress, kept); lost > 0 {
+					t.Errorf("the server lost %d of %d flows with another peer", lost, quietFlows)
+				}
+				if lost := f.lost(server, flow.Egress, last); lost > 0 {
+					t.Errorf("the server lost %d of the newest %d flows of the flood", lost, newest)
+				}
+			})
+		}
+	}
+}
+
+// TestScansPushOutTheirOwn: a pod that opens a flow to each of many addresses pushes out its own, and none of other pods.
+func TestScansPushOutTheirOwn(t *testing.T) {
+	needRoot(t)
+	const scanner, other, scanned = 0, 1, 100_000
+	for _, addrs := range [][3]netip.Addr{{podIP, podIP.Next(), netip.MustParseAddr("10.1.128.0")}, {podIP6, podIP6.Next(), peerIP6}} {
+		h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: 16 << 10}})
+		i := img("open", "closed")
+		pod := i.Pods[0]
+		pod.Ifindex, pod.Instance, pod.IP4, pod.IP6 = iface+1, 2, podIP.Next(), podIP6.Next()
+		i.Pods = append(i.Pods, pod)
+		if _, err := h.Sync(i); err != nil {
+			t.Fatal(err)
+		}
+		f := &flood{t: t, h: h, pods: i.Pods}
+		to := func(n int) netip.Addr { return counted(addrs[2], uint64(n), 0) }
+		opens := func(pod int, dst netip.Addr, port uint16) flow.Tuple {
+			k := flow.Tuple{Src: addrs[pod], Dst: dst, Protocol: flow.TCP, SrcPort: port, DstPort: 443}
+			if !f.expect(pod, flow.Egress, frame.New(k, frame.First), bpf.ReasonNotIsolated) {
+				t.Fatalf("%+v does not pass", k)
+			}
+			return k
+		}
+		var kept, last []flow.Tuple
+		for n := range quietFlows { // to one peer, and each to another one
+			kept = append(kept, opens(other, to(n%2*n), uint16(20000+n)))
+		}
+		for n := range scanned {
+			if k := opens(scanner, to(n), 1024); n >= scanned-newest {
+				last = append(last, k)
+			}
+		}
+		if lost := f.lost(other, flow.Ingress, kept); lost > 0 {
+			t.Errorf("%s: a pod lost %d of %d flows to the scan of another one", flow.FamilyOf(addrs[0]), lost, quietFlows)
+		}
+		if lost := f.lost(scanner, flow.Ingress, last); lost > 0 {
+			t.Errorf("%s: the scanner lost %d of its newest %d flows", flow.FamilyOf(addrs[0]), lost, newest)
+		}
 	}
 }
 
