@@ -14,8 +14,10 @@ type Harness struct {
 	*Node
 	// Socketless says that what is sent by the node comes without a socket, as what ends an IPv6 connection may.
 	Socketless bool
-	in, out    skbContext
-	frame      []byte // a copy of the one at hand, on the heap, where the kernel finds it
+	// GSOSize is the size of the segments that the frame is to be cut into; 0: it goes as it is.
+	GSOSize uint32
+	in, out skbContext
+	frame   []byte // a copy of the one at hand, on the heap, where the kernel finds it
 }
 
 // skbContext is struct __sk_buff of <linux/bpf.h>.
@@ -69,7 +71,7 @@ func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame [
 // Repeat is Run for n times the same frame, one right after the other; the outcome is that of the last one. After a signal it begins
 // again: the frame may be sent more often.
 func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte, n uint32) (Outcome, error) {
-	h.in = skbContext{Mark: ifindex}
+	h.in = skbContext{Mark: ifindex, GSOSize: h.GSOSize}
 	switch {
 	case fromNode && h.Socketless:
 		h.in.CB[0] = 2

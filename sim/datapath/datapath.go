@@ -20,9 +20,12 @@ import (
 type Datapath struct {
 	// Socketless says that what is sent by the node comes without a socket, as what ends an IPv6 connection may.
 	Socketless bool
+	// GSOSize is the size of the segments that a frame is to be cut into; 0: it goes as it is.
+	GSOSize uint32
 
 	mode  bpf.Mode
 	keep  bool                 // flows that a policy does not allow any more
+	few   bool                 // flows are remembered where the other direction is isolated
 	now   func() time.Duration // since boot
 	epoch uint32
 	img   *bpf.Image
@@ -50,6 +53,9 @@ func New(mode bpf.Mode, now func() time.Duration) *Datapath {
 
 // KeepEstablished makes d keep flows that a policy does not allow any more, as bpf.Options.KeepEstablished does.
 func (d *Datapath) KeepEstablished() { d.keep = true }
+
+// TrackIsolatedOnly makes d remember flows only where the pod is isolated in the other direction, as bpf.Options.TrackIsolatedOnly does.
+func (d *Datapath) TrackIsolatedOnly() { d.few = true }
 
 // Load switches to an image. Flows are kept, as in the kernel.
 func (d *Datapath) Load(img *bpf.Image) {
@@ -91,7 +97,7 @@ func unmap(n bpf.Net) netip.Prefix {
 // Run judges one Ethernet frame at the interface of a pod.
 func (d *Datapath) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte) bpf.Outcome {
 	pod := d.pods[ifindex]
-	p, result := parse(frame)
+	p, result := parse(frame, d.GSOSize > 0)
 	out := bpf.Outcome{}
 	out.Reason = d.judge(&pod, ifindex, fromNode, dir, p, result, &out)
 	return out

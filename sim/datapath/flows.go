@@ -68,6 +68,9 @@ func (d *Datapath) track(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p *pa
 	if !p.hasPorts || hasConnections(p.protocol) && !p.opens && !byNode && !d.isHealing(pod, ifindex) {
 		return
 	}
+	if d.few && pod.Sets[dir.Opposite()] == bpf.SetOpen {
+		return
+	}
 	key := keyOf(p, ifindex, dir)
 	f := d.find(key, pod)
 	if f == nil || p.opens && !byNode {

@@ -458,13 +458,108 @@ var keptCases = []flowCase{
 	}},
 }
 
+// fewCases are played where flows are remembered only if the pod is isolated in the other direction.
+var fewCases = []flowCase{
+	{"what a pod opened while its ingress was open is not known afterwards, and heals where packets tell their place", []step{
+		policy("open", "open"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		out(flow.UDP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		out(flow.SCTP, frame.First, 4000, 80, bpf.ReasonNotIsolated),
+		out(flow.ICMP, frame.First, 7, 7, bpf.ReasonNotIsolated),
+		policy("open", "closed"),
+		in(flow.UDP, frame.First, 4000, 80, bpf.ReasonClosed),
+		in(flow.ICMP, frame.Answer, 7, 7, bpf.ReasonClosed),
+		about(out(flow.TCP, frame.First, 4000, 80, bpf.ReasonClosed)),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonClosed),
+		in(flow.SCTP, frame.Answer, 4000, 80, bpf.ReasonClosed),
+		out(flow.TCP, frame.Later, 4000, 80, bpf.ReasonNotIsolated),
+		out(flow.SCTP, frame.Later, 4000, 80, bpf.ReasonNotIsolated),
+		in(flow.TCP, frame.Later, 4000, 80, bpf.ReasonReply),
+		in(flow.SCTP, frame.Later, 4000, 80, bpf.ReasonReply),
+	}},
+	{"nor is what a rule allowed", []step{
+		policy("peer:80", "open"),
+		out(flow.TCP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy),
+		policy("peer:80", "closed"),
+		in(flow.UDP, frame.First, 4000, 80, bpf.ReasonClosed),
+		in(flow.TCP, frame.Answer, 4000, 80, bpf.ReasonClosed),
+		out(flow.UDP, frame.First, 4000, 80, bpf.ReasonPolicy), // from here on it is
+		in(flow.UDP, frame.First, 4000, 80, bpf.ReasonReply),
+	}},
+	{"nor what it served while its egress was open", []step{
+		policy("open", "peer:80"),
+		in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy),
+		policy("closed", "peer:80"),
+		out(flow.UDP, frame.First, 80, 5000, bpf.ReasonClosed),
+		out(flow.TCP, frame.Answer, 80, 5000, bpf.ReasonClosed),
+		in(flow.TCP, frame.Later, 80, 5000, bpf.ReasonPolicy),
+		out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonReply),
+	}},
+	{"nor what its node opened, until the node's next packet", []step{
+		policy("open", "closed"),
+		node(in(flow.TCP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		node(in(flow.UDP, frame.First, 8080, 6000, bpf.ReasonFromNode)),
+		policy("closed", "closed"),
+		out(flow.UDP, frame.First, 8080, 6000, bpf.ReasonClosed),
+		out(flow.TCP, frame.Answer, 8080, 6000, bpf.ReasonClosed),
+		node(in(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonFromNode)),
+		out(flow.TCP, frame.Later, 8080, 6000, bpf.ReasonReply),
+	}},
+	{"a later fragment follows its first one, whether the other direction is isolated or not", []step{
+		policy("open", "peer:80"),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonPolicy), 0, 24),
+		fragment(in(flow.UDP, frame.First, 80, 5000, bpf.ReasonLaterFragment), 1, 24),
+	}},
+}
+
 // TestFlows plays each case on the twin and, as root, in the kernel, over IPv4 and over IPv6.
-func TestFlows(t *testing.T) { playFlows(t, flowCases, false) }
+func TestFlows(t *testing.T) { playFlows(t, flowCases, plain) }
 
 // TestKeptFlows does the same where flows are kept that a policy does not allow any more.
-func TestKeptFlows(t *testing.T) { playFlows(t, keptCases, true) }
+func TestKeptFlows(t *testing.T) { playFlows(t, keptCases, keeping) }
 
-func playFlows(t *testing.T, cases []flowCase, keep bool) {
+// TestFlowsOfIsolatedPodsOnly does the same where flows are remembered only if the pod is isolated in the other direction: those are what
+// they are without the option, and of others nothing is known.
+func TestFlowsOfIsolatedPodsOnly(t *testing.T) {
+	cases := slices.DeleteFunc(slices.Clone(flowCases), func(c flowCase) bool { return !opensWhereAnswersArePoliced(c) })
+	if len(cases) < len(flowCases)*3/4 {
+		t.Errorf("only %d of %d cases are about the isolated", len(cases), len(flowCases))
+	}
+	playFlows(t, slices.Concat(cases, fewCases), bpf.Options{TrackIsolatedOnly: true})
+}
+
+// opensWhereAnswersArePoliced says that whatever passes by itself, and could open a flow, does so where the pod is isolated in the other direction.
+func opensWhereAnswersArePoliced(c flowCase) bool {
+	var now *bpf.Image
+	for _, s := range c.steps {
+		if s.policy != nil {
+			now = s.policy
+			continue
+		}
+		byItself := s.want == bpf.ReasonPolicy || s.want == bpf.ReasonNotIsolated || s.want == bpf.ReasonFromNode
+		if byItself && now.Pods[0].Sets[s.dir.Opposite()] == bpf.SetOpen {
+			return false
+		}
+	}
+	return true
+}
+
+// newTwin is the twin of programs with these options.
+func newTwin(o bpf.Options) *twin {
+	w := &twin{now: time.Hour}
+	w.Datapath = datapath.New(o.Mode, func() time.Duration { return w.now })
+	if o.KeepEstablished {
+		w.KeepEstablished()
+	}
+	if o.TrackIsolatedOnly {
+		w.TrackIsolatedOnly()
+	}
+	return w
+}
+
+func playFlows(t *testing.T, cases []flowCase, o bpf.Options) {
 	play := func(name string, start func(*testing.T) runner) {
 		for _, c := range cases {
 			for _, addrs := range [][2]netip.Addr{{podIP, peerIP}, {podIP6, peerIP6}} {
@@ -474,19 +569,12 @@ func playFlows(t *testing.T, cases []flowCase, keep bool) {
 			}
 		}
 	}
-	play("twin", func(*testing.T) runner {
-		w := &twin{now: time.Hour}
-		w.Datapath = datapath.New(bpf.Standard, func() time.Duration { return w.now })
-		if keep {
-			w.KeepEstablished()
-		}
-		return w
-	})
+	play("twin", func(*testing.T) runner { return newTwin(o) })
 	if os.Geteuid() != 0 {
 		t.Log("not root: not played in the kernel")
 		return
 	}
-	h := open(t, bpf.Options{KeepEstablished: keep})
+	h := open(t, o)
 	instance := uint32(0)
 	play("kernel", func(*testing.T) runner {
 		instance++

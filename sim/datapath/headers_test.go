@@ -140,6 +140,56 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestSuperPacketsSayNothingAboutTheirLength: what is going to be cut into segments and is too long for the words of its header says 0 there (BIG
+// TCP), and is as long as it is. Where nothing is going to be cut, 0 is a lie.
+func TestSuperPacketsSayNothingAboutTheirLength(t *testing.T) {
+	needRoot(t)
+	const mss = 1400
+	i := img("open", somePorts)
+	w, h := newTwin(plain), open(t, plain)
+	w.Load(i)
+	if _, err := h.Sync(i); err != nil {
+		t.Fatal(err)
+	}
+	noLength4, noLength6 := func(ip []byte) { ip[2], ip[3] = 0, 0 }, func(ip []byte) { ip[4], ip[5] = 0, 0 }
+	jumbo := with6(0, 0, 0, 0xc2, 4, 0, 1, 0x11, 0x70) // a hop-by-hop option with the length of 70,000 bytes
+	noLength6(jumbo[14:])
+	options := with4(1, 1, 1, 1)
+	noLength4(options[14:])
+	other := to4(func(ip []byte) { noLength4(ip); ip[23] = 81 })
+	other6 := to6(func(ip []byte) { noLength6(ip); ip[43] = 81 })
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		gso   uint32
+		want  bpf.Reason
+	}{
+		{"IPv4", to4(noLength4), mss, bpf.ReasonPolicy},
+		{"IPv4 with options", options, mss, bpf.ReasonPolicy},
+		{"IPv4 to another port", other, mss, bpf.ReasonNoRule},
+		{"IPv4 that is not cut", to4(noLength4), 0, bpf.ReasonMalformed},
+		{"IPv4 with a length", tcp80(peerIP, podIP), mss, bpf.ReasonPolicy},
+		{"IPv4 with one that is too long", to4(func(ip []byte) { ip[2], ip[3] = 255, 255 }), mss, bpf.ReasonMalformed},
+		{"IPv4 with one that is too short", to4(func(ip []byte) { ip[2], ip[3] = 0, 1 }), mss, bpf.ReasonMalformed},
+		{"IPv6", to6(noLength6), mss, bpf.ReasonPolicy},
+		{"IPv6 with the option for it", jumbo, mss, bpf.ReasonPolicy},
+		{"IPv6 to another port", other6, mss, bpf.ReasonNoRule},
+		// Without payload there is no header that could have a port.
+		{"IPv6 that is not cut", to6(noLength6), 0, bpf.ReasonFragment},
+		{"IPv6 with the option, and not cut", jumbo, 0, bpf.ReasonMalformed},
+		{"IPv6 with a length", tcp80(peerIP6, podIP6), mss, bpf.ReasonPolicy},
+		{"IPv6 with one that is too long", to6(func(ip []byte) { ip[4], ip[5] = 255, 255 }), mss, bpf.ReasonMalformed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.GSOSize, h.GSOSize = c.gso, c.gso
+			got, err := h.Run(flow.Ingress, iface, false, c.frame)
+			if twin := w.Run(flow.Ingress, iface, false, c.frame); err != nil || got != twin || got.Reason != c.want {
+				t.Errorf("kernel says %s (%v), twin %s, want %s", got.Reason, err, twin.Reason, c.want)
+			}
+		})
+	}
+}
+
 // judge shows a frame to a reader of the tables.
 type judge func(img *bpf.Image, frame []byte) (bpf.Outcome, error)
 

@@ -66,7 +66,8 @@ const (
 	destOpts = 60
 )
 
-func parse(frame []byte) (*packet, parseResult) {
+// parse reads a frame. What is going to be cut into segments may say nothing about its length, which is more than it has words for (BIG TCP).
+func parse(frame []byte, segments bool) (*packet, parseResult) {
 	if len(frame) < etherLen {
 		return &packet{}, malformed
 	}
@@ -75,22 +76,25 @@ func parse(frame []byte) (*packet, parseResult) {
 	case etherARP:
 		return &packet{}, neighbour
 	case etherIP4:
-		return parse4(body)
+		return parse4(body, segments)
 	case etherIP6:
-		return parse6(body)
+		return parse6(body, segments)
 	case etherTag, etherTags:
 		return &packet{}, tagged
 	}
 	return &packet{}, unsupported
 }
 
-func parse4(b []byte) (*packet, parseResult) {
+func parse4(b []byte, segments bool) (*packet, parseResult) {
 	p := &packet{}
 	if len(b) < ip4Len {
 		return p, malformed
 	}
 	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if total == 0 && segments {
+		total = len(b)
+	}
 	if b[0]>>4 != 4 || header < ip4Len || total < header || total > len(b) {
 		return p, malformed
 	}
@@ -141,13 +145,16 @@ func (p *packet) noteFragment(offset int, more bool, id uint32) {
 	}
 }
 
-func parse6(b []byte) (*packet, parseResult) {
+func parse6(b []byte, segments bool) (*packet, parseResult) {
 	p := &packet{}
 	if len(b) < ip6Len {
 		return p, malformed
 	}
 	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	left := int(binary.BigEndian.Uint16(b[4:]))
+	if left == 0 && segments {
+		left = len(b) - ip6Len
+	}
 	if b[0]>>4 != 6 || ip6Len+left > len(b) {
 		return p, malformed
 	}

@@ -7,11 +7,9 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
-	"github.com/palisade-netpol/palisade/sim/datapath"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
@@ -232,11 +230,7 @@ func TestEveryReasonIsGiven(t *testing.T) {
 			t.Run(flow.FamilyOf(addrs[0]).String()+"/"+c.name, func(t *testing.T) {
 				instance++
 				playSteps(t, &witness{kernel{harness[c.node], instance}, t, seen}, c.steps, addrs[0], addrs[1])
-				w := &twin{Datapath: datapath.New(c.node.Mode, func() time.Duration { return time.Hour })}
-				if c.node.KeepEstablished {
-					w.KeepEstablished()
-				}
-				playSteps(t, w, c.steps, addrs[0], addrs[1])
+				playSteps(t, newTwin(c.node), c.steps, addrs[0], addrs[1])
 			})
 		}
 	}
