@@ -52,6 +52,9 @@ const (
 	PeerSparse    = uint32(kernelPeerSlotPEER_SPARSE)
 	PeerPage      = uint32(kernelPeerSlotPEER_PAGE)
 
+	// PodsSize is how many interfaces there are places for; those whose numbers differ by a multiple of it share one.
+	PodsSize = uint32(kernelTableSizePODS_SIZE)
+
 	// MaxClasses is how many classes of addresses a node can tell apart.
 	MaxClasses = int(PeerClassMask) + 1
 )

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/sim/packets"
 	"github.com/palisade-netpol/palisade/sim/random"
 )
@@ -40,16 +41,30 @@ func duel(ctx context.Context, stdout io.Writer, o options) error {
 	return errors.Join(failures...)
 }
 
+// perOptions is how many seeds the same programs play: to load others takes a while.
+const perOptions = 8
+
 // duelOn plays one seed after the other.
-func duelOn(seed, step int, more func() bool, sent *atomic.Int64) (err error) {
-	d, err := packets.NewDuel()
+func duelOn(seed, step int, more func() bool, sent *atomic.Int64) error {
+	for turn := seed; more(); turn++ {
+		if err := duelWith(packets.Options[uint(turn)%uint(len(packets.Options))], seed, step, more, sent); err != nil {
+			return err
+		}
+		seed += perOptions * step
+	}
+	return nil
+}
+
+func duelWith(o bpf.Options, seed, step int, more func() bool, sent *atomic.Int64) (err error) {
+	d, err := packets.NewDuel(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	for ; more(); seed += step {
-		if err := duelOver(d, seed, sent); err != nil {
-			return fmt.Errorf("seed %d: %w", seed, err)
+	for i := 0; i < perOptions && more(); i++ {
+		if err := duelOver(d, seed+i*step, sent); err != nil {
+			return fmt.Errorf("seed %d, strict: %t, established flows kept: %t, isolated pods only: %t: %w",
+				seed+i*step, o.Mode == bpf.Strict, o.KeepEstablished, o.TrackIsolatedOnly, err)
 		}
 	}
 	return nil
@@ -57,7 +72,9 @@ func duelOn(seed, step int, more func() bool, sent *atomic.Int64) (err error) {
 
 // duelOver plays the policies of a few clusters, flows going on from one to the next.
 func duelOver(d *packets.Duel, seed int, sent *atomic.Int64) error {
-	d.Start()
+	if err := d.Start(seed); err != nil {
+		return err
+	}
 	for state := range states {
 		img, err := d.Load(random.Example(seed*states+state), packets.Capacities[state])
 		if err != nil {

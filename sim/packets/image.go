@@ -2,6 +2,7 @@ package packets
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +48,25 @@ func Image(c *model.Cluster, instance uint32, capacity bpf.Capacity) (*bpf.Image
 		built.Image.Pods[i].Instance = instance + uint32(i)
 	}
 	return built.Image, nil
+}
+
+// Vary makes some pods of an image routers, unknown, or closed where they were open, and may put two at interfaces that share a place.
+func Vary(img *bpf.Image, rng *rand.Rand) {
+	for i := range img.Pods {
+		p := &img.Pods[i]
+		p.MayRoute = rng.IntN(8) == 0
+		for dir := range p.Sets {
+			switch {
+			case rng.IntN(32) == 0:
+				p.Sets[dir] = bpf.SetUnknown
+			case p.Sets[dir] == bpf.SetOpen && rng.IntN(3) == 0:
+				p.Sets[dir] = bpf.SetClosed
+			}
+		}
+	}
+	if n := len(img.Pods); n > 1 && rng.IntN(4) == 0 {
+		img.Pods[n-1].Ifindex = img.Pods[0].Ifindex + bpf.PodsSize
+	}
 }
 
 // withoutInterface says that a pod has ended, or uses its node's network.

@@ -1,5 +1,5 @@
 // Package packets draws packets by the hundred thousand per second, for the programs in the kernel and for their twin in Go:
-// of all protocols, whole and in fragments, answers to each other, errors about each other, and spoiled ones.
+// of all protocols, whole and in fragments, answers to each other, errors about each other, spoiled ones, and odd ones.
 package packets
 
 import (
@@ -22,15 +22,22 @@ type Packet struct {
 	FromNode  bool
 	// Socketless says that what the node sends comes without a socket.
 	Socketless bool
-	Frame      []byte
+	// GSOSize is the size of the segments that the frame is to be cut into; 0: it goes as it is.
+	GSOSize uint32
+	Frame   []byte
 }
 
 // Source draws packets. The same seed and image give the same ones.
 type Source struct {
-	rng   *rand.Rand
-	pool  [][]byte
-	pods  int
-	frame [256]byte
+	rng        *rand.Rand
+	pool       [][]byte
+	flows      []flow.Tuple
+	interfaces []uint32              // of pods, and one of nobody
+	at         map[netip.Addr]uint32 // whose address it is
+	last       []byte                // of the pool, that an odd one was made of
+	// Where packets are put together.
+	frame, payload [1024]byte
+	ends, header   [32]byte
 }
 
 // poolSize is how many packets are made; those that are drawn are copies of them, some of them spoiled.
@@ -43,7 +50,15 @@ var ports = []uint16{1, 53, 79, 80, 81, 255, 256, 443, 8080, 40000, 65535}
 
 // New returns a source of packets between the pods of an image and addresses that random policies speak of.
 func New(seed uint64, img *bpf.Image) *Source {
-	s := &Source{rng: rand.New(rand.NewPCG(seed, 1)), pods: len(img.Pods)}
+	s := &Source{rng: rand.New(rand.NewPCG(seed, 1)), at: map[netip.Addr]uint32{}}
+	unused := uint32(1)
+	for _, p := range img.Pods {
+		s.interfaces = append(s.interfaces, p.Ifindex)
+		s.at[p.IP4], s.at[p.IP6] = p.Ifindex, p.Ifindex
+		unused = max(unused, p.Ifindex+1)
+	}
+	delete(s.at, netip.Addr{})
+	s.interfaces = append(s.interfaces, unused)
 	v4, v6 := addresses(img)
 	for range poolSize {
 		s.pool = append(s.pool, s.make(v4, v6))
@@ -70,18 +85,44 @@ func addresses(img *bpf.Image) (v4, v6 []netip.Addr) {
 	return v4, v6
 }
 
-// Next draws a packet.
+// Next draws a packet. One of three is odd; of the others, one of three is spoiled.
 func (s *Source) Next() Packet {
-	p := Packet{
-		Direction: flow.Direction(s.rng.IntN(2)), Ifindex: 1 + s.rng.Uint32N(uint32(s.pods)+1), FromNode: s.rng.IntN(16) == 0,
-		Socketless: s.rng.IntN(4) == 0,
+	p := Packet{FromNode: s.oneIn(16), Socketless: s.oneIn(4)}
+	spoiled := 3
+	if s.oneIn(3) {
+		if s.last == nil || s.oneIn(2) { // or several of one flow, or of one datagram
+			s.last = pick(s.rng, s.pool)
+		}
+		p.Frame = s.odd(&p, s.last)
+		spoiled = 10
+	} else {
+		p.Frame = s.frame[:copy(s.frame[:], pick(s.rng, s.pool))]
 	}
-	made := pick(s.rng, s.pool)
-	p.Frame = s.frame[:copy(s.frame[:], made)]
-	if s.rng.IntN(3) == 0 {
+	s.place(&p)
+	if s.oneIn(spoiled) {
 		s.spoil(&p)
 	}
 	return p
+}
+
+// place chooses a hook: one at which the packet belongs, or any.
+func (s *Source) place(p *Packet) {
+	p.Direction, p.Ifindex = flow.Direction(s.rng.IntN(2)), pick(s.rng, s.interfaces)
+	if s.oneIn(12) {
+		return
+	}
+	src, size := etherLen+12, 4
+	if p.Frame[etherLen]>>4 == 6 {
+		src, size = etherLen+8, 16
+	}
+	for range 2 {
+		addr, _ := netip.AddrFromSlice(p.Frame[src+size*int(p.Direction):][:size])
+		if ifindex, ok := s.at[addr]; ok {
+			p.Ifindex = ifindex
+			return
+		}
+		p.Direction = p.Direction.Opposite()
+	}
 }
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
@@ -109,6 +150,14 @@ func (s *Source) make(v4, v6 []netip.Addr) []byte {
 		Src: pick(s.rng, addrs), Dst: pick(s.rng, addrs), SrcPort: pick(s.rng, ports), DstPort: pick(s.rng, ports),
 		Protocol: pick(s.rng, []flow.Protocol{flow.TCP, flow.TCP, flow.UDP, flow.SCTP, echo, 50}),
 	}
+	if len(s.flows) > 0 && !s.oneIn(4) { // of one that others are of
+		t = pick(s.rng, s.flows)
+		if s.oneIn(2) {
+			t = t.Reply()
+		}
+	} else {
+		s.flows = append(s.flows, t)
+	}
 	f := frame.New(t, frame.Kind(s.rng.IntN(3)))
 	cuts := []int{8, 24}
 	if f[14]>>4 == 6 && s.rng.IntN(4) == 0 {
@@ -123,7 +172,11 @@ func (s *Source) make(v4, v6 []netip.Addr) []byte {
 		_, f = frame.Fragment(f, id, size)
 	}
 	if s.rng.IntN(10) == 0 {
-		f = frame.Error(f, pick(s.rng, addrs))
+		by := v4
+		if t.Src.Is6() {
+			by = v6
+		}
+		f = frame.Error(f, pick(s.rng, by))
 	}
 	return f
 }

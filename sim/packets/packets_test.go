@@ -14,7 +14,7 @@ import (
 // play sends packets over the policies of three clusters, of which the flows of one go on in the next.
 func play(t testing.TB, d *packets.Duel, cluster int, seed uint64, count int) {
 	t.Helper()
-	d.Start()
+	start(t, d, cluster)
 	for i := range 3 {
 		img, err := d.Load(random.Example(cluster), packets.Capacities[i])
 		if err != nil {
@@ -29,12 +29,19 @@ func play(t testing.TB, d *packets.Duel, cluster int, seed uint64, count int) {
 	}
 }
 
-func duel(t testing.TB) *packets.Duel {
+func start(t testing.TB, d *packets.Duel, seed int) {
+	t.Helper()
+	if err := d.Start(seed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func duel(t testing.TB, o bpf.Options) *packets.Duel {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: packets go through the kernel's programs")
 	}
-	d, err := packets.NewDuel()
+	d, err := packets.NewDuel(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,21 +54,23 @@ func duel(t testing.TB) *packets.Duel {
 }
 
 func TestKernelAndTwinAgreeOnManyPackets(t *testing.T) {
-	d := duel(t)
-	for cluster := range 20 {
-		play(t, d, cluster, 1, 5000)
+	for i, o := range packets.Options {
+		d := duel(t, o)
+		for cluster := i; cluster < 24; cluster += len(packets.Options) {
+			play(t, d, cluster, 1, 5000)
+		}
 	}
 }
 
 // TestDifferencesAreNoticed: packets that one side has not been told of the policies of are decided otherwise.
 func TestDifferencesAreNoticed(t *testing.T) {
-	d := duel(t)
-	d.Start()
+	d := duel(t, bpf.Options{})
+	start(t, d, 1)
 	img, err := d.Load(random.Example(3), bpf.Capacity{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Start() // the twin forgets the policies, the kernel does not
+	start(t, d, 1) // the twin forgets the policies, the kernel does not
 	source := packets.New(1, img)
 	for range 1000 {
 		err := d.Send(source.Next())
@@ -77,7 +86,7 @@ func TestDifferencesAreNoticed(t *testing.T) {
 
 // FuzzKernelAndTwin sends a frame of the fuzzer's as it is, among many that are drawn.
 func FuzzKernelAndTwin(f *testing.F) {
-	d := duel(f)
+	d := duel(f, bpf.Options{})
 	f.Add(1, uint64(1), make([]byte, 60))
 	f.Fuzz(func(t *testing.T, cluster int, seed uint64, frame []byte) {
 		play(t, d, cluster, seed, 1000)
@@ -94,8 +103,8 @@ func FuzzKernelAndTwin(f *testing.F) {
 
 // BenchmarkDuel tells how many packets per second both judge.
 func BenchmarkDuel(b *testing.B) {
-	d := duel(b)
-	d.Start()
+	d := duel(b, bpf.Options{})
+	start(b, d, 1)
 	img, err := d.Load(random.Example(3), bpf.Capacity{})
 	if err != nil {
 		b.Fatal(err)
