@@ -16,6 +16,17 @@ func inTwin() []Mutant {
 		{"twin-spoofing-allowed", "a pod sends from an address that is not its own",
 			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6:`, `p.src != pod.IP4 && false:`,
 			[]string{twins}},
+		{"twin-longer-chains", "nine extension headers are one too many, and not eight",
+			"sim/datapath/packet.go", `maxExtHdr = 8`, `maxExtHdr = 9`,
+			[]string{"sim/packets:TestKernelAndTwinAgree"}},
+		{"twin-authentication-of-eights", "the length of an authentication header is read as that of others is",
+			"sim/datapath/packet.go", `size = (int(rest[1]) + 2) * 4`, `size = (int(rest[1]) + 1) * 8`,
+			[]string{"sim/packets:TestKernelAndTwinAgree"}},
+		{"twin-revokes-what-is-kept", "KeepEstablished keeps nothing",
+			"sim/datapath/flows.go", `		case d.keep:
+			return bpf.ReasonEstablished
+`, ``,
+			[]string{"sim/packets:TestKernelAndTwinAgree"}},
 	}
 }
 

@@ -89,9 +89,14 @@ func (d *Duel) Load(c *model.Cluster, capacity bpf.Capacity) (*bpf.Image, error)
 		return nil, err
 	}
 	Vary(img, d.rng)
-	d.twin.Load(img)
-	_, err = d.kernel.Sync(img)
-	return img, err
+	before := d.kernel.Epoch()
+	if _, err := d.kernel.Sync(img); err != nil {
+		return nil, err
+	}
+	if d.kernel.Epoch() != before { // else nothing has changed, and the kernel's first fragments count on
+		d.twin.Load(img)
+	}
+	return img, nil
 }
 
 // Send sends a packet through both. The error is a *Difference, or what kept the kernel from answering.

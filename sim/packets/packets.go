@@ -105,15 +105,17 @@ func (s *Source) Next() Packet {
 	return p
 }
 
-// place chooses a hook: one at which the packet belongs, or any.
+// place chooses a hook: one at which the packet belongs, or another one, which is the same for all packets between two ends. A flow that is
+// known at every interface would push others out of its place in the kernel's table.
 func (s *Source) place(p *Packet) {
-	p.Direction, p.Ifindex = flow.Direction(s.rng.IntN(2)), pick(s.rng, s.interfaces)
-	if s.oneIn(12) {
-		return
-	}
 	src, size := etherLen+12, 4
 	if p.Frame[etherLen]>>4 == 6 {
 		src, size = etherLen+8, 16
+	}
+	p.Direction = flow.Direction(s.rng.IntN(2))
+	p.Ifindex = s.interfaces[int(p.Frame[src+size-1]^p.Frame[src+2*size-1])%len(s.interfaces)]
+	if s.oneIn(12) {
+		return
 	}
 	for range 2 {
 		addr, _ := netip.AddrFromSlice(p.Frame[src+size*int(p.Direction):][:size])
