@@ -21,7 +21,7 @@ type boundaries struct {
 
 // findBoundaries collects the edges that the policies of a cluster name, and those found in the tables of its nodes.
 func findBoundaries(c *model.Cluster, images []*bpf.Image) boundaries {
-	b := boundaries{map[netip.Addr]bool{}, map[uint16]bool{}}
+	b := boundaries{map[netip.Addr]bool{}, map[uint16]bool{0: true}} // no rule speaks of port 0, but packets do
 	for _, p := range c.Policies {
 		for _, r := range p.Spec.Ingress {
 			b.addRule(r.Ports, r.From)
