@@ -109,7 +109,7 @@ func (d *Datapath) judgeFlow(pod *bpf.Pod, ifindex uint32, dir flow.Direction, p
 		}
 		return bpf.ReasonNone
 	}
-	if hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {
+	if !d.few && hasConnections(p.protocol) && d.reverseAllowed(pod, dir.Opposite(), p) {
 		d.healing[ifindex] = healing{pod.Instance, d.seconds() + healTime}
 	}
 	return bpf.ReasonNone

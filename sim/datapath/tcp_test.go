@@ -114,9 +114,6 @@ func TestStatesOfTCP(t *testing.T) {
 		for _, c := range tcpCases {
 			for _, opener := range []flow.Direction{flow.Egress, flow.Ingress} {
 				for _, other := range []string{"closed", "open"} {
-					if o.TrackIsolatedOnly && other == "open" && slices.ContainsFunc(c.segments, func(s segment) bool { return s.policy != "" }) {
-						continue // of what is not remembered, nobody knows who has opened it
-					}
 					name := fmt.Sprintf("%s, in the pod's %s, and what goes the other way is %s", c.name, opener, other)
 					cases = append(cases, flowCase{name, tcpSteps(c.segments, opener, other)})
 				}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model"
-	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/datapath"
 )
 
@@ -107,14 +106,8 @@ func (d *Duel) Send(p Packet) error {
 	if err != nil {
 		return err
 	}
-	if want := d.twin.Run(p.Direction, p.Ifindex, p.FromNode, p.Frame); got != want && !isLastWord(p, got, want) {
+	if want := d.twin.Run(p.Direction, p.Ifindex, p.FromNode, p.Frame); got != want {
 		return &Difference{p, got, want}
 	}
 	return nil
-}
-
-// isLastWord says that what the node says without a socket, in a connection of its own, was taken for a reply that passed between the same
-// ports less than a second before. The programs look at the last packets before they look at the flow; it passes either way.
-func isLastWord(p Packet, kernel, twin bpf.Outcome) bool {
-	return p.Direction == flow.Ingress && p.FromNode && p.Socketless && kernel.Reason == bpf.ReasonReply && twin.Reason == bpf.ReasonFromNode
 }
