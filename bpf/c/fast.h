@@ -214,17 +214,33 @@ static __always_inline __u64 remember_last(struct cpu *cpu, struct __sk_buff *sk
 	return reason;
 }
 
+/* What a set of rules says of a packet whose peer has no page. All is asked by calls, and nothing but the verdict comes back: if a class came
+ * back to the usual way, every packet there would put its own into memory and read it again. */
+static __always_inline __u64 quick_sparse(const struct quick *q, __u32 epoch, __u32 set, __u32 slot, __u32 *class, enum direction dir, bool v6)
+{
+	__be32 peer = dir == EGRESS ? q->words[1] : q->words[0] >> 32; /* of IPv4 */
+	__u64 proto_port = 1ULL << 32 | quick_protocol(q, v6) << 16 | bpf_ntohs(quick_ports(q, v6) >> 16);
+
+	if (v6)
+		*class = sparse_class6(epoch, q->words[dir == EGRESS ? 2 : 0], q->words[dir == EGRESS ? 3 : 1], slot);
+	else
+		*class = sparse_class4(epoch, peer, slot);
+	return policy(EPOCH_SET(epoch, set), *class, proto_port) & 1 ? REASON_POLICY : REASON_NO_RULE;
+}
+
 /* What a set of rules says of the packet. */
 static __always_inline __u64 quick_policy(const struct quick *q, __u32 epoch, __u32 set, __u32 *class, enum direction dir, bool v6)
 {
 	__u16 port = bpf_ntohs(quick_ports(q, v6) >> 16);
 	__u64 word, protocol = quick_protocol(q, v6) >> 4 & 1; /* 6 is TCP and 17 is UDP */
-	__u64 high = q->words[dir == EGRESS ? 2 : 0], low = q->words[dir == EGRESS ? 3 : 1]; /* of IPv6 */
-	__be32 peer = dir == EGRESS ? q->words[1] : q->words[0] >> 32;			      /* of IPv4 */
-	__u32 slot = v6 ? slot_of_ip6(epoch, high, low) : slot_of_ip4(epoch, bpf_ntohl(peer));
+	__u32 slot;
 
-	if (__builtin_expect(slot & PEER_SPARSE, false))
-		slot = v6 ? sparse_class6(epoch, high, low, slot) : sparse_class4(epoch, peer, slot);
+	if (v6)
+		slot = slot_of_ip6(epoch, q->words[dir == EGRESS ? 2 : 0], q->words[dir == EGRESS ? 3 : 1]);
+	else
+		slot = slot_of_ip4(epoch, bpf_ntohl(dir == EGRESS ? (__u32)q->words[1] : q->words[0] >> 32));
+	if (slot & PEER_SPARSE)
+		return quick_sparse(q, epoch, set, slot, class, dir, v6);
 	*class = slot & PEER_CLASS_MASK;
 	word = ports_of(rules_of(epoch), set, slot);
 	if (word - 1 >= (1ULL << PORTS_LISTED_BIT) - 1) { /* none, or a list */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the policies say: address -> class, (set, class) -> ports, port -> allowed. Arrays all the way, for IPv6 behind a small hash,
- * so the cost of a decision grows neither with the peers nor with the ports of the policy.
+ * so the cost of a decision grows neither with the peers nor with the ports of the policy, as long as there are pages for the peers.
  *
  * Its steps are functions that the verifier looks at once, for all arguments, and not again wherever they are called from.
  * That is why they take and return numbers only (all that kernel 5.10 allows). */

@@ -238,18 +238,17 @@ func inC() []Mutant {
 			"bpf/c/fast.h", `sparse_class4(epoch, peer, slot)`, `sparse_class4(epoch, peer, 0)`,
 			[]string{"sim/datapath:TestSparse"}},
 		{"c-fast-sparse-unknown-6", "the short way gives every IPv6 address without a page the class of those that no prefix holds",
-			"bpf/c/fast.h", `slot = v6 ? sparse_class6(epoch, high, low, slot) :`, `slot = v6 ? slot :`,
+			"bpf/c/fast.h", `	if (v6)
+		*class = sparse_class6(`, `	if (v6)
+		*class = slot & PEER_CLASS_MASK;
+	else if (v6)
+		*class = sparse_class6(`,
 			[]string{"sim/datapath:TestSparse|TestLastPacket"}},
 		{"c-fast-sparse-own-address", "the short way looks up the pod's address where that of an IPv4 peer has no page",
-			"bpf/c/fast.h", `__be32 peer = dir == EGRESS ? q->words[1] : q->words[0] >> 32;`,
-			`__be32 peer = dir == INGRESS ? q->words[1] : q->words[0] >> 32;`,
+			"bpf/c/fast.h", `__be32 peer = dir == EGRESS ?`, `__be32 peer = dir == INGRESS ?`,
 			[]string{"sim/datapath:TestSparse|TestLastPacket"}},
 		{"c-fast-sparse-forgotten", "packets of peers without a page all take the long way",
-			"bpf/c/fast.h", `	if (__builtin_expect(slot & PEER_SPARSE, false))
-		slot =`, `	if (slot & PEER_SPARSE)
-		return REASON_NONE;
-	if (slot & PEER_SPARSE)
-		slot =`,
+			"bpf/c/fast.h", `return quick_sparse(q, epoch, set, slot, class, dir, v6);`, `return REASON_NONE;`,
 			[]string{"bpf:TestSparse"}},
 		{"c-last-byte-of-address", "addresses that differ in the last byte are one",
 			"bpf/c/policy.h", `slot[addr & 0xff];`, `slot[0];`,

@@ -24,7 +24,8 @@ type quote struct {
 func (q quote) want() bpf.Reason {
 	left, fragment := q.size-40, false
 	for i, e := range q.chain {
-		if left < 8 || e.size > left || e.kind == fragmentHeader && fragment || e.offset() > 0 || i == most {
+		switch {
+		case left < 8, e.size > left, e.kind == routingHeader && e.bytes[3] > 0, e.kind == fragmentHeader && fragment, e.offset() > 0, i == most:
 			return bpf.ReasonNoRule
 		}
 		left -= e.size
