@@ -17,7 +17,7 @@ func inTwin() []Mutant {
 			"sim/datapath/datapath.go", `p.src != pod.IP4 && p.src != pod.IP6:`, `p.src != pod.IP4 && false:`,
 			[]string{twins}},
 		{"twin-longer-chains", "nine extension headers are one too many, and not eight",
-			"sim/datapath/packet.go", `maxExtHdr = 8`, `maxExtHdr = 9`,
+			"sim/datapath/packet.go", `maxExtHdr  = 8`, `maxExtHdr  = 9`,
 			[]string{"sim/packets:TestKernelAndTwinAgree"}},
 		{"twin-authentication-of-eights", "the length of an authentication header is read as that of others is",
 			"sim/datapath/packet.go", `size = (int(rest[1]) + 2) * 4`, `size = (int(rest[1]) + 1) * 8`,
