@@ -132,16 +132,14 @@ static __always_inline bool came_from_link(const struct packet *p, const struct 
 }
 
 /* Does what a pod sends for discovery stay on its link? Routers forward it like anything else, and only receivers refuse what came from afar. A pod
- * is no router. */
+ * that may not route is no router, and has one address. */
 static __always_inline bool stays_on_link(const struct packet *p, const struct env *e)
 {
 	const __u8 *src = (const __u8 *)&p->src6, *dst = (const __u8 *)&p->dst6;
 	const __u64 *halves = (const __u64 *)&p->src6;
 	struct flow_key key;
 
-	if (e->pod->may_route)
-		return true;
-	if (p->discovery == ND_ROUTER || p->discovery == ND_LAST)
+	if (!e->pod->may_route && (p->discovery == ND_ROUTER || p->discovery == ND_LAST))
 		return false;
 	if ((halves[0] || halves[1]) && !is_link_local(src) && !source_is_own(p, e->pod))
 		return false;

@@ -436,7 +436,7 @@ func inC() []Mutant {
 			"bpf/c/palisade.bpf.c", `if (is_of_link(&s->packet, e))`, `if (is_of_link(&s->packet, e) || s->packet.family)`,
 			[]string{"sim/datapath:TestDiscovery"}},
 		{"c-discovery-of-routers", "a pod says that it is a router",
-			"bpf/c/palisade.bpf.c", `if (p->discovery == ND_ROUTER || p->discovery == ND_LAST)`, `if (!p->discovery)`,
+			"bpf/c/palisade.bpf.c", `(p->discovery == ND_ROUTER || p->discovery == ND_LAST))`, `!p->discovery)`,
 			[]string{"sim/datapath:TestDiscovery"}},
 		{"c-discovery-spoofed", "a pod answers for the address of another",
 			"bpf/c/palisade.bpf.c", `!is_link_local(src) && !source_is_own(p, e->pod))`, `!is_link_local(src) && !e->pod->has_ip6)`,

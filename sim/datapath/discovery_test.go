@@ -50,7 +50,10 @@ func TestDiscoveryStaysOnTheLink(t *testing.T) {
 			{"redirect by the own address", nil, own, "fe80::ff", 137, 255, 40, bpf.ReasonClosed},
 			{"router advertisement of an open pod", img("open", "open"), "fe80::1", all, 134, 255, 16, bpf.ReasonSpoofed},
 			{"router advertisement of a router", routes, "fe80::1", all, 134, 255, 16, bpf.ReasonNeighbour},
-			{"a router's to afar", routes, near, far, 135, 255, 24, bpf.ReasonNeighbour},
+			{"redirect of a router", routes, "fe80::1", "fe80::2", 137, 255, 40, bpf.ReasonNeighbour},
+			{"a router's, for the address of another", routes, near, solicited, 135, 255, 24, bpf.ReasonNeighbour},
+			{"a router's to afar", routes, near, far, 135, 255, 24, bpf.ReasonClosed},
+			{"a router's advertisement to afar", routes, near, far, 134, 255, 24, bpf.ReasonClosed},
 		} {
 			policy := c.policy
 			if policy == nil {

@@ -233,7 +233,7 @@ func (d *Datapath) isOfLink(p *packet, pod *bpf.Pod, ifindex uint32, dir flow.Di
 	case dir == flow.Ingress:
 		return d.cameFromLink(p, pod, ifindex)
 	}
-	return pod.MayRoute || d.staysOnLink(p, pod, ifindex)
+	return d.staysOnLink(p, pod, ifindex)
 }
 
 // noProtocol is that of the flows that stand for neighbours, which have no ports.
@@ -255,12 +255,14 @@ func (d *Datapath) cameFromLink(p *packet, pod *bpf.Pod, ifindex uint32) bool {
 
 // staysOnLink says whether discovery that a pod sends reaches its link and nobody beyond.
 func (d *Datapath) staysOnLink(p *packet, pod *bpf.Pod, ifindex uint32) bool {
-	if !p.src.IsUnspecified() && !p.src.IsLinkLocalUnicast() && p.src != pod.IP6 {
+	if !pod.MayRoute && !p.src.IsUnspecified() && !p.src.IsLinkLocalUnicast() && p.src != pod.IP6 {
 		return false
 	}
 	switch kind := p.discovery[0]; kind {
 	case 134, 137: // what routers send
-		return false
+		if !pod.MayRoute {
+			return false
+		}
 	case 130, 131, 132: // of a listener, to the group that it is about
 		if p.dst.IsMulticast() {
 			return true

@@ -273,7 +273,8 @@ func protocolCases() []wireCase {
 			at(icmp6(137, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour),
 			at(icmp6(133, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour),
 			at(icmp6(143, 1), bpf.ReasonFragment)}},
-		{"77 what a router says", true, []sent{always(icmp6(134, 255), bpf.ReasonNeighbour)}},
+		{"77 what a router says", true, []sent{always(discovery(134, 255, "ff02::1"), bpf.ReasonNeighbour),
+			at(icmp6(134, 255), bpf.ReasonFragment).arrivesFor(bpf.ReasonNeighbour)}},
 		{"77 multicast listeners behind hop-by-hop options", false, []sent{
 			always(extended(discovery(143, 1, "ff02::16"), hopByHop), bpf.ReasonNeighbour)}},
 		{"77 what was routed is no neighbour", false, []sent{at(icmp6(135, 254), bpf.ReasonFragment)}},
