@@ -41,7 +41,7 @@ func parse(stdout io.Writer, args []string) (options, error) {
 	flags.StringVar(&o.cache, "cache", "", "where kernels are kept; default: palisade/kernels in the user's caches")
 	flags.StringVar(&o.out, "out", "out/kernels", "where logs and binaries go")
 	flags.StringVar(&o.accel, "accel", "tcg", "accelerator of qemu")
-	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "for one kernel")
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "for one kernel")
 	return o, command.Parse(flags, args)
 }
 
