@@ -60,6 +60,11 @@ func (d *Datapath) TrackIsolatedOnly() { d.few = true }
 // Load switches to an image. Flows are kept, as in the kernel.
 func (d *Datapath) Load(img *bpf.Image) {
 	d.epoch++
+	d.Reload(img)
+}
+
+// Reload is Load where only pods came, went or moved, for which the kernel does not switch tables.
+func (d *Datapath) Reload(img *bpf.Image) {
 	d.img = img
 	d.pods = make(map[uint32]bpf.Pod, len(img.Pods))
 	for _, p := range img.Pods {

@@ -92,7 +92,9 @@ func (d *Duel) Load(c *model.Cluster, capacity bpf.Capacity) (*bpf.Image, error)
 	if _, err := d.kernel.Sync(img); err != nil {
 		return nil, err
 	}
-	if d.kernel.Epoch() != before { // else nothing has changed, and the kernel's first fragments count on
+	if d.kernel.Epoch() == before { // and the kernel's first fragments count on
+		d.twin.Reload(img)
+	} else {
 		d.twin.Load(img)
 	}
 	return img, nil
