@@ -263,12 +263,16 @@ func openTable(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 		func() (*ebpf.Map, error) { return ebpf.NewMap(spec) })
 }
 
+// flowForm stands for what the types of flows do not say: which place one has, and what its state means. It is another one after each change
+// of those.
+const flowForm = "2 "
+
 // shapeOf returns what has to be the same for maps to be taken for those of another version: their types and sizes, and how what they hold
 // is laid out. They have one shape together. One word switches all tables of policies, and a flow's place and what is believed of it
 // follow from a seed and an epoch that are in a table; so either a program finds all as this version writes them, or it
 // goes on with all those of its own, which nobody writes any more.
 func shapeOf(spec *ebpf.CollectionSpec, layout string) ([]byte, error) {
-	shape, types := []byte(layout), []btf.Type{}
+	shape, types := []byte(flowForm+layout), []btf.Type{}
 	for _, name := range mapNames(spec) {
 		m := spec.Maps[name]
 		size := m.MaxEntries

@@ -54,12 +54,14 @@ static __always_inline __u64 flow_end4(__be32 addr, __be16 port)
 	return fold((((__u64)addr << 16 | port) ^ tables_of_node()->control.seed) * 0x9e3779b97f4a7c15ULL);
 }
 
-/* In the order of the host, addresses differ in the lower bits, which a product spreads. */
+/* In the order of the host, addresses differ in the lower bits, which a product spreads; in the upper ones it does not, so that those of both
+ * halves would cancel out if the first one were not spread twice. */
 static __always_inline __u64 flow_end6(const __u64 addr[2], __be16 port)
 {
 	__u64 seed = tables_of_node()->control.seed, high = bpf_be64_to_cpu(addr[0]), low = bpf_be64_to_cpu(addr[1]);
 
-	return fold((high ^ seed) * 0x9e3779b97f4a7c15ULL + (low ^ seed >> 32) * 0x165667b19e3779f9ULL + port * 0xc2b2ae3d27d4eb4fULL);
+	high = fold(fold((high ^ seed) * 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL);
+	return fold((high ^ low ^ seed >> 32) * 0x165667b19e3779f9ULL + port * 0xc2b2ae3d27d4eb4fULL);
 }
 
 /* A hash of a flow, whichever end is named first. */

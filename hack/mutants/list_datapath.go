@@ -441,6 +441,10 @@ func inC() []Mutant {
 		{"c-discovery-spoofed", "a pod answers for the address of another",
 			"bpf/c/palisade.bpf.c", `!is_link_local(src) && !source_is_own(p, e->pod))`, `!is_link_local(src) && !e->pod->has_ip6)`,
 			[]string{"sim/datapath:TestDiscovery"}},
+		{"c-upper-bits-cancel-out", "flows at two addresses of a pod are one where these differ in the upper bits of both halves",
+			"bpf/c/flowtable.h", `	high = fold(fold((high ^ seed) * 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL);
+	return fold((high ^ low ^ seed >> 32) * 0x165667b19e3779f9ULL +`, `	return fold((high ^ seed) * 0x9e3779b97f4a7c15ULL + (low ^ seed >> 32) * 0x165667b19e3779f9ULL +`,
+			[]string{"sim/datapath:TestAddressesThatDiffer"}},
 		{"c-listeners-from-afar", "whoever aims a hop limit sends anything to a closed pod by listener discovery",
 			"bpf/c/palisade.bpf.c", `return of_link || is_link_scope((const __u8 *)&p->dst6);`, `return true;`,
 			[]string{"sim/datapath:TestDiscoveryComes"}},

@@ -87,6 +87,25 @@ func TestRepliesComeFromTheAddressThatWasCalled(t *testing.T) {
 	}
 }
 
+// TestAddressesThatDifferInUpperBitsAreSeveral: a flow of IPv6 is told apart from one at another address of the pod by a hash, in which what
+// differs in both halves of the addresses must not cancel out.
+func TestAddressesThatDifferInUpperBitsAreSeveral(t *testing.T) {
+	needRoot(t)
+	router := img("closed", "peer:80")
+	router.Pods[0].MayRoute = true
+	r := &kernel{open(t, bpf.Options{}), 1}
+	playSteps(t, r, []step{{policy: router}, in(flow.TCP, frame.First, 80, 5000, bpf.ReasonPolicy)}, podIP6, peerIP6)
+	for high := range 8 {
+		for low := range 8 {
+			other := podIP6.As16()
+			other[0] ^= 1 << high
+			other[8] ^= 1 << low
+			playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonClosed)}, netip.AddrFrom16(other), peerIP6)
+		}
+	}
+	playSteps(t, r, []step{out(flow.TCP, frame.Later, 80, 5000, bpf.ReasonReply)}, podIP6, peerIP6)
+}
+
 // TestLastPacketSpeaksForItsFlowOnly: the kernel decides a packet like one of the last where nothing differs that the decision was made on.
 // What differs in one thing is asked about anew.
 func TestLastPacketSpeaksForItsFlowOnly(t *testing.T) {
