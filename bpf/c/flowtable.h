@@ -249,28 +249,27 @@ static __always_inline __u64 flow_burden(__u32 between, __u64 pod, __u64 way, bo
 	return flows << AGED_BITS | AGED(flow_age(w, bpf_jiffies64()), way & (FLOW_WAYS - 1));
 }
 
+/* Once for each table, and the call of that of one. */
+#define IN_EACH_TABLE(IN) IN(flows4, false, false) IN(flows6, true, false) IN(old4, false, true) IN(old6, true, true)
+#define IN_TABLE(v6, old, what, ...)                                                                                   \
+	((old) ? (v6) ? old6_##what(__VA_ARGS__) : old4_##what(__VA_ARGS__) :                                          \
+		 (v6) ? flows6_##what(__VA_ARGS__) : flows4_##what(__VA_ARGS__))
+
 #define BURDEN_IN(table, v6, old)                                                                                      \
 	__noinline __u64 table##_burden(__u32 between, __u64 pod, __u64 way)                                           \
 	{                                                                                                              \
 		return flow_burden(between, pod, way, v6, old);                                                        \
 	}
 
-BURDEN_IN(flows4, false, false)
-BURDEN_IN(flows6, true, false)
-BURDEN_IN(old4, false, true)
-BURDEN_IN(old6, true, true)
+IN_EACH_TABLE(BURDEN_IN)
 
 static __always_inline __u64 flow_most(__u32 between, __u64 pod, bool v6, bool old)
 {
 	__u64 most = 0;
 
 #pragma unroll
-	for (int i = 0; i < FLOW_WAYS; i++) {
-		if (old)
-			most = larger(most, v6 ? old6_burden(between, pod, i) : old4_burden(between, pod, i));
-		else
-			most = larger(most, v6 ? flows6_burden(between, pod, i) : flows4_burden(between, pod, i));
-	}
+	for (int i = 0; i < FLOW_WAYS; i++)
+		most = larger(most, IN_TABLE(v6, old, burden, between, pod, i));
 	return AGED_WAY(most);
 }
 
@@ -332,10 +331,7 @@ static __always_inline __u64 flow_most_with(__u32 between, __u64 pod, __u64 lane
 		return flow_most_with(between, pod, lane, v6, old);                                                    \
 	}
 
-MOST_WITH_IN(flows4, false, false)
-MOST_WITH_IN(flows6, true, false)
-MOST_WITH_IN(old4, false, true)
-MOST_WITH_IN(old6, true, true)
+IN_EACH_TABLE(MOST_WITH_IN)
 
 /* Beside the way of a victim: its peer has more flows there than that of the new one, so it gives way whichever is younger. */
 enum { VICTIM_OF_MORE = FLOW_WAYS };
@@ -373,10 +369,7 @@ static __always_inline __u64 flow_victim(__u32 between, __u64 pod, __u64 peer0, 
 	if (flows <= FLOW_WAYS / 2)
 		whose = ((struct flow6 *)flow_way(place, flow_most(between, pod, v6, old), v6))->pod;
 	lane = flow_lane(peer0, peer0, peer1, v6) & -same_instance(whose, pod);
-	if (old)
-		most = v6 ? old6_most_with(between, whose, lane) : old4_most_with(between, whose, lane);
-	else
-		most = v6 ? flows6_most_with(between, whose, lane) : flows4_most_with(between, whose, lane);
+	most = IN_TABLE(v6, old, most_with, between, whose, lane);
 	return AGED_WAY(most) | ((with_peer - (most >> AGED_BITS)) >> 63) * VICTIM_OF_MORE;
 }
 

@@ -298,8 +298,8 @@ func (in *intruder) isUp() (up bool) {
 	return up
 }
 
-// TestHalfAFilterIsMadeWholeAtOnce when an agent starts, whether the API server answers or not.
-func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
+// leftFilters are those of an agent that has ended, by which the server is isolated both ways.
+func leftFilters(t *testing.T) (*testbed, *intruder) {
 	b := newNode(t)
 	b.start("-hook", "clsact")
 	b.awaitReady()
@@ -311,7 +311,19 @@ func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 	if in.filters(); in.ours == 0 {
 		t.Fatal("the agent has no filter")
 	}
+	return b, in
+}
+
+// lose removes the agent's filter in one direction.
+func (in *intruder) lose() {
+	in.Helper()
 	in.do(func() error { return netlink.FilterDel(in.filter(0, in.ours)) })
+}
+
+// TestHalfAFilterIsMadeWholeAtOnce when an agent starts, whether the API server answers or not.
+func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
+	b, in := leftFilters(t)
+	in.lose()
 	egress := b.blastFrom("server", serverIP, "client", netip.AddrPortFrom(clientIP, 7000))
 	ingress := b.blast(allowedPort)
 	for begin := time.Now(); ingress.arrived.Load() == 0; runtime.Gosched() {
@@ -334,26 +346,15 @@ func TestHalfAFilterIsMadeWholeAtOnce(t *testing.T) {
 func TestHalfAFilterOfOtherTablesIsLeftAlone(t *testing.T) {
 	for name, late := range map[string]bool{"lost before it starts": false, "lost while it waits": true} {
 		t.Run(name, func(t *testing.T) {
-			b := newNode(t)
-			b.start("-hook", "clsact")
-			b.awaitReady()
-			policy := ingressTo("web")
-			policy.Spec.PodIsolation = append(policy.Spec.PodIsolation, networkingv1.PolicyTypeEgress)
-			b.putInForce(policy)
-			b.agent.stop()
-			in := b.intrude()
-			if in.filters(); in.ours == 0 {
-				t.Fatal("the agent has no filter")
-			}
+			b, in := leftFilters(t)
 			for _, pin := range b.pinNames() { // as for another layout, no table is found
 				if !strings.HasPrefix(pin, "pod_") && !strings.HasPrefix(pin, "known-pods") {
 					b.must(os.Remove(fmt.Sprintf("/proc/self/fd/%d/node/%s", b.pins.Fd(), pin)))
 				}
 			}
 			egress := b.blastFrom("server", serverIP, "client", netip.AddrPortFrom(clientIP, 7000))
-			lose := func() { in.do(func() error { return netlink.FilterDel(in.filter(0, in.ours)) }) }
 			if !late {
-				lose()
+				in.lose()
 			}
 			where, err := os.ReadFile(b.fake.kubeconfig)
 			b.must(err)
@@ -361,7 +362,7 @@ func TestHalfAFilterOfOtherTablesIsLeftAlone(t *testing.T) {
 			b.start("-hook", "clsact")
 			b.await("it has started", func() bool { return b.metric("palisade_agent_condition") != "" })
 			if late {
-				lose()
+				in.lose()
 				b.await("that is noticed", func() bool { lost, _ := in.repairs(); return lost > 0 })
 			}
 			sent := egress.sent.Load()

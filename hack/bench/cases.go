@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/address"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
@@ -104,23 +104,13 @@ func familyCases(v6 bool) []benchCase {
 }
 
 // beside returns the addresses behind the first peers, which are blocks of 2 to the power of block addresses.
-func beside(block int) [2]netip.Addr {
-	return [2]netip.Addr{later(peerAddr[0], 1<<block), later(peerAddr[1], 1<<block)}
-}
+func beside(block int) [2]netip.Addr { return peersAfter(1, block) }
 
 // last returns the last of so many peers. The first ones are in pages for as long as there are some.
-func last(peers, apart int) [2]netip.Addr {
-	n := (peers - 1) << apart
-	return [2]netip.Addr{later(peerAddr[0], n), later(peerAddr[1], n)}
-}
+func last(peers, apart int) [2]netip.Addr { return peersAfter(peers-1, apart) }
 
-// later returns the n-th address after a, whose last 4 bytes it counts up.
-func later(a netip.Addr, n int) netip.Addr {
-	b := a.AsSlice()
-	end := b[len(b)-4:]
-	binary.BigEndian.PutUint32(end, binary.BigEndian.Uint32(end)+uint32(n))
-	at, _ := netip.AddrFromSlice(b)
-	return at
+func peersAfter(n, apart int) [2]netip.Addr {
+	return [2]netip.Addr{address.Nth(peerAddr[0], uint64(n), apart), address.Nth(peerAddr[1], uint64(n), apart)}
 }
 
 func (c *benchCase) family() int {
@@ -141,7 +131,7 @@ func (c *benchCase) image() (*bpf.Image, error) {
 	if !c.replies {
 		ports, first := c.ports(), peerAddr[c.family()]
 		for i := range c.peers {
-			p := netip.PrefixFrom(later(first, i<<c.apart), first.BitLen()-c.block)
+			p := netip.PrefixFrom(address.Nth(first, uint64(i), c.apart), first.BitLen()-c.block)
 			peer := v1alpha1.EndpointInfo{CIDR: v1alpha1.NetworkAddress(p.String()), Ports: ports}
 			pe.Spec.Egress = append(pe.Spec.Egress, peer)
 		}

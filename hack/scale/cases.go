@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/enforce"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/address"
 )
 
 // scaleCase is what a node has to enforce, and packets whose verdict follows from how it was made.
@@ -67,14 +67,7 @@ func cases(part int) []scaleCase {
 
 func v4(a, b, c, d byte) netip.Addr { return netip.AddrFrom4([4]byte{a, b, c, d}) }
 
-// nth is the n-th address after one.
-func nth(a netip.Addr, n int) netip.Addr {
-	b := a.AsSlice()
-	last := b[len(b)-4:]
-	binary.BigEndian.PutUint32(last, binary.BigEndian.Uint32(last)+uint32(n))
-	at, _ := netip.AddrFromSlice(b)
-	return at
-}
+func nth(a netip.Addr, n int) netip.Addr { return address.Nth(a, uint64(n), 0) }
 
 // node has so many pods, of both families.
 func node(count int) enforce.Input {

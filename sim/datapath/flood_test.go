@@ -9,6 +9,7 @@ import (
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/address"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
 
@@ -105,14 +106,18 @@ func (f *flood) run(flows int) (opened, served []flow.Tuple) {
 	return opened, served
 }
 
-// lost counts the flows whose next answer does not pass at once.
-func (f *flood) lost(pod int, answers flow.Direction, flows []flow.Tuple) (n int) {
+// keeps checks that the next answer to each of a pod's flows passes at once.
+func (f *flood) keeps(flows []flow.Tuple, pod int, answers flow.Direction, what string) {
+	f.t.Helper()
+	lost := 0
 	for _, t := range flows {
 		if !f.expect(pod, answers, frame.New(t.Reply(), frame.Later), bpf.ReasonReply) {
-			n++
+			lost++
 		}
 	}
-	return n
+	if lost > 0 {
+		f.t.Errorf("%s: %d of %d are lost", what, lost, len(flows))
+	}
 }
 
 // TestFloodsPushOutTheirOwn: a pod that opens more than its share of the table of flows, or is made to, loses flows
@@ -135,16 +140,10 @@ func TestFloodsPushOutTheirOwn(t *testing.T) {
 				for n := range quietFlows {
 					kept = append(kept, f.tuple(pod, n))
 				}
-				if lost := f.lost(pod, flow.Ingress, kept); lost > 0 {
-					t.Errorf("pod %d lost %d of %d flows to the floods of others", pod, lost, quietFlows)
-				}
+				f.keeps(kept, pod, flow.Ingress, fmt.Sprintf("flows of pod %d, to the floods of others", pod))
 			}
-			if lost := f.lost(opener, flow.Ingress, opened); lost > 0 {
-				t.Errorf("the opener lost %d of its newest %d flows", lost, newest)
-			}
-			if lost := f.lost(target, flow.Egress, served); lost > 0 {
-				t.Errorf("the target lost %d of its newest %d flows", lost, newest)
-			}
+			f.keeps(opened, opener, flow.Ingress, "the newest flows of the opener")
+			f.keeps(served, target, flow.Egress, "the newest flows of the target")
 		})
 	}
 }
@@ -193,12 +192,8 @@ func TestFloodsOfAPeerPushOutItsOwn(t *testing.T) {
 						last = append(last, k)
 					}
 				}
-				if lost := f.lost(server, flow.Egress, kept); lost > 0 {
-					t.Errorf("the server lost %d of %d flows with another peer", lost, quietFlows)
-				}
-				if lost := f.lost(server, flow.Egress, last); lost > 0 {
-					t.Errorf("the server lost %d of the newest %d flows of the flood", lost, newest)
-				}
+				f.keeps(kept, server, flow.Egress, "flows of the server with another peer")
+				f.keeps(last, server, flow.Egress, "the newest flows of the flood")
 			})
 		}
 	}
@@ -218,7 +213,7 @@ func TestScansPushOutTheirOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := &flood{t: t, h: h, pods: i.Pods}
-		to := func(n int) netip.Addr { return counted(addrs[2], uint64(n), 0) }
+		to := func(n int) netip.Addr { return address.Nth(addrs[2], uint64(n), 0) }
 		opens := func(pod int, dst netip.Addr, port uint16) flow.Tuple {
 			k := flow.Tuple{Src: addrs[pod], Dst: dst, Protocol: flow.TCP, SrcPort: port, DstPort: 443}
 			if !f.expect(pod, flow.Egress, frame.New(k, frame.First), bpf.ReasonNotIsolated) {
@@ -235,12 +230,8 @@ func TestScansPushOutTheirOwn(t *testing.T) {
 				last = append(last, k)
 			}
 		}
-		if lost := f.lost(other, flow.Ingress, kept); lost > 0 {
-			t.Errorf("%s: a pod lost %d of %d flows to the scan of another one", flow.FamilyOf(addrs[0]), lost, quietFlows)
-		}
-		if lost := f.lost(scanner, flow.Ingress, last); lost > 0 {
-			t.Errorf("%s: the scanner lost %d of its newest %d flows", flow.FamilyOf(addrs[0]), lost, newest)
-		}
+		f.keeps(kept, other, flow.Ingress, fmt.Sprintf("%s: flows of a pod, to the scan of another one", flow.FamilyOf(addrs[0])))
+		f.keeps(last, scanner, flow.Ingress, fmt.Sprintf("%s: the newest flows of the scanner", flow.FamilyOf(addrs[0])))
 	}
 }
 
@@ -277,9 +268,7 @@ func TestFlowsOfGonePodsGiveWay(t *testing.T) {
 			for n := range own {
 				opened = append(opened, f.tuple(0, 2*n))
 			}
-			if lost := f.lost(0, flow.Ingress, opened); lost > 0 {
-				t.Errorf("%s, interfaces from %d on: %d of %d flows are lost to pods that have gone", flow.FamilyOf(addrs[1]), first, lost, own)
-			}
+			f.keeps(opened, 0, flow.Ingress, fmt.Sprintf("%s, interfaces from %d on: flows, to pods that have gone", flow.FamilyOf(addrs[1]), first))
 		}
 	}
 }

@@ -1,28 +1,13 @@
 package datapath_test
 
 import (
-	"encoding/binary"
-	"net/netip"
 	"testing"
 
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/model/flow"
+	"github.com/palisade-netpol/palisade/sim/address"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
-
-// counted returns the n-th address after base where the last bits are not counted in.
-func counted(base netip.Addr, n uint64, bits int) netip.Addr {
-	b := base.As16()
-	high, low := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-	if bits < 64 {
-		low += n << bits
-	} else {
-		high += n << (bits - 64)
-	}
-	binary.BigEndian.PutUint64(b[:8], high)
-	binary.BigEndian.PutUint64(b[8:], low)
-	return netip.AddrFrom16(b).Unmap()
-}
 
 // TestFlowsSpreadOverTheTable: flows that differ in a regular way do not crowd in a few places of the kernel's table, whatever its
 // seed. A quarter full, it has room for nearly all: of 1,000 at random, less than one finds no way free.
@@ -33,13 +18,25 @@ func TestFlowsSpreadOverTheTable(t *testing.T) {
 		h := open(t, bpf.Options{Capacity: bpf.Capacity{Flows: room}})
 		for i, vary := range []func(n uint64) flow.Tuple{
 			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP, Dst: peerIP, SrcPort: 1024 + uint16(n)} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP, Dst: counted(peerIP, n, 0), SrcPort: 1024} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP, Dst: counted(peerIP, n, 12), SrcPort: 1024} },
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP, Dst: address.Nth(peerIP, n, 0), SrcPort: 1024}
+			},
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP, Dst: address.Nth(peerIP, n, 12), SrcPort: 1024}
+			},
 			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP6, Dst: peerIP6, SrcPort: 1024 + uint16(n)} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP6, Dst: counted(peerIP6, n, 0), SrcPort: 1024} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP6, Dst: counted(peerIP6, n, 48), SrcPort: 1024} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP6, Dst: counted(peerIP6, n, 64), SrcPort: 1024} },
-			func(n uint64) flow.Tuple { return flow.Tuple{Src: podIP6, Dst: counted(peerIP6, n, 80), SrcPort: 1024} },
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP6, Dst: address.Nth(peerIP6, n, 0), SrcPort: 1024}
+			},
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP6, Dst: address.Nth(peerIP6, n, 48), SrcPort: 1024}
+			},
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP6, Dst: address.Nth(peerIP6, n, 64), SrcPort: 1024}
+			},
+			func(n uint64) flow.Tuple {
+				return flow.Tuple{Src: podIP6, Dst: address.Nth(peerIP6, n, 80), SrcPort: 1024}
+			},
 		} {
 			k := &kernel{h, uint32(1 + i)} // what the pods before have opened is over
 			if err := k.load(img("open", "closed")); err != nil {
