@@ -43,6 +43,7 @@ type benchCase struct {
 	to      [2]netip.Addr
 	port    uint16
 	replies bool // egress is closed, and the packets answer flows from outside
+	room    int  // for flows; 0: for all
 	untrack bool // flows are remembered only where the other direction is isolated
 	want    bpf.Reason
 }
@@ -81,6 +82,8 @@ func familyCases(v6 bool) []benchCase {
 		{name: "denied SYN, by port, 1,000 ranges", ranges: 1000, port: deniedPort, vary: spread},
 		{name: "new flow, no state needed", port: allowedPort, untrack: true, vary: spread},
 		{name: "new flow, with insert", port: allowedPort, vary: spread},
+		{name: "new flow, into full places, 1 peer", port: allowedPort, room: 16384, vary: bench.Vary{Flows: 65536}},
+		{name: "new flow, into full places, 1,024 peers", port: allowedPort, room: 16384, vary: spread},
 	}
 	for i := range list {
 		c := &list[i]

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -17,9 +18,9 @@ func measure(c benchCase, rounds, packets int) (_ figure.Result, err error) {
 	if err != nil {
 		return figure.Result{}, err
 	}
-	node, err := bpf.Open(bpf.Options{
-		Capacity: capacity, TrackIsolatedOnly: c.untrack,
-	})
+	room := capacity
+	room.Flows = cmp.Or(c.room, room.Flows)
+	node, err := bpf.Open(bpf.Options{Capacity: room, TrackIsolatedOnly: c.untrack})
 	if err != nil {
 		return figure.Result{}, err
 	}

@@ -23,6 +23,8 @@ func musts(results []figure.Result) map[string]figure.Must {
 		"IPv4 denied SYN, by port, 131,072 peers":       {Ratio: 2.1},
 		"IPv4 new flow, no state needed":                {Ratio: 1.7},
 		"IPv4 new flow, with insert":                    {Ratio: 11},
+		"IPv4 new flow, into full places, 1 peer":       {Ratio: 11},
+		"IPv4 new flow, into full places, 1,024 peers":  {Ratio: 11},
 		"veth TCP established: palisade, tcx":           {Ratio: 1.045},
 		"veth UDP established: palisade, tcx":           {Ratio: 1.045},
 		"veth TCP new flow: palisade, tcx, no state":    {Ratio: 1.07},
