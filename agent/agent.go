@@ -26,9 +26,9 @@ type Config struct {
 	Capacity  bpf.Capacity
 	// MaxPeerEntries is how large the table of single addresses may grow, if Capacity.Hosts is less; default: DefaultMaxPeerEntries.
 	MaxPeerEntries int
-	// TrackIsolatedOnly and KeepEstablished: see bpf.Options.
-	TrackIsolatedOnly, KeepEstablished bool
-	Log                                *slog.Logger // default: slog.Default()
+	// TrackIsolatedOnly, KeepEstablished and FinalVerdict: see bpf.Options.
+	TrackIsolatedOnly, KeepEstablished, FinalVerdict bool
+	Log                                              *slog.Logger // default: slog.Default()
 }
 
 // DefaultMaxPeerEntries is room for 2,097,152 addresses: 64 MiB of buckets, and 64 bytes and more for each entry that is used.
@@ -45,7 +45,7 @@ func (c Config) withDefaults() Config {
 func (c Config) datapath() bpf.Options {
 	return bpf.Options{
 		Dir: c.Pins, Capacity: c.Capacity, Mode: c.Mode,
-		TrackIsolatedOnly: c.TrackIsolatedOnly, KeepEstablished: c.KeepEstablished,
+		TrackIsolatedOnly: c.TrackIsolatedOnly, KeepEstablished: c.KeepEstablished, FinalVerdict: c.FinalVerdict,
 	}
 }
 

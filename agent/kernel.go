@@ -139,9 +139,9 @@ func (k *kernel) inspect(e core.Inspect) core.Input {
 		list[i] = int(ifindex)
 	}
 	seen, err := k.hooks.Look(list...)
-	in := core.Inspected{Err: k.failed("inspect", err), Before: map[uint32]string{}}
+	in := core.Inspected{Err: k.failed("inspect", err), Others: map[uint32]core.Others{}}
 	for i, s := range seen {
-		in.Before[e.Ifindexes[i]] = s.Before
+		in.Others[e.Ifindexes[i]] = core.Others{Before: s.Before, Behind: s.Behind}
 		switch s.State {
 		case hook.Bare:
 			in.Bare = append(in.Bare, e.Ifindexes[i])

@@ -60,9 +60,6 @@ type Outcome struct {
 	Class  uint32
 }
 
-// passed is TC_ACT_UNSPEC: others on the interface may still have a say.
-const passed = ^uint32(0)
-
 // Run sends one Ethernet frame through the program of a direction at an interface.
 func (h *Harness) Run(dir flow.Direction, ifindex uint32, fromNode bool, frame []byte) (Outcome, error) {
 	return h.Repeat(dir, ifindex, fromNode, frame, 1)
@@ -83,7 +80,7 @@ func (h *Harness) Repeat(dir flow.Direction, ifindex uint32, fromNode bool, fram
 		return Outcome{}, fmt.Errorf("run %s program: %w", dir, err)
 	}
 	o := Outcome{Reason: Reason(h.out.CB[1]), Set: h.out.CB[2], Class: h.out.CB[3]}
-	if (code == passed) != (o.Reason.Verdict() == flow.Allow) {
+	if (code == h.opts.passed()) != (o.Reason.Verdict() == flow.Allow) {
 		return o, fmt.Errorf("%s program returned %d for reason %s", dir, int32(code), o.Reason)
 	}
 	return o, nil

@@ -25,14 +25,15 @@ const (
 	kernelConstantCONSTANT_TRACK_ALL        kernelConstant = 1
 	kernelConstantCONSTANT_KEEP_ESTABLISHED kernelConstant = 2
 	kernelConstantCONSTANT_LASTS            kernelConstant = 3
-	kernelConstantCONSTANT_CPUS_MASK        kernelConstant = 4
-	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 5
-	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 6
-	kernelConstantCONSTANT_MOVING           kernelConstant = 7
-	kernelConstantCONSTANT_OLD4MASK         kernelConstant = 8
-	kernelConstantCONSTANT_OLD6MASK         kernelConstant = 9
-	kernelConstantCONSTANT_HARNESS          kernelConstant = 10
-	kernelConstantCONSTANT_COUNT            kernelConstant = 11
+	kernelConstantCONSTANT_PASSED           kernelConstant = 4
+	kernelConstantCONSTANT_CPUS_MASK        kernelConstant = 5
+	kernelConstantCONSTANT_FLOWS4MASK       kernelConstant = 6
+	kernelConstantCONSTANT_FLOWS6MASK       kernelConstant = 7
+	kernelConstantCONSTANT_MOVING           kernelConstant = 8
+	kernelConstantCONSTANT_OLD4MASK         kernelConstant = 9
+	kernelConstantCONSTANT_OLD6MASK         kernelConstant = 10
+	kernelConstantCONSTANT_HARNESS          kernelConstant = 11
+	kernelConstantCONSTANT_COUNT            kernelConstant = 12
 	kernelConstantCONSTANT_MARK             kernelConstant = 1348562025
 )
 

@@ -42,6 +42,9 @@ type Options struct {
 	// KeepEstablished lets flows go on that a policy does not allow any more; otherwise they end with their next packet.
 	// A flow is kept for as long as it is remembered. It does not go together with TrackIsolatedOnly.
 	KeepEstablished bool
+	// FinalVerdict ends the way of packets that pass at our program (TC_ACT_OK): filters of others behind it do not see them. Without,
+	// they do (TC_ACT_UNSPEC), and the kernel looks for some, which takes it longer where there are none.
+	FinalVerdict bool
 	// harness makes programs for BPF_PROG_TEST_RUN; see Harness.
 	harness bool
 	// layout is that of a version whose tables are laid out otherwise, for tests.
@@ -192,6 +195,7 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error
 		kernelConstantCONSTANT_TRACK_ALL:        number(!n.opts.TrackIsolatedOnly),
 		kernelConstantCONSTANT_KEEP_ESTABLISHED: number(n.opts.KeepEstablished),
 		kernelConstantCONSTANT_LASTS:            number(!n.machine.realtime),
+		kernelConstantCONSTANT_PASSED:           n.opts.passed(),
 		kernelConstantCONSTANT_CPUS_MASK:        tables[kernelMapCpus].ValueSize()/uint32(cpuSize) - 1,
 		kernelConstantCONSTANT_FLOWS4MASK:       last(kernelMapFlows4),
 		kernelConstantCONSTANT_FLOWS6MASK:       last(kernelMapFlows6),
@@ -201,6 +205,23 @@ func (n *Node) fit(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) error
 		kernelConstantCONSTANT_HARNESS:          number(n.opts.harness),
 	})
 }
+
+// What a program returns for a packet that passes, of <linux/pkt_cls.h>.
+const (
+	tcActUnspec = ^uint32(0)
+	tcActOK     = 0
+)
+
+// passed is what programs with the options return for a packet that passes.
+func (o *Options) passed() uint32 {
+	if o.FinalVerdict {
+		return tcActOK
+	}
+	return tcActUnspec
+}
+
+// EndsPackets says that nobody behind the node's programs sees a packet: see Options.FinalVerdict.
+func (n *Node) EndsPackets() bool { return n.opts.FinalVerdict }
 
 // isMoving says whether tables are those of programs that know ones that flows are moved from.
 func isMoving(tables map[string]*ebpf.Map) bool { return tables[kernelMapOld4] != nil }
@@ -316,7 +337,7 @@ func (n *Node) openPrograms(spec *ebpf.CollectionSpec, tables map[string]*ebpf.M
 		progs, err := load()
 		return [2]*ebpf.Program{progs.PodEgress, progs.PodIngress}, err
 	}
-	version := fmt.Appendf(nil, "%t %t ", n.opts.TrackIsolatedOnly, n.opts.KeepEstablished)
+	version := fmt.Appendf(nil, "%t %t %t ", n.opts.TrackIsolatedOnly, n.opts.KeepEstablished, n.opts.FinalVerdict)
 	for _, name := range slices.Sorted(maps.Keys(tables)) { // a program that is pinned knows these very maps
 		id, err := idOf(tables[name].Info())
 		if err != nil {

@@ -264,6 +264,7 @@ func TestOtherOptionsUseTheSameTables(t *testing.T) {
 		"fewer peers":            func(o *bpf.Options) bool { o.Capacity.Hosts /= 2; return false },
 		"more peers":             func(o *bpf.Options) bool { o.Capacity.Hosts *= 2; return false },
 		"flows of isolated pods": func(o *bpf.Options) bool { o.TrackIsolatedOnly = true; return true },
+		"final verdicts":         func(o *bpf.Options) bool { o.FinalVerdict = true; return true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := bpf.Options{Dir: pinDir(t), Capacity: small}

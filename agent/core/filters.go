@@ -61,9 +61,9 @@ func (i *iface) settled() bool {
 // inspected takes the result of a look. Whatever changed since the look makes another one.
 func (s *State) inspected(in Inspected) {
 	s.inspection.running, s.inspection.err = false, in.Err
-	for ifindex, before := range in.Before {
+	for ifindex, others := range in.Others {
 		if i := s.ifaces[ifindex]; i != nil {
-			i.before = before
+			i.others = others
 		}
 	}
 	for _, ifindex := range in.Bare {

@@ -47,18 +47,18 @@ func TestLostFilterIsToldWithThePod(t *testing.T) {
 	r.want(core.Inspect{Ifindexes: []uint32{7}}, core.Lost{Ifindex: 7, Object: "shop/pod-1"}, core.Attach{Ifindex: 7})
 }
 
-func TestWhatRunsBeforeIsReportedWhileItDoes(t *testing.T) {
+func TestWhatOthersRunIsReportedWhileTheyDo(t *testing.T) {
 	const object = "interface 7 eni7"
 	r := newRig(t, core.Config{})
 	r.up(veth(7, "eni7"), veth(8, "eni8"))
-	r.step(core.FiltersTouched{}, core.Inspected{Before: map[uint32]string{7: "egress somebody", 8: ""}})
-	if got := r.conditions(object); !strings.Contains(got, "egress somebody") {
+	r.step(core.FiltersTouched{}, core.Inspected{Others: map[uint32]core.Others{7: {Before: "egress somebody", Behind: "ingress another"}, 8: {}}})
+	if got := r.conditions(object); !strings.Contains(got, "before: egress somebody") || !strings.Contains(got, "see no packet, as -final-verdict lets none go on: ingress another") {
 		t.Errorf("reported %q", got)
 	}
 	if got := r.conditions("interface 8 eni8"); got != "" {
 		t.Errorf("reported %q of an interface without filters of others", got)
 	}
-	r.step(core.FiltersTouched{Ifindex: 8}, core.Inspected{Before: map[uint32]string{8: ""}})
+	r.step(core.FiltersTouched{Ifindex: 8}, core.Inspected{Others: map[uint32]core.Others{8: {}}})
 	if got := r.conditions(object); got == "" {
 		t.Error("forgotten when another interface was looked at")
 	}
@@ -66,7 +66,7 @@ func TestWhatRunsBeforeIsReportedWhileItDoes(t *testing.T) {
 	if got := r.conditions(object); got == "" {
 		t.Error("forgotten when nothing was seen")
 	}
-	r.step(core.FiltersTouched{}, core.Inspected{Before: map[uint32]string{7: "", 8: ""}})
+	r.step(core.FiltersTouched{}, core.Inspected{Others: map[uint32]core.Others{7: {}, 8: {}}})
 	if got := r.conditions(object); got != "" {
 		t.Errorf("still reported: %q", got)
 	}

@@ -38,7 +38,7 @@ type iface struct {
 	owed      int          // earlier interfaces of this index of which nobody has told yet that they are gone
 	retry     backoff
 	lost      time.Time // when its programs were found removed or replaced, zero while they are not
-	before    string    // what others run before its programs, if anything
+	others    Others    // programs of others on it
 	link      shutter
 }
 
@@ -288,9 +288,14 @@ func (s *State) ifaceConditions() []enforce.Condition {
 				Object: s.describe(ifindex), Message: "open in one direction until policies are known: another version filters the other one only",
 			})
 		}
-		if i.before != "" {
+		if i.others.Before != "" {
 			list = append(list, enforce.Condition{
-				Object: s.describe(ifindex), Message: "no policy sees what these let pass before: " + i.before,
+				Object: s.describe(ifindex), Message: "no policy sees what these let pass before: " + i.others.Before,
+			})
+		}
+		if i.others.Behind != "" {
+			list = append(list, enforce.Condition{
+				Object: s.describe(ifindex), Message: "these see no packet, as -final-verdict lets none go on: " + i.others.Behind,
 			})
 		}
 	}

@@ -109,12 +109,18 @@ type FiltersTouched struct {
 	Removed bool // something was taken away
 }
 
+// Others is what others run on an interface, for people; empty where that is nothing.
+type Others struct {
+	Before string // our programs, which do not see what these let pass for good
+	Behind string // our programs, where it sees no packet
+}
+
 // Inspected is the result of the effect Inspect: the interfaces that are not filtered by programs of this version.
 type Inspected struct {
 	Bare   []uint32          // not filtered at all
 	Half   []uint32          // filtered in one direction only, by programs of any version
 	Older  []uint32          // filtered, by programs of another version
-	Before map[uint32]string // of all that were looked at: what others run before our programs, if anything
+	Others map[uint32]Others // on all that were looked at
 	Err    error             // nothing is known
 }
 

@@ -147,44 +147,43 @@ static __always_inline struct last *last_of(struct cpu *cpu, __u64 ifindex, __u6
 	return last;
 }
 
-/* Decides a packet that opens no flow as one that passed on this CPU a moment ago, under the same tables, if it only differs in what
+/* Ends here for a packet that opens no flow and is like one that passed on this CPU a moment ago, under the same tables, which differs only in what
  * did not matter. Then it is from one of the pod's addresses, too: the interface still has the pod that the last one was from. What
  * has no room for a TCP header, or would be a TCP SYN if it were TCP, is left to others, so that nothing depends on the protocol. */
-static __always_inline bool passes_as_last(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
+static __always_inline void pass_as_last(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir,
 					   bool v6)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *l4 = quick_l4(ip, v6);
 	const __u64 *addrs = (const __u64 *)(ip + 8);
-	__u64 ports, src, dst;
+	__u64 ports, src, dst, differs; /* all that may differ, in one branch */
 	struct last *last;
 
 	if ((void *)(l4 + TCP_BYTES) > end || quick_is_syn(l4) || !quick_is_plain(skb, ip, TCP_BYTES, v6))
-		return false;
+		return;
 	if (dir == INGRESS && made_here(skb)) /* perhaps of a connection of the node */
-		return false;
+		return;
 	ports = *(__be32 *)l4;
 	OPAQUE(ports);
 	if (v6) {
 		if (ifindex >> PODS_BITS)
-			return false;
+			return;
 		last = last_of(cpu, ifindex, addrs[1], addrs[3], ports, dir);
-		if (addrs[0] != last->words[0] || addrs[1] != last->words[1] || addrs[2] != last->words[2] || addrs[3] != last->words[3])
-			return false;
+		differs = (addrs[0] ^ last->words[0]) | (addrs[1] ^ last->words[1]) | (addrs[2] ^ last->words[2]) | (addrs[3] ^ last->words[3]);
 		ifindex = LAST_IFINDEX6(ifindex, ip[6]);
 	} else {
 		src = addrs[0] & IP4_FLOW_MASK;
 		dst = *(__be32 *)(ip + 16);
 		last = last_of(cpu, ifindex, src >> 32, dst, ports, dir);
-		if (src != last->words[0] || dst != last->words[1])
-			return false;
+		differs = (src ^ last->words[0]) | (dst ^ last->words[1]);
 	}
-	if ((ports ^ last->ports) & last->ports_mask || ifindex != last->ifindex || last->version != version || bpf_jiffies64() > last->until)
-		return false;
+	differs |= ((ports ^ last->ports) & last->ports_mask) | (ifindex ^ last->ifindex) | (version ^ last->version);
+	if (differs || bpf_jiffies64() > last->until)
+		return;
 	if (HARNESS)
 		note(skb, pod_at(ifindex)->bank[version & (BANKS - 1)].set[dir], last->class);
 	count(skb, cpu, dir, last->reason);
-	return true;
+	END(PASSED);
 }
 
 /* Remembers why a packet passed; returns that. */
@@ -295,9 +294,6 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 	__u64 opens;
 
 	if (quick_read(skb, &q, true, v6) == QUICK_NONE) {
-		if (LASTS && passes_as_last(skb, cpu, ifindex, version, dir, v6))
-			return REASON_COUNTED;
-		asm volatile("" : : : "memory"); /* what was read would take the registers of those who do not need it: it is read again */
 		kind = quick_read(skb, &q, false, v6);
 		if (kind == QUICK_NONE)
 			return REASON_NONE;
@@ -336,6 +332,21 @@ static __always_inline __u64 quick_judge(struct __sk_buff *skb, struct cpu *cpu,
 			return REASON_NONE;
 	}
 	return tables_of_node()->control.events ? REASON_NONE : quick_count(skb, cpu, dir, reason);
+}
+
+/* Asked before all else. IPv4 comes first: all instructions of a packet of it that passes lie in one piece, since among those of the node's
+ * network stack a packet has to fetch them anew. */
+static __always_inline void pass_at_once(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)
+{
+	__u64 protocol = skb->protocol;
+
+	OPAQUE(protocol); /* else the compiler compares it with all that it may be, and puts IPv4 last */
+	if (skb->vlan_present)
+		return;
+	if (protocol == bpf_htons(ETH_P_IP))
+		pass_as_last(skb, cpu, ifindex, version, dir, false);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		pass_as_last(skb, cpu, ifindex, version, dir, true);
 }
 
 static __always_inline __u64 fast(struct __sk_buff *skb, struct cpu *cpu, __u32 ifindex, __u64 version, enum direction dir)

@@ -35,6 +35,7 @@ enum constant {
 				    * does not cut them */
 	CONSTANT_KEEP_ESTABLISHED, /* let flows go on that a policy does not allow any more; new ones it keeps out all the same */
 	CONSTANT_LASTS,		   /* remember the last packets: not where PREEMPT_RT lets a program be interrupted by others on its CPU */
+	CONSTANT_PASSED,	   /* what a program returns for a packet that passes: TC_ACT_UNSPEC or TC_ACT_OK */
 	CONSTANT_CPUS_MASK,	   /* entries of cpus less one, which is a power of two less one; likewise below */
 	CONSTANT_FLOWS4_MASK,
 	CONSTANT_FLOWS6_MASK,

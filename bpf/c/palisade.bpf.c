@@ -80,6 +80,17 @@ static __always_inline void count(struct __sk_buff *skb, struct cpu *cpu, enum d
 		skb->cb[1] = reason;
 }
 
+/* What a program returns for a packet that passes: TC_ACT_UNSPEC, since others on the interface may still have a say, or TC_ACT_OK
+ * where there is nobody else. */
+#define PASSED ((__u64)CONSTANT_MARK << 32 | CONSTANT_PASSED)
+
+/* Ends the program. */
+#define END(code)                                                                                                      \
+	do {                                                                                                           \
+		asm volatile("r0 = %0 ll; exit" : : "i"(code) : "r0");                                                 \
+		__builtin_unreachable();                                                                               \
+	} while (0)
+
 #include "fast.h"
 
 static __always_inline bool is_link_local(const __u8 *addr)
@@ -291,16 +302,13 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	EARLY(cpu);
 	if (HARNESS)
 		ifindex = *(volatile __u32 *)&skb->mark;
+	/* Several ends: the one that the compiler makes of all lies far away, and has to be fetched. */
+	pass_at_once(skb, cpu, ifindex, version, dir);
 	reason = fast(skb, cpu, ifindex, version, dir);
-	/* Two ends here: the one that the compiler makes of all lies far away, and has to be fetched. */
-	if (reason == REASON_COUNTED) {
-		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_UNSPEC) : "r0");
-		__builtin_unreachable();
-	}
-	if (reason == REASON_DENIED) {
-		asm volatile("r0 = %0; exit" : : "i"(TC_ACT_SHOT) : "r0");
-		__builtin_unreachable();
-	}
+	if (reason == REASON_COUNTED)
+		END(PASSED);
+	if (reason == REASON_DENIED)
+		END(TC_ACT_SHOT);
 	if (reason == REASON_NONE) {
 		int judged = dir == EGRESS ? judge_egress(skb, ifindex, version) : judge_ingress(skb, ifindex, version);
 		reason = judged > 0 && judged < REASON_COUNT ? judged : REASON_TABLE;
@@ -309,8 +317,9 @@ static __always_inline int verdict(struct __sk_buff *skb, enum direction dir)
 	/* By way of memory: without CAP_PERFMON the verifier refuses an index that is known on one path and not on another. */
 	*(volatile __u64 *)&cpu->reason = reason;
 	count(skb, cpu, dir, *(volatile __u64 *)&cpu->reason);
-	/* TC_ACT_UNSPEC: others on this interface may still have a say. */
-	return reason < REASON_FIRST_DROP ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	if (reason < REASON_FIRST_DROP)
+		END(PASSED);
+	return TC_ACT_SHOT;
 }
 
 SEC("tc")

@@ -28,6 +28,9 @@ type Seen struct {
 	// Before names what others run before our programs, empty where that is nothing. A packet that one of these passes for
 	// good, ours does not see.
 	Before string
+	// Behind likewise names what others run behind our programs, where those end the way of packets (bpf.Options.FinalVerdict), so that
+	// it sees none. Otherwise it is empty: they see what ours lets pass.
+	Behind string
 	// Shares says that in some direction a program of another version decides by the tables of this one.
 	Shares bool
 }
@@ -55,12 +58,18 @@ func (h Hooks) Look(ifindexes ...int) ([]Seen, error) {
 			}
 			s.State = found.state
 			s.Shares = s.Shares || found.shares
-			for _, other := range found.before {
-				s.Before = strings.TrimPrefix(s.Before+", "+dir.String()+" "+other, ", ")
-			}
+			s.Before, s.Behind = enlist(s.Before, dir, found.before), enlist(s.Behind, dir, found.behind)
 		}
 	}
 	return seen, nil
+}
+
+// enlist adds the programs of others in a direction to a list for people.
+func enlist(list string, dir flow.Direction, others []string) string {
+	for _, other := range others {
+		list = strings.TrimPrefix(list+", "+dir.String()+" "+other, ", ")
+	}
+	return list
 }
 
 // both is the State of an interface by those of its directions.
@@ -111,16 +120,20 @@ type version struct {
 }
 
 // onHook is what runs on a hook: the best of our programs, and those of others before the first one of ours, or all where
-// there is none of ours.
+// there is none of ours, and behind it.
 type onHook struct {
 	version
-	before []string
+	before, behind []string
 }
 
 // add notes the next one that a packet comes by, by the name that it has if it is somebody else's.
 func (o *onHook) add(v version, name func() string) {
-	if o.state == Bare && v.state == Bare {
+	switch {
+	case v.state != Bare:
+	case o.state == Bare:
 		o.before = append(o.before, name())
+	default:
+		o.behind = append(o.behind, name())
 	}
 	o.merge(v)
 }
@@ -131,16 +144,24 @@ func (o *onHook) merge(v version) {
 
 // look finds what runs on an interface in a direction, on either kind of hook: a packet comes by tcx first.
 func (h Hooks) look(ifindex int, dir flow.Direction, ours map[ebpf.ProgramID]version) (onHook, error) {
+	ends := h.Node.EndsPackets()
 	found, err := lookTCX(ifindex, dir, ours)
-	if err != nil || found.state == Current {
+	if err != nil || found.state == Current && !ends {
+		found.behind = nil
 		return found, err
 	}
 	next, err := lookClsact(ifindex, dir, ours)
 	if found.state == Bare {
 		found.before = append(found.before, next.before...)
+	} else {
+		found.behind = append(found.behind, next.before...)
 	}
+	found.behind = append(found.behind, next.behind...)
 	if found.merge(next.version); found.state == Bare {
 		found.before = nil
+	}
+	if found.state == Bare || !ends {
+		found.behind = nil
 	}
 	return found, err
 }

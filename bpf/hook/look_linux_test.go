@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func newPlace(t *testing.T, mode hook.Mode) *place {
 	t.Cleanup(func() { p.must(fs.Close()) })
 	dir, err := fs.Mkdir("node")
 	p.must(err)
-	p.Node = p.open(dir, false)
+	p.Node = p.open(dir, bpf.Options{})
 	p.do(func() error {
 		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "host"}, PeerName: "pod"}
 		if err := netlink.LinkAdd(veth); err != nil {
@@ -72,10 +73,11 @@ func newPlaceForLinks(t *testing.T) *place {
 	return newPlace(t, hook.Auto)
 }
 
-// open opens a node; another option makes other programs.
-func (p *place) open(dir string, another bool) *bpf.Node {
+// open opens a small node with pins in dir; other options make other programs.
+func (p *place) open(dir string, o bpf.Options) *bpf.Node {
 	p.Helper()
-	n, err := bpf.Open(bpf.Options{Dir: dir, Capacity: bpf.Capacity{Hosts: 16, Nets: 16, Flows: 1024}, TrackIsolatedOnly: another})
+	o.Dir, o.Capacity = dir, bpf.Capacity{Hosts: 16, Nets: 16, Flows: 1024}
+	n, err := bpf.Open(o)
 	p.must(err)
 	p.Cleanup(func() { p.must(n.Close()) })
 	return n
@@ -122,6 +124,18 @@ func (p *place) wantBefore(want string) {
 		got, err := p.Look(p.ifindex)
 		if err == nil && got[0].Before != want {
 			p.Errorf("runs before ours: %q, want %q", got[0].Before, want)
+		}
+		return err
+	})
+}
+
+// wantBehind likewise checks what runs behind ours without seeing a packet.
+func (p *place) wantBehind(want string) {
+	p.Helper()
+	p.do(func() error {
+		got, err := p.Look(p.ifindex)
+		if err == nil && got[0].Behind != want {
+			p.Errorf("sees no packet behind ours: %q, want %q", got[0].Behind, want)
 		}
 		return err
 	})
@@ -304,6 +318,45 @@ func TestLookNamesWhatRunsBeforeLinks(t *testing.T) {
 	p.want(hook.Current, "behind a program of somebody else")
 }
 
+// TestLookNamesWhatFinalVerdictsHideFrom on either kind of hook, and nothing where others see what ours lets pass.
+func TestLookNamesWhatFinalVerdictsHideFrom(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode  hook.Mode
+		links bool
+		want  string // with the id of the other's program
+	}{
+		"links":  {hook.Auto, true, "egress program %d on tcx, egress bpf filter of priority 40000 foreign"},
+		"clsact": {hook.Clsact, false, "egress bpf filter of priority 40000 foreign"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, c.mode)
+			if c.links {
+				p = newPlaceForLinks(t)
+			}
+			foreign := p.foreign()
+			p.attach()
+			p.do(func() error {
+				if !c.links {
+					return nil
+				}
+				l, err := link.AttachTCX(link.TCXOptions{Interface: p.ifindex, Program: foreign, Attach: points[0]})
+				if err == nil {
+					t.Cleanup(func() { p.must(l.Close()) })
+				}
+				return errors.Join(err, netlink.QdiscAdd(hook.ClsactQdisc(p.ifindex)))
+			})
+			p.do(func() error { return netlink.FilterAdd(p.filter(foreign, 0, 40000)) })
+			p.wantBehind("")
+			p.Node = p.open(p.Node.Dir(), bpf.Options{FinalVerdict: true})
+			p.wantBehind(strings.ReplaceAll(c.want, "%d", fmt.Sprint(p.id(foreign))))
+			p.wantBefore("")
+			p.attach()
+			p.want(hook.Current, "with final verdicts")
+			p.wantBehind(strings.ReplaceAll(c.want, "%d", fmt.Sprint(p.id(foreign))))
+		})
+	}
+}
+
 func TestTheKernelTellsOfFiltersAndNotOfLinks(t *testing.T) {
 	p := newPlace(t, hook.Auto)
 	p.attach()
@@ -375,7 +428,7 @@ func TestLookTellsVersionsApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, mode)
 			p.attach()
-			p.Node = p.open(p.Node.Dir(), true)
+			p.Node = p.open(p.Node.Dir(), bpf.Options{TrackIsolatedOnly: true})
 			p.want(hook.Older, "when another version attached")
 			p.attach()
 			p.want(hook.Current, "after Attach")
@@ -390,7 +443,7 @@ func TestReplaceKeepsProgramsOfOtherTables(t *testing.T) {
 			p := newPlace(t, mode)
 			p.attach()
 			p.wantShared(false, "by the only version")
-			p.Node = p.open(p.Node.Dir(), true)
+			p.Node = p.open(p.Node.Dir(), bpf.Options{TrackIsolatedOnly: true})
 			p.wantShared(true, "by another version")
 			p.do(p.Replace)
 			p.want(hook.Current, "after Replace")
@@ -405,7 +458,7 @@ func TestReplaceKeepsProgramsOfOtherTables(t *testing.T) {
 				p.must(err)
 				p.must(errors.Join(prog.Pin(filepath.Join(other, filepath.Base(pin)+"0")), prog.Close()))
 			}
-			p.Node = p.open(other, false)
+			p.Node = p.open(other, bpf.Options{})
 			p.want(hook.Older, "with programs of other tables")
 			p.wantShared(false, "with programs of other tables")
 			p.do(p.Replace)
@@ -431,7 +484,7 @@ func TestReplaceFailsWhileAnotherVersionIsLeft(t *testing.T) {
 		return p.Attach(p.ifindex)
 	})
 	second := p.ifindex
-	p.Node = p.open(p.Node.Dir(), true)
+	p.Node = p.open(p.Node.Dir(), bpf.Options{TrackIsolatedOnly: true})
 	p.Mode = hook.TCX
 	kept := p.pinLinkOf(first)
 	p.do(func() error {

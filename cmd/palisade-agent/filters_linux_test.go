@@ -228,6 +228,44 @@ func TestLinksThatOthersTakeAwayComeBack(t *testing.T) {
 	}
 }
 
+// TestFinalVerdictsHidePacketsFromFiltersBehind, which are named. Without the option, such filters see all that passes:
+// TestFiltersThatOthersTakeAwayComeBack and TestLinksThatOthersTakeAwayComeBack.
+func TestFinalVerdictsHidePacketsFromFiltersBehind(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		add  func(*intruder) error
+	}{
+		"links": {nil, func(in *intruder) error {
+			l, err := link.AttachTCX(link.TCXOptions{Interface: in.ifindex, Program: in.counter, Attach: ebpf.AttachTCXEgress})
+			if err == nil {
+				in.closeLater(l.Close)
+			}
+			return err
+		}},
+		"clsact": {[]string{"-hook", "clsact"}, func(in *intruder) error { return netlink.FilterAdd(in.filter(0, 40000)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newNode(t)
+			b.enforceOnePort(append(c.args, "-final-verdict")...)
+			allowed, denied := b.blast(allowedPort), b.blast(allowedPort+1)
+			in := b.intrude()
+			in.do(func() error { return c.add(in) })
+			arrived := allowed.arrived.Load()
+			b.await("packets arrive that the policy allows", func() bool { return allowed.arrived.Load() > arrived+100 })
+			if n := in.counted(); n > 0 {
+				t.Errorf("a program behind the agent's has seen %d packets", n)
+			}
+			const object = `palisade_agent_condition{object="shop/server"}`
+			b.await("that is told", func() bool { return b.metric(object) != "" })
+			if !strings.Contains(b.agent.log.String(), "see no packet, as -final-verdict lets none go on: ingress ") {
+				t.Error("the log does not name it")
+			}
+			b.endDenied(denied)
+			b.end(allowed)
+		})
+	}
+}
+
 // TestStrictModeTakesDownWhatItCannotFilter: somebody holds the agent's place with a filter of another kind.
 func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 	b := newNode(t)

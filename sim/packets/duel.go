@@ -24,8 +24,8 @@ type Duel struct {
 // Options are what programs are loaded for.
 var Options = [...]bpf.Options{
 	{}, {Mode: bpf.Strict},
-	{KeepEstablished: true}, {KeepEstablished: true, Mode: bpf.Strict},
-	{TrackIsolatedOnly: true}, {TrackIsolatedOnly: true, Mode: bpf.Strict},
+	{KeepEstablished: true}, {KeepEstablished: true, Mode: bpf.Strict, FinalVerdict: true},
+	{TrackIsolatedOnly: true, FinalVerdict: true}, {TrackIsolatedOnly: true, Mode: bpf.Strict},
 }
 
 // Difference is a packet on which kernel and twin are not of one opinion.

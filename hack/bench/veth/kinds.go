@@ -37,11 +37,14 @@ const baseName = "no program"
 func filterKinds(most int) []filterKind {
 	kinds := []filterKind{
 		{baseName, "programs", false, none},
-		{"OK program, tcx", "programs", false, okTCX},
+		{"OK program, tcx", "programs", false, onTCX(tcActOK)},
+		{"UNSPEC program, tcx", "programs", false, onTCX(tcActUnspec)},
 		{"OK program, clsact", "programs", false, okClsact},
-		{"palisade, tcx", "programs", false, palisadeKind(hook.TCX, bothWays)},
-		{"palisade, clsact", "programs", false, palisadeKind(hook.Clsact, bothWays)},
-		{"palisade, tcx, no state", "programs", false, palisadeKind(hook.TCX, oneWay)},
+		{"palisade, tcx", "programs", false, palisadeKind(hook.TCX, bothWays, false)},
+		{"palisade, clsact", "programs", false, palisadeKind(hook.Clsact, bothWays, false)},
+		{"palisade, tcx, no state", "programs", false, palisadeKind(hook.TCX, oneWay, false)},
+		{"palisade, tcx, final verdict", "programs", false, palisadeKind(hook.TCX, bothWays, true)},
+		{"palisade, tcx, no state, final verdict", "programs", false, palisadeKind(hook.TCX, oneWay, true)},
 		{"nftables conntrack only", "conntrack", true, nftConntrack},
 	}
 	for _, k := range []struct {
@@ -64,6 +67,6 @@ func filterKinds(most int) []filterKind {
 	return kinds
 }
 
-func palisadeKind(mode hook.Mode, how isolation) func(*bed) (*filter, error) {
-	return func(b *bed) (*filter, error) { return palisade(b, mode, how) }
+func palisadeKind(mode hook.Mode, how isolation, final bool) func(*bed) (*filter, error) {
+	return func(b *bed) (*filter, error) { return palisade(b, mode, how, final) }
 }

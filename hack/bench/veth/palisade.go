@@ -31,12 +31,12 @@ const (
 )
 
 // palisade is the datapath with both pods of the bed isolated.
-func palisade(b *bed, mode hook.Mode, how isolation) (*filter, error) {
-	dir, err := b.pins.Mkdir(fmt.Sprintf("palisade-%d-%d", mode, how))
+func palisade(b *bed, mode hook.Mode, how isolation, final bool) (*filter, error) {
+	dir, err := b.pins.Mkdir(fmt.Sprintf("palisade-%d-%d-%t", mode, how, final))
 	if err != nil {
 		return nil, err
 	}
-	node, err := bpf.Open(bpf.Options{Dir: dir, TrackIsolatedOnly: how == oneWay})
+	node, err := bpf.Open(bpf.Options{Dir: dir, TrackIsolatedOnly: how == oneWay, FinalVerdict: final})
 	if err != nil {
 		return nil, err
 	}

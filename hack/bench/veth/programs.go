@@ -13,28 +13,35 @@ import (
 	"github.com/palisade-netpol/palisade/bpf/hook"
 )
 
-// tcActOK is TC_ACT_OK of <linux/pkt_cls.h>.
-const tcActOK = 0
+// What programs return, of <linux/pkt_cls.h>.
+const (
+	tcActOK     = 0
+	tcActUnspec = -1
+)
 
 // points are both hooks at the node's side of a pod's link.
 var points = [2]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
 
-// okProgram is what no filter can be quicker than: a program that returns OK at once.
-func (b *bed) okProgram() (*ebpf.Program, error) {
+// program is what no filter can be quicker than: one that returns a number at once.
+func (b *bed) program(code int32) (*ebpf.Program, error) {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "ok", Type: ebpf.SchedCLS, License: "Apache-2.0",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, tcActOK), asm.Return()},
+		Name: "at_once", Type: ebpf.SchedCLS, License: "Apache-2.0",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, code), asm.Return()},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load the OK program: %w", err)
+		return nil, fmt.Errorf("load a program that returns %d: %w", code, err)
 	}
 	b.defers(p.Close)
 	return p, nil
 }
 
-// okTCX is the OK program on all hooks of both pods, by tcx.
-func okTCX(b *bed) (*filter, error) {
-	program, err := b.okProgram()
+// onTCX is such a program on all hooks of both pods, by tcx.
+func onTCX(code int32) func(*bed) (*filter, error) {
+	return func(b *bed) (*filter, error) { return b.onTCX(code) }
+}
+
+func (b *bed) onTCX(code int32) (*filter, error) {
+	program, err := b.program(code)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +66,9 @@ func okTCX(b *bed) (*filter, error) {
 	return &filter{install: install, remove: remove}, nil
 }
 
-// okClsact is the same by clsact.
+// okClsact is the OK program by clsact.
 func okClsact(b *bed) (*filter, error) {
-	program, err := b.okProgram()
+	program, err := b.program(tcActOK)
 	if err != nil {
 		return nil, err
 	}

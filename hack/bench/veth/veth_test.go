@@ -28,7 +28,7 @@ func measure(t *testing.T, pattern string) ([]figure.Result, []figure.Left) {
 
 func TestEveryTrafficPassesPalisade(t *testing.T) {
 	results, left := measure(t, `: (no program|palisade, .*)$`)
-	const traffics, filters = 6, 4
+	const traffics, filters = 6, 6
 	if len(results) != traffics*filters || len(left) != 0 {
 		t.Errorf("%d lines, %v left out", len(results), left)
 	}
@@ -40,9 +40,9 @@ func TestEveryTrafficPassesPalisade(t *testing.T) {
 }
 
 func TestOthersAreMeasuredOrLeftOutWithAReason(t *testing.T) {
-	results, left := measure(t, `^veth UDP established: .*(tables|OK)`)
+	results, left := measure(t, `^veth UDP established: .*(tables|OK|UNSPEC)`)
 	for _, name := range []string{
-		"OK program, tcx", "OK program, clsact", "nftables conntrack only", "nftables 10 rules", "nftables 1000 rules",
+		"OK program, tcx", "UNSPEC program, tcx", "OK program, clsact", "nftables conntrack only", "nftables 10 rules", "nftables 1000 rules",
 		"nftables set of 10", "nftables set of 1000", "iptables 10 rules", "iptables 1000 rules",
 		"iptables ipset of 10", "iptables ipset of 1000",
 	} {
