@@ -298,7 +298,7 @@ func inC() []Mutant {
 `, ``,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-last-of-another-protocol", "what is allowed over TCP is allowed over UDP, between the same ports over IPv6",
-			"bpf/c/fast.h", ` | (ifindex ^ last->ifindex) |`, ` | ((ifindex ^ last->ifindex) & ~(0xffU << 16)) |`,
+			"bpf/c/fast.h", ` | (ifindex ^ last->ifindex) |`, ` | ((ifindex ^ last->ifindex) & ~(0xffU << PODS_BITS)) |`,
 			[]string{"sim/datapath:TestLastPacket"}},
 		{"c-last-of-another-port", "what one port may, the next one may",
 			"bpf/c/fast.h", `((ports ^ last->ports) & last->ports_mask) |`, `((__u16)(ports ^ last->ports) & last->ports_mask) |`,

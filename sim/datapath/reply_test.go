@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-netpol/palisade/bpf"
+	"github.com/palisade-netpol/palisade/bpf/onecpu"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/datapath"
 	"github.com/palisade-netpol/palisade/sim/frame"
@@ -215,6 +216,11 @@ func lastPacket(t *testing.T, all *bpf.Image, peer, pod netip.Addr) {
 // is not taken for that, even if the rest of its addresses is what an IPv6 packet has left in the entry, of which IPv4 needs less.
 func TestLastPacketOfAnotherFamily(t *testing.T) {
 	needRoot(t)
+	free, err := onecpu.Bind() // each CPU has its own entries
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free()
 	h := open(t, bpf.Options{})
 	run := func(f []byte) bpf.Reason {
 		t.Helper()

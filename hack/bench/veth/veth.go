@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/palisade-netpol/palisade/bpf/onecpu"
 	"github.com/palisade-netpol/palisade/hack/bench/figure"
 )
 
@@ -59,25 +57,13 @@ func Measure(o Options) (results []figure.Result, left []figure.Left, err error)
 // alone binds the thread to one CPU, the last that it may use, and keeps the garbage collector from running by itself,
 // until free is called.
 func alone() (free func(), err error) {
-	var all, one unix.CPUSet
-	runtime.LockOSThread()
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return nil, fmt.Errorf("look for a CPU: %w", err)
-	}
-	for cpu := range len(all) * 64 {
-		if all.IsSet(cpu) {
-			one.Zero()
-			one.Set(cpu)
-		}
-	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return nil, fmt.Errorf("bind to a CPU: %w", err)
+	release, err := onecpu.Bind()
+	if err != nil {
+		return nil, err
 	}
 	percent := debug.SetGCPercent(-1)
 	return func() {
 		debug.SetGCPercent(percent)
-		if unix.SchedSetaffinity(0, &all) == nil { // else the thread ends with the goroutine
-			runtime.UnlockOSThread()
-		}
+		release()
 	}, nil
 }

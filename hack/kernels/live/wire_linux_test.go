@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/palisade-netpol/palisade/agent"
 	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/bpf/hook"
+	"github.com/palisade-netpol/palisade/bpf/onecpu"
 	"github.com/palisade-netpol/palisade/controller/api/v1alpha1"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/scenarios/backend/netns/fabric"
@@ -255,17 +255,8 @@ func (p *port) next(t *testing.T, buffer []byte) []byte {
 // onOneCPU runs f on one processor: what it sends then stays in order.
 func onOneCPU(t *testing.T, f func()) {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var all, one unix.CPUSet
-	check(t, unix.SchedGetaffinity(0, &all))
-	for cpu := range 1024 {
-		if all.IsSet(cpu) {
-			one.Set(cpu)
-			break
-		}
-	}
-	check(t, unix.SchedSetaffinity(0, &one))
-	defer func() { check(t, unix.SchedSetaffinity(0, &all)) }()
+	free, err := onecpu.Bind()
+	check(t, err)
+	defer free()
 	f()
 }
