@@ -8,6 +8,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // hostLink and daemonLink name the ends of the veth pair.
@@ -42,6 +43,21 @@ func connect(pid int) error {
 	}
 	return errors.Join(setUp(there, "lo", netip.Addr{}), setUp(there, daemonLink, daemonAddress()),
 		setUp(here, hostLink, hostAddress()))
+}
+
+// disconnect removes the pair, if it is there. With the namespace it would go when the kernel gets to it.
+func disconnect() error {
+	link, err := netlink.LinkByName(hostLink)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if errors.As(err, &netlink.LinkNotFoundError{}) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove link %s: %w", hostLink, err)
+	}
+	return nil
 }
 
 // setUp gives a link an address, unless it is the zero one, and brings it up.

@@ -1,9 +1,11 @@
 package docker
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -41,10 +43,17 @@ func TestConnectGivesADaemonItsNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range routes {
-		if r.Dst != nil && r.Dst.Contains(daemonAddress().AsSlice()) {
-			return
+	if !slices.ContainsFunc(routes, func(r netlink.Route) bool {
+		return r.Dst != nil && r.Dst.Contains(daemonAddress().AsSlice())
+	}) {
+		t.Errorf("no route of the machine leads to %s: %v", daemonAddress(), routes)
+	}
+	for _, what := range []string{"which is there", "which is gone"} {
+		if err := disconnect(); err != nil {
+			t.Errorf("remove the link, %s: %v", what, err)
+		}
+		if _, err := net.InterfaceByName(hostLink); err == nil {
+			t.Errorf("the link, %s, is left behind", what)
 		}
 	}
-	t.Errorf("no route of the machine leads to %s: %v", daemonAddress(), routes)
 }

@@ -52,7 +52,7 @@ func (s state) stop(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := removeCgroups(); err != nil {
+	if err := errors.Join(disconnect(), removeCgroups()); err != nil {
 		return err
 	}
 	for _, name := range []string{"process.json", "docker.sock"} {
