@@ -63,6 +63,7 @@ type State struct {
 	versions versions
 
 	synced, hostKnown bool // the PolicyEndpoints and the node's network are known
+	begun             bool // what was known at the start is in force, on every interface that can be filtered
 	instances         int  // of interfaces, so far
 	silence           silence
 	leftovers         leftovers
@@ -103,6 +104,7 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.report()
 	s.wake()
 	s.versions.settle(s.programs, s.policies.unsettled() || s.filtering())
+	s.begun = s.begun || s.programs.done > 0 && !s.filtering()
 	return s.out
 }
 
@@ -174,9 +176,10 @@ func (s *State) takeResult(in Input) {
 	}
 }
 
-// Ready says whether everything that was known last is in force.
+// Ready says whether everything that was known last is in force. Interfaces that come later are on their way to being filtered
+// without making a difference, and one that cannot be filtered is told in a condition.
 func (s *State) Ready() bool {
-	return s.synced && s.hostKnown && s.programs.done > 0 && s.programs.retry.err == nil
+	return s.begun && s.programs.retry.err == nil
 }
 
 // touch notes that what is in force may be out of date.

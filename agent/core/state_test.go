@@ -144,8 +144,25 @@ func TestNothingIsProgrammedBeforePoliciesAndInterfacesAreKnown(t *testing.T) {
 		t.Fatal("not programmed although everything is known")
 	}
 	r.step(core.Programmed{})
+	if r.state.Ready() {
+		t.Error("ready although the interface is not filtered")
+	}
+	r.step(core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7})
 	if !r.state.Ready() {
 		t.Error("not ready although everything is in force")
+	}
+	r.step(core.LinkSeen{Link: veth(8, linkOf(2))})
+	if !r.state.Ready() {
+		t.Error("not ready while another pod starts")
+	}
+}
+
+func TestAnInterfaceThatCannotBeFilteredKeepsNobodyFromBeingReady(t *testing.T) {
+	r := newRig(t, core.Config{})
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{}, core.Programmed{})
+	r.step(core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7, Err: errBroken})
+	if !r.state.Ready() || len(r.reported.Conditions) != 1 {
+		t.Errorf("ready %v, conditions %v", r.state.Ready(), r.reported.Conditions)
 	}
 }
 
