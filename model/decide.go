@@ -123,8 +123,8 @@ func (c *connection) listRules(dir flow.Direction, subject *pod, peer *end, h *H
 // wherever the API permits to allow it all the same.
 func (c *connection) outcome(dir flow.Direction, subject, peer *end, best match) (flow.Verdict, Reason) {
 	switch {
-	case !c.Protocol.HasPorts():
-		return flow.Undefined, ProtocolNotCovered
+	case best == yes && !c.Protocol.HasPorts():
+		return flow.Undefined, RuleWithoutPorts
 	case best == yes:
 		return flow.Allow, RuleMatched
 	case subject.pod.hostNetwork:
@@ -137,6 +137,8 @@ func (c *connection) outcome(dir flow.Direction, subject, peer *end, best match)
 		return flow.Undefined, HostNetwork
 	case best == maybe:
 		return flow.Undefined, InitContainerPort
+	case !c.Protocol.HasPorts():
+		return flow.Undefined, ProtocolNotCovered
 	}
 	return flow.Deny, NoRuleMatched
 }

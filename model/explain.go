@@ -106,7 +106,9 @@ func enforcementOf(r Reason) string {
 	case InitContainerPort:
 		return "Palisade counts the port names of containers and sidecars only: denied."
 	case ProtocolNotCovered:
-		return "Palisade denies it unless a rule without ports allows the peer."
+		return "Palisade denies it, since no rule without ports allows the peer."
+	case RuleWithoutPorts:
+		return "Palisade allows it, since that rule names no ports."
 	case ServiceToSelf:
 		return "Palisade decides by the address that the packet carries at the pod's interface."
 	case BackendsDiffer:

@@ -119,7 +119,7 @@ func TestEnforcementIsNamedWhereTheApiLeavesItOpen(t *testing.T) {
 	inits := pod("z/i app=i", at("10.3.0.9"), on("n2"), initPort("http TCP/80"))
 	c := with(bazaar([]discoveryv1.Endpoint{ready("10.2.0.1"), ready("10.2.0.2")},
 		policy("x/h app=h", types(in)), policy("x/a app=a", types(out), egress("pods app=h")),
-		policy("z/i app=i", ingress("TCP/http")), policy("y/b app=b")), host, inits)
+		policy("z/i app=i", ingress("TCP/http")), policy("y/b app=b"), policy("z/b app=b", ingress("ns team=y"))), host, inits)
 	cases := []struct{ ask, want string }{
 		{"y/b x/h TCP/80", "Palisade takes a hostNetwork pod for its node and enforces no policy on it: allowed."},
 		{"x/a x/h TCP/80", "Palisade takes a hostNetwork pod for its node, which only an ipBlock matches: denied."},
@@ -139,11 +139,13 @@ func TestEnforcementIsNamedWhereTheApiLeavesItOpen(t *testing.T) {
 			t.Errorf("%s: %s:\n%s\nwant: %s", tc.ask, e.Verdict, text, tc.want)
 		}
 	}
-	icmp := model.Query{
-		From: endpoint(t, c, "y/a"), To: endpoint(t, c, "z/i"), PortProto: flow.PortProto{Protocol: flow.ICMP},
+	for to, want := range map[string]string{
+		"z/i": "Palisade denies it, since no rule without ports allows the peer.",
+		"z/b": "Palisade allows it, since that rule names no ports.",
+	} {
+		icmp := model.Query{From: endpoint(t, c, "y/a"), To: endpoint(t, c, to), PortProto: flow.PortProto{Protocol: flow.ICMP}}
+		diff(t, "ICMP to "+to, want, m.Explain(icmp).Halves[flow.Ingress].Enforcement)
 	}
-	diff(t, "ICMP", "Palisade denies it unless a rule without ports allows the peer.",
-		m.Explain(icmp).Halves[flow.Ingress].Enforcement)
 }
 
 func TestServiceIsExplainedByBackend(t *testing.T) {

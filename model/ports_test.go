@@ -97,7 +97,7 @@ func TestNamedPorts(t *testing.T) {
 }
 
 func TestProtocolsWithoutPortsAreUndefinedOnceIsolated(t *testing.T) {
-	c := town(policy("x/p", ingress()))
+	c := town(policy("x/p", ingress("TCP/1")), policy("x/q app=a", ingress("pods app=c")), policy("x/r app=a", types(out)))
 	m := model.New(c)
 	ping := func(from, to string) model.Decision {
 		q := query(t, c, []string{from, to, "TCP/1"})
@@ -107,7 +107,13 @@ func TestProtocolsWithoutPortsAreUndefinedOnceIsolated(t *testing.T) {
 	if d := ping("y/b", "x/a"); d.Verdict != flow.Undefined || d.Ingress.Reason != model.ProtocolNotCovered {
 		t.Errorf("75 ping of an isolated pod: got %s, %s", d.Verdict, d.Ingress.Reason)
 	}
-	if d := ping("x/a", "y/b"); d.Verdict != flow.Allow {
+	if d := ping("x/c", "x/a"); d.Verdict != flow.Undefined || d.Ingress.Reason != model.RuleWithoutPorts || len(d.Ingress.Rules) != 1 {
+		t.Errorf("75 ping by a rule without ports: got %s, %s, %v", d.Verdict, d.Ingress.Reason, d.Ingress.Rules)
+	}
+	if d := ping("x/a", "node/n1"); d.Verdict != flow.Undefined || d.Egress.Reason != model.PodToOwnNode {
+		t.Errorf("75 ping of the own node: got %s, %s", d.Verdict, d.Egress.Reason)
+	}
+	if d := ping("y/b", "y/a"); d.Verdict != flow.Allow {
 		t.Errorf("75 ping where no policy applies: got %s", d.Verdict)
 	}
 }

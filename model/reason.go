@@ -21,8 +21,10 @@ const (
 	HostNetwork       Reason = "host-network"        // a hostNetwork pod is selected, as subject or as peer
 	PodToOwnNode      Reason = "pod-to-own-node"     // isolated, but traffic to the own node may be exempt
 	InitContainerPort Reason = "init-container-port" // the port's name is only that of a port of a plain init container
-	// ProtocolNotCovered: the pod is isolated, and the protocol is none that a policy can speak of (ICMP, ESP, …).
+	// ProtocolNotCovered: the pod is isolated, and the protocol is none that a policy can speak of (ICMP, ESP, …); so is it with
+	// RuleWithoutPorts, where a rule that names no ports matches.
 	ProtocolNotCovered Reason = "protocol-not-covered"
+	RuleWithoutPorts   Reason = "rule-without-ports"
 	ServiceToSelf      Reason = "service-to-self" // a pod reaches itself through a Service
 	BackendsDiffer     Reason = "backends-differ" // the Service's backends get different verdicts
 )

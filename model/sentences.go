@@ -156,6 +156,9 @@ func (d Decision) permitted(h Half) string {
 			rules(h.Rules), agree(len(h.Rules), "allows", "allow"))
 	case ProtocolNotCovered:
 		return fmt.Sprintf("%s, but policies speak of TCP, UDP and SCTP only, not of %s", isolated, d.Tuple.Protocol)
+	case RuleWithoutPorts:
+		return fmt.Sprintf("%s %s it on every port, but policies speak of TCP, UDP and SCTP only, not of %s",
+			rules(h.Rules), agree(len(h.Rules), "allows", "allow"), d.Tuple.Protocol)
 	case ServiceToSelf:
 		return isolated + ", but the pod reaches itself through a Service"
 	}

@@ -95,7 +95,7 @@ func half(q model.Query, h model.Half, subject *corev1.Pod) flow.Verdict {
 		return h.Verdict
 	case h.Reason == model.PodToOwnNode && q.Protocol.HasPorts() && nodePorts.First <= q.Port && q.Port <= nodePorts.Last:
 		return flow.Deny
-	case h.Reason == model.PodToOwnNode, h.Reason == model.HostNetwork && subject.Spec.HostNetwork:
+	case h.Reason == model.RuleWithoutPorts, h.Reason == model.PodToOwnNode, h.Reason == model.HostNetwork && subject.Spec.HostNetwork:
 		return flow.Allow
 	}
 	return flow.Deny

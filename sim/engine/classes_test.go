@@ -18,8 +18,9 @@ import (
 
 // TestEveryClassOfPackets sends, in every state of every scenario, a packet of each class that model or tables tell apart
 // through tables and kernel: each pod with each pod, node and boundary address, both ways, on each boundary port of TCP, UDP and
-// SCTP. Each is a new connection; where it is allowed, its answer and an ICMP error about it must pass, and where nothing
-// was opened, an answer is judged like a packet that answers nothing.
+// SCTP, by an echo request, and by a protocol that has neither ports nor answers. Each is a new connection; where it is allowed, its
+// answer and an ICMP error about it must pass, and where nothing was opened, an answer and an error are judged like packets that
+// belong to nothing.
 func TestEveryClassOfPackets(t *testing.T) {
 	scenarios, err := spec.LoadAll(os.DirFS("../../scenarios"))
 	if err != nil {
@@ -78,6 +79,9 @@ func (c *classes) queries(cluster *model.Cluster, b boundaries) []model.Query {
 				list = append(list, model.Query{From: from, To: to, PortProto: pp, Family: family})
 			}
 		}
+		for _, protocol := range []flow.Protocol{icmpOf(family), esp} {
+			list = append(list, model.Query{From: from, To: to, PortProto: flow.PortProto{Protocol: protocol}, Family: family})
+		}
 	}
 	for _, p := range cluster.Pods {
 		pod := model.Endpoint{Pod: p}
@@ -100,6 +104,15 @@ func (c *classes) queries(cluster *model.Cluster, b boundaries) []model.Query {
 	return list
 }
 
+const esp flow.Protocol = 50
+
+func icmpOf(family flow.Family) flow.Protocol {
+	if family == flow.IPv6 {
+		return flow.ICMPv6
+	}
+	return flow.ICMP
+}
+
 func serviceAddrs(cluster *model.Cluster) map[netip.Addr]bool {
 	addrs := map[netip.Addr]bool{}
 	for _, s := range cluster.Services {
@@ -118,10 +131,10 @@ func (c *classes) ask(e engine.Engine, q model.Query) {
 	if want == flow.Undefined {
 		return
 	}
-	c.askStray(e, q)
-	packet := engine.Packet{Query: q, SrcPort: 1 + q.Port%65535}
+	c.askStray(e, q, d.Tuple.Src.Less(d.Tuple.Dst))
+	packet := of(q, 1)
 	c.send(e, packet, want, "a new connection")
-	if want == flow.Allow && d.Reason == "" {
+	if want == flow.Allow && d.Reason == "" && q.Protocol != esp {
 		answer, icmp := packet, packet
 		answer.Answer, answer.Kind = true, frame.Answer
 		c.send(e, answer, flow.Allow, "the answer")
@@ -130,13 +143,34 @@ func (c *classes) ask(e engine.Engine, q model.Query) {
 	}
 }
 
-// askStray sends an answer from a port and to one between which no connection is ever opened.
-func (c *classes) askStray(e engine.Engine, q model.Query) {
-	stray := 1 + (q.Port+6)%65535
-	as := model.Query{From: q.To, To: q.From, PortProto: flow.PortProto{Protocol: q.Protocol, Port: stray}, Family: q.Family}
-	want := agree.Stated(as, c.oracle.Decide(as))
-	if want != flow.Undefined && !c.services[as.To.Addr] {
-		c.send(e, engine.Packet{Query: q, SrcPort: stray, Kind: frame.Answer, Answer: true}, want, "an answer to nothing")
+// of is a packet of a connection from the port that lies so far behind the one it goes to. The identifier of an echo stands for both ports.
+func of(q model.Query, far uint16) engine.Packet {
+	p := engine.Packet{Query: q, SrcPort: 1 + (q.Port+far-1)%65535}
+	if !q.Protocol.HasPorts() {
+		p.Port = p.SrcPort
+	}
+	return p
+}
+
+// askStray sends an answer of a connection that is never opened, and an error about a packet of another one. Two pods that send each other
+// answers with the same identifier, one of which is allowed, would answer each other, so one of them takes another.
+func (c *classes) askStray(e engine.Engine, q model.Query, ascending bool) {
+	answer, icmp := of(q, 7), of(q, 13)
+	if !q.Protocol.HasPorts() && ascending {
+		answer = of(q, 19)
+	}
+	answer.Answer, answer.Kind = true, frame.Answer
+	c.askBack(e, answer, flow.PortProto{Protocol: q.Protocol, Port: answer.SrcPort}, "an answer to nothing")
+	icmp.Error = true
+	c.askBack(e, icmp, flow.PortProto{Protocol: icmpOf(q.Family)}, "an ICMP error about nothing")
+}
+
+// askBack sends a packet that goes against the connection of its query, and is judged for itself.
+func (c *classes) askBack(e engine.Engine, p engine.Packet, as flow.PortProto, what string) {
+	q := model.Query{From: p.To, To: p.From, PortProto: as, Family: p.Family}
+	want := agree.Stated(q, c.oracle.Decide(q))
+	if want != flow.Undefined && !c.services[q.To.Addr] {
+		c.send(e, p, want, what)
 	}
 }
 
