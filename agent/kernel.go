@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -27,7 +28,7 @@ type kernel struct {
 
 // restored reads what an earlier agent left.
 func (k *kernel) restored() (core.Restored, error) {
-	in := core.Restored{Pods: k.node.Pods()}
+	in := core.Restored{Pods: k.node.Pods(), Names: k.node.Names()}
 	if k.node.Epoch() == 0 {
 		in.Pods, in.Former = nil, in.Pods
 	}
@@ -163,7 +164,10 @@ func (k *kernel) program(e core.Program) core.Input {
 	if now.Result == nil {
 		return core.Programmed{Err: k.failed("compile", err)}
 	}
-	if k.failed("grow", now.grow) == nil && k.node.Capacity().Hosts > entries {
+	again := k.failed("grow", now.grow)
+	if again != nil {
+		again = fmt.Errorf("tables are smaller than they should be: %w", again)
+	} else if k.node.Capacity().Hosts > entries {
 		k.log.Info("the table of single addresses has grown", "before", entries, "now", k.node.Capacity().Hosts)
 	}
 	if err != nil {
@@ -180,7 +184,10 @@ func (k *kernel) program(e core.Program) core.Input {
 	k.metrics.Enforced(time.Since(start), now.Stats, k.node.Usage(), latency)
 	k.log.Debug("in force", "took", time.Since(start), "since", latency, "tableWrites", now.TableWrites,
 		"podWrites", now.PodWrites, "switched", now.Switched, "epoch", k.node.Epoch())
-	return core.Programmed{Conditions: now.Conditions, Again: now.grow}
+	if err := k.failed("note-names", k.node.NoteNames(e.Names)); err != nil {
+		again = errors.Join(again, fmt.Errorf("after a restart, pods that may route are not known by their names: %w", err))
+	}
+	return core.Programmed{Conditions: now.Conditions, Again: again}
 }
 
 // overflowing counts the pods that Build closed so that the others fit: its conditions follow those of the Program.

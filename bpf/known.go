@@ -41,22 +41,30 @@ func (k known) entry(ifindex uint32) kernelPod {
 
 // openKnown opens the map of the pods that are noted, and reads it where no version with tables of this layout has come into force yet.
 func (n *Node) openKnown() (err error) {
-	spec := &ebpf.MapSpec{
-		Name: knownMap, Type: ebpf.Hash, KeySize: 4, ValueSize: uint32(binary.Size(known{})), MaxEntries: maxKnown, Flags: noPrealloc,
-	}
-	if n.opts.Dir == "" {
-		n.noted, err = ebpf.NewMap(spec)
-	} else {
-		n.noted, err = openTable(filepath.Join(n.opts.Dir, knownPin), spec)
-	}
-	if err != nil {
-		return fmt.Errorf("map %s: %w", knownMap, err)
+	if n.noted, err = n.openNotes(knownMap, knownPin, binary.Size(known{})); err != nil {
+		return err
 	}
 	n.former = map[uint32]kernelPod{}
 	if n.Epoch() > 0 {
 		return nil
 	}
 	return readMap(n.noted, func(ifindex uint32, k known) { n.former[ifindex] = k.entry(ifindex) })
+}
+
+// openNotes opens a map in which something is noted by interface.
+func (n *Node) openNotes(name, pin string, valueSize int) (m *ebpf.Map, err error) {
+	spec := &ebpf.MapSpec{
+		Name: name, Type: ebpf.Hash, KeySize: 4, ValueSize: uint32(valueSize), MaxEntries: maxKnown, Flags: noPrealloc,
+	}
+	if n.opts.Dir == "" {
+		m, err = ebpf.NewMap(spec)
+	} else {
+		m, err = openTable(filepath.Join(n.opts.Dir, pin), spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", name, err)
+	}
+	return m, nil
 }
 
 // note writes down whose interface it is.

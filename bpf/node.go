@@ -68,6 +68,9 @@ type Node struct {
 	noted   *ebpf.Map            // likewise, for versions with other tables
 	former  map[uint32]kernelPod // that those noted, until the first Sync
 
+	namesMap *ebpf.Map
+	names    map[uint32]PodName // what it holds, by ifindex
+
 	mu   sync.Mutex // held while what follows changes, and by those who read it beside the one who uses the node
 	maps map[string]*ebpf.Map
 	pins map[string]bool // names of the pins in use, but for links
@@ -141,7 +144,7 @@ func (n *Node) open() error {
 		return err
 	}
 	atomic.StoreUint32(&n.tables.Control.Mode, uint32(n.opts.Mode))
-	return errors.Join(n.readBack(), n.openKnown())
+	return errors.Join(n.readBack(), n.openKnown(), n.openNames())
 }
 
 // Close lets go of the node's handles. Whatever is pinned and attached stays in force.
@@ -156,7 +159,7 @@ func (n *Node) Close() error {
 	for _, m := range n.maps {
 		errs = append(errs, m.Close())
 	}
-	errs = append(errs, n.noted.Close())
+	errs = append(errs, n.noted.Close(), n.namesMap.Close())
 	for _, p := range n.progs {
 		errs = append(errs, p.Close())
 	}

@@ -16,6 +16,8 @@ type Program struct {
 	Input enforce.Input
 	// Since is when the oldest change happened that is in this input and was in none before; zero if none did.
 	Since time.Time
+	// Names are those that the CNI plugin told, to be noted for the next agent, by interface.
+	Names map[uint32]bpf.PodName
 }
 
 // Introduce asks for the entry of a pod of which nothing is known yet. The result comes back as Introduced.

@@ -34,6 +34,7 @@ type iface struct {
 	entered   bool         // its entry is in force in these, as an earlier agent left it
 	addrs     []netip.Addr // that it led to, or that an earlier agent knew: the pod's, whatever becomes of the routes
 	pod       *Pod         // as the CNI plugin said, nil if it said nothing
+	name      Name         // of that pod, also if the plugin said it to an earlier agent
 	named     Link         // what the plugin found it to be, if it said something
 	owed      int          // earlier interfaces of this index of which nobody has told yet that they are gone
 	retry     backoff
@@ -79,6 +80,9 @@ func (s *State) restore(in Restored) {
 				if a.IsValid() {
 					i.addrs = append(i.addrs, a)
 				}
+			}
+			if n := in.Names[p.Ifindex]; n.Instance == p.Instance {
+				i.name = Name{n.Namespace, n.Name}
 			}
 		}
 	}
@@ -304,8 +308,8 @@ func (s *State) ifaceConditions() []enforce.Condition {
 
 // describe names an interface for people.
 func (s *State) describe(ifindex uint32) string {
-	if i := s.ifaces[ifindex]; i != nil && i.pod != nil {
-		return i.pod.Namespace + "/" + i.pod.Name
+	if i := s.ifaces[ifindex]; i != nil && i.name != (Name{}) {
+		return i.name.String()
 	}
 	if pod, ok := s.programs.names[ifindex]; ok {
 		return pod.String()

@@ -94,6 +94,7 @@ type Restored struct {
 	Half     []uint32  // interfaces that have programs in one direction only
 	Pinned   []uint32  // interfaces that links are pinned for, present or not
 	Closed   []Closed
+	Names    map[uint32]bpf.PodName // that were noted, by interface
 }
 
 // Closed is an interface that an earlier agent took down, and the addresses that it led to.

@@ -115,6 +115,47 @@ func TestPodsThatMayRouteAreIsolatedLikeOthers(t *testing.T) {
 	}
 }
 
+// TestPodsThatMayRouteKeepTheirNames over a restart, where nobody tells them again: as long as the interface is the same pod's, and
+// by what the flag says then.
+func TestPodsThatMayRouteKeepTheirNames(t *testing.T) {
+	const ifindex = 7
+	gateway := core.Pod{Namespace: "vpn", Name: "gateway", Addrs: []netip.Addr{addrOf(3)}, Ifindex: ifindex}
+	before := newRig(t, core.Config{MayRoute: mayRoute(t, "vpn/*")})
+	before.up(veth(ifindex, "veth7"))
+	before.step(core.PodAdded{Request: 1, Pod: gateway, Deadline: before.now.Add(1)})
+	last := before.inForce()
+	entry := bpf.Pod{Ifindex: ifindex, Instance: last.Input.Pods[0].Instance, IP4: addrOf(3)}
+	if want := (bpf.PodName{Instance: entry.Instance, Namespace: "vpn", Name: "gateway"}); len(last.Names) != 1 || last.Names[ifindex] != want {
+		t.Fatalf("names to be noted %v, want %v", last.Names, want)
+	}
+	for _, c := range []struct {
+		name    string
+		pattern string
+		entry   bpf.Pod
+		object  *endpoint
+		want    bool
+	}{
+		{"the same pod", "vpn/*", entry, nil, true},
+		{"a flag that does not name it any more", "shop/*", entry, nil, false},
+		{"another pod on the interface", "vpn/*", bpf.Pod{Ifindex: ifindex, Instance: entry.Instance + 1, IP4: addrOf(3)}, nil, false},
+		{"a policy that takes it for another pod", "shop/*", entry, object("web", pods(3)), false},
+	} {
+		r := newRig(t, core.Config{MayRoute: mayRoute(t, c.pattern)})
+		r.step(core.Restored{Pods: []bpf.Pod{c.entry}, Attached: []uint32{ifindex}, Names: last.Names})
+		r.up(veth(ifindex, "veth7"), veth(8, "veth8"))
+		r.step(route(3, ifindex))
+		if c.object != nil {
+			r.step(core.Changed{Object: c.object})
+		}
+		if got := r.routers()[ifindex]; got != c.want {
+			t.Errorf("%s: it may send from any address: %t", c.name, got)
+		}
+		if got := r.inTables.Names; c.entry == entry && (len(got) != 1 || got[ifindex] != last.Names[ifindex]) {
+			t.Errorf("%s: names to be noted %v, want what was noted", c.name, got)
+		}
+	}
+}
+
 // TestContradictionsLetNobodyRoute: a pod that one policy takes for one that may, and another one for its neighbour.
 func TestContradictionsLetNobodyRoute(t *testing.T) {
 	r := newRig(t, core.Config{Finder: core.ByRoute{}, MayRoute: mayRoute(t, "shop/pod-1")})

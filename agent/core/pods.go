@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/palisade-netpol/palisade/bpf"
 	"github.com/palisade-netpol/palisade/enforce"
 )
 
@@ -151,8 +152,23 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 	}
 	pod.MayRoute = len(pod.Addrs) == 0
 	pod.Unknown = !pod.Closed && pod.MayRoute && len(claimed) == 0
-	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(Name{pod.Namespace, pod.Name})
+	name := i.name
+	if name == (Name{}) {
+		name = Name{pod.Namespace, pod.Name}
+	}
+	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(name)
 	return pod, problem
+}
+
+// toldNames are the names that the CNI plugin told, by interface.
+func (s *State) toldNames() map[uint32]bpf.PodName {
+	names := map[uint32]bpf.PodName{}
+	for ifindex, i := range s.ifaces {
+		if i.name != (Name{}) {
+			names[ifindex] = bpf.PodName{Instance: i.instance, Namespace: i.name.Namespace, Name: i.name.Name}
+		}
+	}
+	return names
 }
 
 // chooseAddrs picks at most one address of each family: one that policies name and that is routed, else one that they

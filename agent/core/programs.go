@@ -53,7 +53,7 @@ func (s *State) program() {
 	p.asked++
 	p.running, p.dirty, p.runSince, p.runProblem, p.since = true, false, p.since, problems, time.Time{}
 	in := enforce.Input{NodeAddrs: s.cfg.NodeAddrs, NodePorts: s.cfg.NodePorts, Pods: pods, Strict: s.cfg.Strict, Endpoints: endpoints}
-	s.emit(Program{Input: in, Since: p.runSince})
+	s.emit(Program{Input: in, Since: p.runSince, Names: s.toldNames()})
 }
 
 // programmed takes the result of a run.
@@ -82,7 +82,7 @@ func (p *programs) failure() []enforce.Condition {
 		list = append(list, enforce.Condition{Object: "node", Message: fmt.Sprintf("policies are not up to date: %v", p.retry.err)})
 	}
 	if p.again.err != nil {
-		list = append(list, enforce.Condition{Object: "node", Message: fmt.Sprintf("tables are smaller than they should be: %v", p.again.err)})
+		list = append(list, enforce.Condition{Object: "node", Message: p.again.err.Error()})
 	}
 	return list
 }

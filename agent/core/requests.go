@@ -30,7 +30,7 @@ func (s *State) addPod(in PodAdded) {
 		i = s.giveAgain(i)
 	}
 	if i.pod == nil || !samePod(*i.pod, in.Pod) {
-		i.pod = &in.Pod
+		i.pod, i.name = &in.Pod, Name{in.Pod.Namespace, in.Pod.Name}
 		s.touch()
 	}
 	i.named = s.host.links[i.ifindex]

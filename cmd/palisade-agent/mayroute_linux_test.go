@@ -126,13 +126,27 @@ func TestPodsThatMayRouteSendFromAnyAddress(t *testing.T) {
 	}
 }
 
-// TestPodsThatMayRouteAreKnownByTheirStart where no policy selects them: the CNI plugin tells their names. The one that nobody
-// told of may not, whatever the pattern.
+// TestPodsThatMayRouteAreKnownByTheirStart where no policy selects them: the CNI plugin tells their names, once, and not again to the
+// next agent. The one that nobody told of may not, whatever the pattern.
 func TestPodsThatMayRouteAreKnownByTheirStart(t *testing.T) {
 	b := newNode(t)
 	b.start("-may-route", "*/*")
 	b.awaitReady()
 	b.addAndAsk("third", thirdIP)
-	b.sendForeign("third", netip.MustParseAddr("10.1.0.98"), "server", serverIP).want(true, "spoofed")
-	b.sendForeign("server", netip.MustParseAddr("10.1.0.99"), "client", clientIP).want(false, "spoofed")
+	third := b.sendForeign("third", netip.MustParseAddr("10.1.0.98"), "server", serverIP)
+	server := b.sendForeign("server", netip.MustParseAddr("10.1.0.99"), "client", clientIP)
+	third.want(true, "spoofed")
+	server.want(false, "spoofed")
+	b.agent.stop()
+	b.start("-may-route", "*/*")
+	b.awaitReady()
+	if writes := b.metric(`palisade_agent_writes_total{kind="pod"}`); !strings.HasSuffix(writes, " 0") {
+		t.Errorf("the restart wrote: %s", writes)
+	}
+	third.want(true, "spoofed")
+	server.want(false, "spoofed")
+	b.agent.stop()
+	b.start()
+	b.awaitReady()
+	third.want(false, "spoofed")
 }

@@ -20,7 +20,7 @@ func memoryOf(mapName string) string { return "kernel memory of map " + mapName 
 // counted are the maps that memoryAll adds up. The others hold what packets bring along: flows, and events for who
 // listens.
 func counted() []string {
-	return []string{"node", "cpus", "peers4", "prefixes6", "rules", "port_bits", "peer_hosts", "peer_nets", "pods_far", "known_pods", "scratch"}
+	return []string{"node", "cpus", "peers4", "prefixes6", "rules", "port_bits", "peer_hosts", "peer_nets", "pods_far", "known_pods", "pod_names", "scratch"}
 }
 
 func chosen() []string { return []string{"flows4", "flows6", "events"} }
