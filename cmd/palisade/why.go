@@ -18,22 +18,24 @@ import (
 func newWhy(w *world) *cobra.Command {
 	var in input
 	c := &cobra.Command{
-		Use:   "why (-f PATH... | --context NAME) FROM TO PROTOCOL/PORT",
+		Use:   "why (-f PATH... | --context NAME) FROM TO {PROTOCOL/PORT | ICMP}",
 		Short: "Explain the verdict on one connection",
 		Long: `Say whether FROM may open a connection to TO, and why: for egress of FROM and for ingress of TO, which
 policies select the pod and which rule allows the connection, or which rule nearly does and what it misses. Where the
 Kubernetes API leaves the answer open, say which freedom it gives and what Palisade's enforcement does.
 
 FROM and TO are namespace/pod, node/NAME or an IP address. TO may also be a Service, svc/NAMESPACE/NAME or its
-ClusterIP, and PORT the Service's port: each backend gets its own verdict. The exit code is 0 whatever the verdict is.`,
+ClusterIP, and PORT the Service's port: each backend gets its own verdict. ICMP stands for an echo request in either
+address family. The exit code is 0 whatever the verdict is.`,
 		Example: `  palisade why -f app.yaml default/client-one default/demo-app TCP/80
   palisade why -f app.yaml node/worker-1 default/demo-app TCP/80 -o json
   palisade why -f app.yaml default/client-one svc/default/demo TCP/80
   palisade why --context prod shop/web kube-system/coredns-0 UDP/53
-  palisade why -f app.yaml 203.0.113.7 default/demo-app TCP/80`,
+  palisade why -f app.yaml 203.0.113.7 default/demo-app TCP/80
+  palisade why -f app.yaml default/client-one default/demo-app ICMP`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 3 {
-				return fmt.Errorf("why takes three arguments, FROM TO PROTOCOL/PORT, not %d", len(args))
+				return fmt.Errorf("why takes three arguments, FROM TO and PROTOCOL/PORT or ICMP, not %d", len(args))
 			}
 			return nil
 		},
@@ -46,9 +48,12 @@ ClusterIP, and PORT the Service's port: each backend gets its own verdict. The e
 }
 
 func printWhy(ctx context.Context, w *world, in input, from, to, port string) error {
-	probe, err := flow.ParsePortProto(port)
-	if err != nil {
-		return err
+	probe := flow.PortProto{Protocol: flow.ICMP}
+	if !strings.EqualFold(port, probe.String()) {
+		var err error
+		if probe, err = flow.ParsePortProto(port); err != nil {
+			return err
+		}
 	}
 	cluster, family, err := in.load(ctx, w)
 	if err != nil {

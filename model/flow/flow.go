@@ -60,8 +60,13 @@ type PortProto struct {
 	Port     uint16 // 1–65535
 }
 
-// String returns the form ParsePortProto reads, for example "TCP/80".
-func (p PortProto) String() string { return p.Protocol.String() + "/" + strconv.Itoa(int(p.Port)) }
+// String returns the form ParsePortProto reads, for example "TCP/80", and of a protocol without ports its name alone.
+func (p PortProto) String() string {
+	if !p.Protocol.HasPorts() && p.Port == 0 {
+		return p.Protocol.String()
+	}
+	return p.Protocol.String() + "/" + strconv.Itoa(int(p.Port))
+}
 
 // ParsePortProto reads "TCP/80"; the protocol may be in lower case.
 func ParsePortProto(s string) (PortProto, error) {
