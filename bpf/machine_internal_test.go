@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/palisade-netpol/palisade/bpf/onecpu"
 	"github.com/palisade-netpol/palisade/model/flow"
 	"github.com/palisade-netpol/palisade/sim/frame"
 )
@@ -41,6 +42,7 @@ func TestLoadsOnOtherMachines(t *testing.T) {
 // TestLastPacketsAreRemembered, but not where PREEMPT_RT lets a program be interrupted by others on its CPU. What is remembered decides:
 // here a reason that no table says.
 func TestLastPacketsAreRemembered(t *testing.T) {
+	onecpu.ForTest(t) // each CPU has its own entries
 	for _, realtime := range []bool{false, true} {
 		h := openOn(t, func(m *machine) { m.realtime = realtime })
 		pod := Pod{Ifindex: 9, Instance: 1, IP4: netip.MustParseAddr("10.1.0.1"), Sets: [2]uint32{SetOpen, SetOpen}}

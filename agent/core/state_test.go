@@ -159,10 +159,32 @@ func TestNothingIsProgrammedBeforePoliciesAndInterfacesAreKnown(t *testing.T) {
 
 func TestAnInterfaceThatCannotBeFilteredKeepsNobodyFromBeingReady(t *testing.T) {
 	r := newRig(t, core.Config{})
-	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{}, core.Programmed{})
-	r.step(core.Introduced{Ifindex: 7}, core.Attached{Ifindex: 7, Err: errBroken})
-	if !r.state.Ready() || len(r.reported.Conditions) != 1 {
-		t.Errorf("ready %v, conditions %v", r.state.Ready(), r.reported.Conditions)
+	r.step(core.HostListed{Links: []core.Link{veth(7, linkOf(1))}}, core.Listed{}, core.Programmed{}, core.Introduced{Ifindex: 7})
+	for failures := range 3 {
+		if got := r.state.Ready(); got != (failures >= 2) {
+			t.Errorf("after %d failures ready: %t", failures, got)
+		}
+		r.step(core.Attached{Ifindex: 7, Err: errBroken})
+		r.pass(time.Minute)
+	}
+	if len(r.reported.Conditions) != 1 {
+		t.Errorf("conditions %v", r.reported.Conditions)
+	}
+}
+
+// TestReadyMeansByTheTablesOfThisVersion: the programs of another one, which filter until they are replaced, may judge by others.
+func TestReadyMeansByTheTablesOfThisVersion(t *testing.T) {
+	entry := bpf.Pod{Ifindex: 7, Instance: 99, IP4: addrOf(1)}
+	r := newRig(t, core.Config{})
+	r.step(core.Restored{Former: []bpf.Pod{entry}, Attached: []uint32{7}}, core.HostListed{Links: []core.Link{veth(7, "eni7")}})
+	r.step(core.Listed{Version: "42"}, core.Programmed{})
+	r.want(core.Attach{Ifindex: 7})
+	if r.state.Ready() || r.state.InForce() != "" {
+		t.Errorf("ready %t, %q in force while another version's programs judge", r.state.Ready(), r.state.InForce())
+	}
+	r.step(core.Attached{Ifindex: 7})
+	if !r.state.Ready() || r.state.InForce() != "42" {
+		t.Errorf("ready %t, %q in force once they are replaced", r.state.Ready(), r.state.InForce())
 	}
 }
 

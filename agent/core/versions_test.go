@@ -50,6 +50,9 @@ func TestAVersionIsInForceWhenEverythingUpToItIs(t *testing.T) {
 	}
 	want("14", "while the interface of a new pod is not filtered")
 	r.step(core.Introduced{Ifindex: 8, Err: errBroken})
+	want("14", "after one failure")
+	r.pass(r.wake.Sub(r.now))
+	r.step(core.Introduced{Ifindex: 8, Err: errBroken})
 	want("15", "after its interface could not be filtered, of which a condition tells")
 }
 

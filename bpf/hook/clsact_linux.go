@@ -55,7 +55,14 @@ func (h Hooks) attachClsact(ifindex int) error {
 		return fmt.Errorf("attach to interface %d: netlink: %w", ifindex, err)
 	}
 	defer socket.Close()
-	if err := socket.QdiscAdd(ClsactQdisc(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
+	err = socket.QdiscAdd(ClsactQdisc(ifindex))
+	if errors.Is(err, unix.EEXIST) {
+		// Perhaps another kind: one called ingress takes filters of both directions, and puts them all where packets come in.
+		if err = socket.QdiscChange(ClsactQdisc(ifindex)); errors.Is(err, unix.EINVAL) {
+			err = errors.New("somebody's ingress qdisc is in the place of clsact, which has to be removed, or a kernel that has tcx (6.6)")
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("attach to interface %d: clsact: %w", ifindex, err)
 	}
 	return attachBoth(ifindex, func(dir flow.Direction) error { return socket.FilterReplace(h.filter(ifindex, dir)) })

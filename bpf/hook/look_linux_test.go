@@ -423,6 +423,30 @@ func TestAnotherModeLeavesOneKindOfHook(t *testing.T) {
 	}
 }
 
+// TestAnIngressQdiscIsNoClsact: it takes filters of both directions, and runs all on what the pod sends.
+func TestAnIngressQdiscIsNoClsact(t *testing.T) {
+	p := newPlace(t, hook.Clsact)
+	ingress := &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: p.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS,
+	}}
+	p.do(func() error { return netlink.QdiscAdd(ingress) })
+	p.do(func() error {
+		if err := p.Attach(p.ifindex); err == nil || !strings.Contains(err.Error(), "ingress qdisc") {
+			t.Errorf("Attach says %v, want an error about the ingress qdisc", err)
+		}
+		return nil
+	})
+	if got := p.filters(); len(got) > 0 {
+		t.Errorf("filters %q on the ingress qdisc of somebody", got)
+	}
+	p.want(hook.Bare, "after Attach failed")
+	p.do(func() error { return netlink.QdiscDel(ingress) })
+	p.attach()
+	p.want(hook.Current, "once it is gone")
+	p.attach()
+	p.want(hook.Current, "after Attach again")
+}
+
 func TestLookTellsVersionsApart(t *testing.T) {
 	for name, mode := range map[string]hook.Mode{"tcx": hook.Auto, "clsact": hook.Clsact} {
 		t.Run(name, func(t *testing.T) {

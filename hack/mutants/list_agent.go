@@ -85,6 +85,17 @@ func inAgent() []Mutant {
 		{"agent-ready-unfiltered", "an agent calls itself ready before the interfaces that it found are filtered",
 			"agent/core/state.go", `s.programs.done > 0 && !s.filtering()`, `s.programs.done > 0`,
 			[]string{"agent/core:TestNothingIsProgrammedBefore"}},
+		{"agent-ready-by-old-tables", "an agent calls itself ready while the programs of another version judge by tables that nobody writes any more",
+			"agent/core/iface.go", `if i.phase != attached && i.retry.failures < closeAfter {`, `if !i.filtered() && i.retry.failures < closeAfter {`,
+			[]string{"agent/core:TestReadyMeans"}},
+		{"agent-ready-at-a-failure", "an agent calls itself ready because one attempt to filter an interface failed",
+			"agent/core/iface.go", `i.retry.failures < closeAfter {
+			return true`, `i.retry.failures < 1 {
+			return true`,
+			[]string{"agent/core:TestAnInterfaceThatCannot", "agent/core:TestAVersionIsInForceWhen"}},
+		{"agent-takes-ingress-for-clsact", "where the CNI bandwidth plugin was first, nothing judges what a pod receives, and all seems well",
+			"bpf/hook/clsact_linux.go", `err = socket.QdiscChange(ClsactQdisc(ifindex)); errors.Is(err, unix.EINVAL)`, `err = nil; errors.Is(err, unix.EINVAL)`,
+			[]string{"bpf/hook:TestAnIngressQdisc"}},
 		{"agent-beside-another", "an agent that hangs in its end and the next one write the same tables",
 			"agent/lock/lock.go", `unix.LOCK_EX|unix.LOCK_NB`, `unix.LOCK_SH|unix.LOCK_NB`,
 			[]string{"agent/lock:TestOneAgentAtATime"}},

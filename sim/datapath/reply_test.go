@@ -216,11 +216,7 @@ func lastPacket(t *testing.T, all *bpf.Image, peer, pod netip.Addr) {
 // is not taken for that, even if the rest of its addresses is what an IPv6 packet has left in the entry, of which IPv4 needs less.
 func TestLastPacketOfAnotherFamily(t *testing.T) {
 	needRoot(t)
-	free, err := onecpu.Bind() // each CPU has its own entries
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer free()
+	onecpu.ForTest(t) // each CPU has its own entries
 	h := open(t, bpf.Options{})
 	run := func(f []byte) bpf.Reason {
 		t.Helper()
@@ -285,6 +281,7 @@ func TestLastPacketFromTheNode(t *testing.T) {
 // TestLastPacketOfAnotherProtocol: what is allowed by TCP is not by UDP, and the other way round.
 func TestLastPacketOfAnotherProtocol(t *testing.T) {
 	needRoot(t)
+	onecpu.ForTest(t)
 	h := open(t, bpf.Options{})
 	protocols := [2]flow.Protocol{flow.TCP, flow.UDP}
 	for i, shift := range []int{bpf.PortsTCPShift, bpf.PortsUDPShift} {
