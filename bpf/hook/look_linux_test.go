@@ -256,7 +256,7 @@ func (p *place) id(prog *ebpf.Program) ebpf.ProgramID {
 }
 
 func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
-	p := newPlace(t, hook.Auto)
+	p := newPlaceForLinks(t)
 	foreign := p.foreign()
 	var other link.Link
 	p.do(func() (err error) {
@@ -295,7 +295,7 @@ func TestLookFindsWhatOthersDidToLinks(t *testing.T) {
 }
 
 func TestLookNamesWhatRunsBeforeLinks(t *testing.T) {
-	p := newPlace(t, hook.Auto)
+	p := newPlaceForLinks(t)
 	foreign := p.foreign()
 	attach := func(anchor link.Anchor) {
 		p.do(func() error {

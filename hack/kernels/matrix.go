@@ -87,8 +87,9 @@ func suites(checks int) []suite {
 			{pkg: "sim/datapath", tests: twin, args: random},
 			{pkg: "sim/engine", tests: "^(TestEnginesAgree|TestClusterIPsFollowTheirBackends)$", args: random},
 		}},
-		{"live", "pods as network namespaces: attach, allow, deny, revoke, restart", []selection{
+		{"live", "pods as network namespaces: attach, allow, deny, revoke, restart; hooks shared with others", []selection{
 			{pkg: "hack/kernels/live"},
+			{pkg: "bpf/hook"},
 		}},
 	}
 }
