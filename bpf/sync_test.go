@@ -134,14 +134,12 @@ func TestTooLargeImageChangesNothing(t *testing.T) {
 	expect(t, h, bpf.ReasonNoRule)
 }
 
-// TestSwitchIsAtomic swaps two images with no number in common as fast as it can while another thread sends packets.
-// Both images deny them, and both name the same reason; any mixture of the two would be another one.
+// TestSwitchIsAtomic swaps images with no number in common as fast as it can while another thread sends packets.
+// All deny them, and all name the same reason; any mixture would be another one.
 func TestSwitchIsAtomic(t *testing.T) {
 	h := harness(t, bpf.Standard)
-	a, b := image(bpf.PortsNone, 0), image(bpf.PortsNone, 20)
-	trap(a, b)
-	trap(b, a)
-	mustSync(t, h.Node, a)
+	images := denying()
+	mustSync(t, h.Node, images[0])
 	var stop atomic.Bool
 	var sent int
 	var done sync.WaitGroup
@@ -154,21 +152,19 @@ func TestSwitchIsAtomic(t *testing.T) {
 		}
 	})
 	for i := range rounds(200) {
-		mustSync(t, h.Node, []*bpf.Image{b, a}[i%2])
+		mustSync(t, h.Node, images[(i+1)%len(images)])
 	}
 	stop.Store(true)
 	done.Wait()
 	t.Logf("%d packets", sent)
 }
 
-// TestNothingLeaksWhilePoliciesSwap swaps two images that both deny every packet a hundred times a second while ten
+// TestNothingLeaksWhilePoliciesSwap swaps images that all deny every packet a hundred times a second while ten
 // million packets, first and later ones of flows, are sent as fast as the kernel can.
 func TestNothingLeaksWhilePoliciesSwap(t *testing.T) {
 	h := harness(t, bpf.Standard)
-	a, b := image(bpf.PortsNone, 0), image(bpf.PortsNone, 20)
-	trap(a, b)
-	trap(b, a)
-	mustSync(t, h.Node, a)
+	images := denying()
+	mustSync(t, h.Node, images[0])
 	later := frame.New(flow.Tuple{Src: peer, Dst: pod, Protocol: flow.TCP, SrcPort: 4000, DstPort: 80}, frame.Later)
 	const batch = 10_000
 	var sent, swaps atomic.Int64
@@ -187,7 +183,7 @@ func TestNothingLeaksWhilePoliciesSwap(t *testing.T) {
 	defer ticker.Stop()
 	for sent.Load() < packets || swaps.Load() < times {
 		<-ticker.C
-		mustSync(t, h.Node, []*bpf.Image{b, a}[swaps.Add(1)%2])
+		mustSync(t, h.Node, images[swaps.Add(1)%int64(len(images))])
 		if t.Failed() {
 			return
 		}
@@ -213,6 +209,20 @@ func rounds(n int) int {
 		return n / 4
 	}
 	return n
+}
+
+// denying are images that deny every packet, with no number in common, each of which allows everything to whoever follows a number of
+// another one into it. They are three, as two would each find the bank that it is written to as it left that.
+func denying() []*bpf.Image {
+	images := []*bpf.Image{image(bpf.PortsNone, 0), image(bpf.PortsNone, 20), image(bpf.PortsNone, 40)}
+	for _, img := range images {
+		for _, other := range images {
+			if img != other {
+				trap(img, other)
+			}
+		}
+	}
+	return images
 }
 
 // trap makes img allow everything to whoever follows a set number of the other image into it.

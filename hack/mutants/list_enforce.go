@@ -4,9 +4,9 @@ package main
 func inEnforce() []Mutant {
 	return []Mutant{
 		{"no-rules-is-open", "rule 23, kube-router#85: a policy without rules does not isolate",
-			"enforce/compile.go", `if !isolated {
-		return nil`, `if !isolated || len(rules) == 0 {
-		return nil`,
+			"enforce/compile.go", `if !p.isolates[dir] {
+			continue`, `if !p.isolates[dir] || len(p.rules[dir]) == 0 {
+			continue`,
 			[]string{"enforce:TestVerdicts", semantics}},
 		{"broken-rules-are-skipped", "what cannot be read is left out, and what remains is enforced",
 			"enforce/compile.go", `closed = true

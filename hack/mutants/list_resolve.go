@@ -187,7 +187,7 @@ func inResolve() []Mutant {
 		{"pods-before-rules", "trap 7: who applies chunks as they come closes pods before their rules are there",
 			"controller/resolve/publish.go", `for _, c := range chunks(l.ingress, limit, entry.weight) {`,
 			`for _, c := range chunks(l.pods, limit, podWeight) {
-		set = append(set, newPolicyEndpoint(p, refName, "pods/"+c.path, lists{pods: c.items}))
+		set = append(set, newPolicyEndpoint(p, v, "pods/"+c.path, lists{pods: c.items}))
 	}
 	l.pods = nil
 	for _, c := range chunks(l.ingress, limit, entry.weight) {`,
