@@ -43,13 +43,14 @@ const (
 	longer       = 8             // bytes
 )
 
-// variant is one of the two policies of a pod that are swapped.
+// variant is one of the policies of a pod that are swapped.
 type variant func(pod int) []v1alpha1.EndpointInfo
 
-// denying are two policies that differ in peers and ports, and mean the same for what is sent: the sender may reach all denied ports but
-// the first ones, and the receiver may be reached by the sender at none of them.
-func denying() [2]variant {
-	return [2]variant{
+// denying are policies that differ in peers and ports, and mean the same for what is sent: the sender may reach all denied ports but
+// the first ones, and the receiver may be reached by the sender at none of them. They are three: of two, each would find the bank that it
+// is written to as it left that.
+func denying() []variant {
+	return []variant{
 		func(pod int) []v1alpha1.EndpointInfo {
 			list := endpoints(others(peerCount), firstPort, portCount)
 			if pod == sender {
@@ -64,6 +65,13 @@ func denying() [2]variant {
 			}
 			return append(list, endpoints(podAddrs[1-pod:2-pod], allowedPort, firstPort-allowedPort)...)
 		},
+		func(pod int) []v1alpha1.EndpointInfo {
+			list := endpoints(others(peerCount/3), allowedPort, firstPort)
+			if pod == sender {
+				list = append(list, endpoints(podAddrs[receiver:], firstPort+egressDenied, portCount)...)
+			}
+			return append(list, endpoints(podAddrs[1-pod:2-pod], 1, allowedPort)...)
+		},
 	}
 }
 
@@ -72,7 +80,7 @@ func denying() [2]variant {
 // both allow.
 func Blast(ctx context.Context, o BlastOptions) (BlastResult, error) { return blast(ctx, o, denying()) }
 
-func blast(ctx context.Context, o BlastOptions, policies [2]variant) (r BlastResult, err error) {
+func blast(ctx context.Context, o BlastOptions, policies []variant) (r BlastResult, err error) {
 	b, err := newBed()
 	if err != nil {
 		return r, err
@@ -87,7 +95,7 @@ func blast(ctx context.Context, o BlastOptions, policies [2]variant) (r BlastRes
 		return r, err
 	}
 	b.defers(node.Close)
-	var images [2]*bpf.Image
+	images := make([]*bpf.Image, len(policies))
 	for i, v := range policies {
 		if images[i], err = b.image([2]*v1alpha1.PolicyEndpoint{isolated(sender, v(sender), bothWays), isolated(receiver, v(receiver), bothWays)}); err != nil {
 			return r, err
@@ -123,7 +131,7 @@ func blast(ctx context.Context, o BlastOptions, policies [2]variant) (r BlastRes
 }
 
 // swap makes the node enforce one image after the other until ctx ends, and says how often.
-func swap(ctx context.Context, node *bpf.Node, images [2]*bpf.Image, every time.Duration) (swaps int, err error) {
+func swap(ctx context.Context, node *bpf.Node, images []*bpf.Image, every time.Duration) (swaps int, err error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -132,12 +140,12 @@ func swap(ctx context.Context, node *bpf.Node, images [2]*bpf.Image, every time.
 			return swaps, nil
 		case <-ticker.C:
 		}
-		stats, err := node.Sync(images[(swaps+1)%2])
+		stats, err := node.Sync(images[(swaps+1)%len(images)])
 		if err != nil {
 			return swaps, err
 		}
-		if !stats.Switched {
-			return swaps, errors.New("the kernel took the policies to be the same")
+		if !stats.Switched || stats.TableWrites == 0 {
+			return swaps, errors.New("the tables hold what they held before")
 		}
 		swaps++
 	}

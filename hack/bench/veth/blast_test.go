@@ -19,14 +19,14 @@ func TestNothingLeaksWhilePoliciesAreSwapped(t *testing.T) {
 		t.Fatalf("%+v, %v; want at least 5 swaps", r, err)
 	}
 
-	// Where one of two policies opens a port, or closes the one that is to be open, that is found.
+	// Where one of the policies opens a port, or closes the one that is to be open, that is found.
 	open := denying()
 	open[1] = func(pod int) []v1alpha1.EndpointInfo {
 		return append(denying()[1](pod), endpoints(podAddrs[1-pod:2-pod], firstPort+egressDenied, 1)...)
 	}
 	closed := denying()
 	closed[1] = func(pod int) []v1alpha1.EndpointInfo { return endpoints(others(peerCount), firstPort, portCount) }
-	for name, policies := range map[string][2]variant{"open": open, "closed": closed} {
+	for name, policies := range map[string][]variant{"open": open, "closed": closed} {
 		r, err := blast(t.Context(), BlastOptions{Packets: 100_000, Every: time.Millisecond}, policies)
 		if err == nil || !strings.Contains(err.Error(), "arrived") || (r.Arrived.Packets > r.Allowed) != (name == "open") {
 			t.Errorf("%s now and then: %+v, %v", name, r, err)
