@@ -48,7 +48,9 @@ func (d *datapath) enforce(in enforce.Input) (e outcome, err error) {
 	if e.Result, err = enforce.Build(in, room); err != nil {
 		return e, fmt.Errorf("compile: %w", err)
 	}
-	e.grow = d.node.GrowPeers(max(len(e.Image.Hosts), d.least/2), &d.programs, d.hooks.Replace)
+	if e.grow = d.node.GrowPeers(max(len(e.Image.Hosts), d.least/2), &d.programs, d.hooks.Replace); e.grow != nil {
+		e.grow = fmt.Errorf("tables are smaller than they should be: %w", e.grow)
+	}
 	if room = d.node.Capacity(); e.Image.Fits(room) != nil {
 		if e.Result, err = enforce.Build(in, room); err != nil {
 			return e, fmt.Errorf("compile: %w", errors.Join(err, e.grow))

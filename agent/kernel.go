@@ -165,9 +165,7 @@ func (k *kernel) program(e core.Program) core.Input {
 		return core.Programmed{Err: k.failed("compile", err)}
 	}
 	again := k.failed("grow", now.grow)
-	if again != nil {
-		again = fmt.Errorf("tables are smaller than they should be: %w", again)
-	} else if k.node.Capacity().Hosts > entries {
+	if again == nil && k.node.Capacity().Hosts > entries {
 		k.log.Info("the table of single addresses has grown", "before", entries, "now", k.node.Capacity().Hosts)
 	}
 	if err != nil {

@@ -22,7 +22,7 @@ func (n *Node) Memory() ([]Memory, error) {
 		return nil, os.ErrClosed
 	}
 	all := maps.Clone(n.maps)
-	all[knownMap], all[namesMap] = n.noted, n.namesMap
+	all[knownMap], all[namesMap] = n.noted, n.notedNames
 	var list []Memory
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		info, err := all[name].Info()

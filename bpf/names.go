@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// namesPin is where the names of pods are noted for the next agent, which only some of them are told again: in a form that every
-	// version reads. Programs do not know of it. Another form gets another name.
+	// namesPin is where the names of pods are noted for the next agent, to which nobody tells them again, in a form that every version
+	// reads. Programs do not know of it. Another form gets another name.
 	namesPin = "pod-names-1"
 	namesMap = "pod_names"
 )
@@ -46,11 +46,11 @@ func (n named) podName() PodName {
 
 // openNames opens the map of names, and reads it.
 func (n *Node) openNames() (err error) {
-	if n.namesMap, err = n.openNotes(namesMap, namesPin, binary.Size(named{})); err != nil {
+	if n.notedNames, err = n.openNotes(namesMap, namesPin, binary.Size(named{})); err != nil {
 		return err
 	}
 	n.names = map[uint32]PodName{}
-	return readMap(n.namesMap, func(ifindex uint32, v named) { n.names[ifindex] = v.podName() })
+	return readMap(n.notedNames, func(ifindex uint32, v named) { n.names[ifindex] = v.podName() })
 }
 
 // Names are the names that are noted, by interface.
@@ -63,7 +63,7 @@ func (n *Node) NoteNames(names map[uint32]PodName) error {
 		if _, ok := names[ifindex]; ok {
 			continue
 		}
-		if err := n.namesMap.Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := n.notedNames.Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			errs = append(errs, fmt.Errorf("forget the name of the pod on interface %d: %w", ifindex, err))
 			continue
 		}
@@ -75,7 +75,7 @@ func (n *Node) NoteNames(names map[uint32]PodName) error {
 		}
 		v, err := namedOf(name)
 		if err == nil {
-			err = n.namesMap.Put(ifindex, v)
+			err = n.notedNames.Put(ifindex, v)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("note the name of the pod on interface %d: %w", ifindex, err))

@@ -68,8 +68,8 @@ type Node struct {
 	noted   *ebpf.Map            // likewise, for versions with other tables
 	former  map[uint32]kernelPod // that those noted, until the first Sync
 
-	namesMap *ebpf.Map
-	names    map[uint32]PodName // what it holds, by ifindex
+	notedNames *ebpf.Map
+	names      map[uint32]PodName // what it holds, by ifindex
 
 	mu   sync.Mutex // held while what follows changes, and by those who read it beside the one who uses the node
 	maps map[string]*ebpf.Map
@@ -159,7 +159,7 @@ func (n *Node) Close() error {
 	for _, m := range n.maps {
 		errs = append(errs, m.Close())
 	}
-	errs = append(errs, n.noted.Close(), n.namesMap.Close())
+	errs = append(errs, n.noted.Close(), n.notedNames.Close())
 	for _, p := range n.progs {
 		errs = append(errs, p.Close())
 	}

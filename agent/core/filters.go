@@ -9,7 +9,8 @@ import (
 	"github.com/palisade-netpol/palisade/enforce"
 )
 
-// closeAfter is how many attempts to filter an interface fail before strict mode takes it down.
+// closeAfter is how many attempts to filter an interface fail before it counts as one that cannot be filtered: strict mode takes it down,
+// and nobody waits for it.
 const closeAfter = 2
 
 // inspection looks after programs that are on interfaces: others may remove or replace them.

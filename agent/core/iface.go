@@ -240,7 +240,7 @@ func (s *State) advance() {
 }
 
 // filtering says whether an interface is on its way to being filtered by the programs of this version: those of another one may judge by
-// tables that nobody writes any more. One that failed as often as strict mode would bear is not waited for.
+// tables that nobody writes any more. One that cannot be filtered is not waited for.
 func (s *State) filtering() bool {
 	for _, i := range s.ifaces {
 		if i.phase != attached && i.retry.failures < closeAfter {

@@ -177,7 +177,7 @@ type Detached struct {
 type Programmed struct {
 	Conditions []enforce.Condition
 	Err        error
-	// Again is why more is closed than has to be, where Err is nil: what failed is tried again.
+	// Again is why more is closed than has to be, or will be after a restart, where Err is nil: what failed is tried again.
 	Again error
 }
 

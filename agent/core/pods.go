@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -152,11 +153,7 @@ func (s *State) podOf(i *iface, claimed []*claim, routed []netip.Addr) (enforce.
 	}
 	pod.MayRoute = len(pod.Addrs) == 0
 	pod.Unknown = !pod.Closed && pod.MayRoute && len(claimed) == 0
-	name := i.name
-	if name == (Name{}) {
-		name = Name{pod.Namespace, pod.Name}
-	}
-	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(name)
+	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(cmp.Or(i.name, Name{pod.Namespace, pod.Name}))
 	return pod, problem
 }
 

@@ -103,8 +103,9 @@ func (s *State) Step(now time.Time, in Input) []Effect {
 	s.cleanUp()
 	s.report()
 	s.wake()
-	s.versions.settle(s.programs, s.policies.unsettled() || s.filtering())
-	s.begun = s.begun || s.programs.done > 0 && !s.filtering()
+	filtering := s.filtering()
+	s.versions.settle(s.programs, s.policies.unsettled() || filtering)
+	s.begun = s.begun || s.programs.done > 0 && !filtering
 	return s.out
 }
 

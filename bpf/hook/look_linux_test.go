@@ -426,9 +426,7 @@ func TestAnotherModeLeavesOneKindOfHook(t *testing.T) {
 // TestAnIngressQdiscIsNoClsact: it takes filters of both directions, and runs all on what the pod sends.
 func TestAnIngressQdiscIsNoClsact(t *testing.T) {
 	p := newPlace(t, hook.Clsact)
-	ingress := &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: p.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS,
-	}}
+	ingress := hooktest.IngressQdisc(p.ifindex)
 	p.do(func() error { return netlink.QdiscAdd(ingress) })
 	p.do(func() error {
 		if err := p.Attach(p.ifindex); err == nil || !strings.Contains(err.Error(), "ingress qdisc") {

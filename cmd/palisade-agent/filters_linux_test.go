@@ -308,6 +308,25 @@ func TestStrictModeTakesDownWhatItCannotFilter(t *testing.T) {
 	b.await("all is well again", func() bool { return b.metric("palisade_agent_conditions") == "palisade_agent_conditions 0" })
 }
 
+// TestStrictModeTakesDownWhatHasAnIngressQdisc from the start, where there is no tcx: it has no room for a filter of what the pod receives.
+func TestStrictModeTakesDownWhatHasAnIngressQdisc(t *testing.T) {
+	b := newNode(t)
+	in := b.intrude()
+	qdisc := hooktest.IngressQdisc(in.ifindex)
+	in.do(func() error { return netlink.QdiscAdd(qdisc) })
+	b.put(marked(t, selectClient()))
+	b.enforceOnePort("-hook", "clsact", "-mode", "strict")
+	b.await("the interface is down", func() bool { return !in.isUp() })
+	b.await("that is told", func() bool { return b.metric(`palisade_agent_condition{object="shop/server"}`) != "" })
+	in.do(func() error { return netlink.QdiscDel(qdisc) })
+	b.await("the interface is up again", in.isUp)
+	bl := b.blast(allowedPort)
+	b.await("packets arrive that the policy allows", func() bool { return bl.arrived.Load() > 10 })
+	if b.connects("client", serverIP, 80) {
+		t.Error("the policy is not in force")
+	}
+}
+
 // watchUps counts how often the kernel says from now on that the interface is up.
 func (in *intruder) watchUps() *atomic.Uint64 {
 	in.Helper()

@@ -2,13 +2,16 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -124,6 +127,31 @@ func TestPodsThatMayRouteSendFromAnyAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNamesThatCannotBeNotedAreTold, and keep no pod from starting.
+func TestNamesThatCannotBeNotedAreTold(t *testing.T) {
+	b := newNode(t)
+	full, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 324, MaxEntries: 1})
+	b.must(err)
+	b.closeLater(full.Close)
+	dir := fmt.Sprintf("/proc/self/fd/%d/node", b.pins.Fd())
+	b.must(os.MkdirAll(dir, 0o700))
+	b.must(full.Pin(dir + "/pod-names-1"))
+	b.start()
+	b.awaitReady()
+	const node, failures = `palisade_agent_condition{object="node"}`, `palisade_agent_errors_total{step="note-names"}`
+	for i, name := range []string{"third", "fourth"} {
+		if resp := b.addAndAsk(name, netip.AddrFrom4([4]byte{10, 1, 0, byte(3 + i)})); !resp.Programmed {
+			t.Errorf("answer %+v about pod %s, want programmed", resp, name)
+		}
+		if told := b.metric(node) != ""; i == 0 && told {
+			t.Errorf("there is room for a name, and a condition: %s", b.metric(node))
+		}
+	}
+	b.await("that is told", func() bool { return b.metric(node) != "" && b.metric(failures) != "" })
+	b.removePod("third")
+	b.await("all is well again", func() bool { return b.metric("palisade_agent_conditions") == "palisade_agent_conditions 0" })
 }
 
 // TestPodsThatMayRouteAreKnownByTheirStart where no policy selects them: the CNI plugin tells their names, once, and not again to the

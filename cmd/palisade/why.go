@@ -48,12 +48,9 @@ address family. The exit code is 0 whatever the verdict is.`,
 }
 
 func printWhy(ctx context.Context, w *world, in input, from, to, port string) error {
-	probe := flow.PortProto{Protocol: flow.ICMP}
-	if !strings.EqualFold(port, probe.String()) {
-		var err error
-		if probe, err = flow.ParsePortProto(port); err != nil {
-			return err
-		}
+	probe, err := parseProbe(port)
+	if err != nil {
+		return err
 	}
 	cluster, family, err := in.load(ctx, w)
 	if err != nil {
@@ -70,6 +67,14 @@ func printWhy(ctx context.Context, w *world, in input, from, to, port string) er
 		return err
 	}
 	return writeWhy(w.out, in.output, model.New(cluster).Explain(query), from, to, probe)
+}
+
+// parseProbe reads what is asked about: a port, or an echo request.
+func parseProbe(text string) (flow.PortProto, error) {
+	if echo := (flow.PortProto{Protocol: flow.ICMP}); strings.EqualFold(text, echo.String()) {
+		return echo, nil
+	}
+	return flow.ParsePortProto(text)
 }
 
 // endpoint finds what one argument names.

@@ -83,7 +83,7 @@ func inAgent() []Mutant {
 			"agent/core/state.go", `, s.silence.conditions(s.now, s.cfg.Silence))`, `)`,
 			[]string{"agent/core:TestAnAPIServer"}},
 		{"agent-ready-unfiltered", "an agent calls itself ready before the interfaces that it found are filtered",
-			"agent/core/state.go", `s.programs.done > 0 && !s.filtering()`, `s.programs.done > 0`,
+			"agent/core/state.go", `s.programs.done > 0 && !filtering`, `s.programs.done > 0`,
 			[]string{"agent/core:TestNothingIsProgrammedBefore"}},
 		{"agent-ready-by-old-tables", "an agent calls itself ready while the programs of another version judge by tables that nobody writes any more",
 			"agent/core/iface.go", `if i.phase != attached && i.retry.failures < closeAfter {`, `if !i.filtered() && i.retry.failures < closeAfter {`,

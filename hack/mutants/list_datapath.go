@@ -467,7 +467,7 @@ func inC() []Mutant {
 			"bpf/c/flows.h", `if (TRACK_ALL && has_connections(p->protocol) && reverse_allowed`, `if (has_connections(p->protocol) && reverse_allowed`,
 			[]string{"sim/datapath:TestStatesOfTCP|TestFlowsOfIsolatedPodsOnly"}},
 		{"in-force-unfiltered", "a policy is called in force before the interface of its pod is filtered",
-			"agent/core/state.go", `s.policies.unsettled() || s.filtering()`, `s.policies.unsettled()`,
+			"agent/core/state.go", `s.policies.unsettled() || filtering`, `s.policies.unsettled()`,
 			[]string{"agent/core:TestAVersionIsInForce"}},
 		{"c-listeners-from-afar", "whoever aims a hop limit sends anything to a closed pod by listener discovery",
 			"bpf/c/palisade.bpf.c", `return of_link || is_link_scope((const __u8 *)&p->dst6);`, `return true;`,

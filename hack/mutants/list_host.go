@@ -20,19 +20,22 @@ func inHost() []Mutant {
 			"agent/core/mayroute.go", ` && pod.Namespace != "" && pod.Name != ""`, ``,
 			[]string{"agent/core:TestPatternsMatch", "agent/core:TestPodsThatMayRoute"}},
 		{"routers-are-strangers", "in strict mode the policies of a pod that may route do not count",
-			"agent/core/pods.go", `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(name)
-`, `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(name)
+			"agent/core/pods.go", `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(cmp.Or(i.name, Name{pod.Namespace, pod.Name}))
+`, `	pod.MayRoute = pod.MayRoute || s.cfg.mayRoute(cmp.Or(i.name, Name{pod.Namespace, pod.Name}))
 	pod.Unknown = pod.MayRoute
 `,
 			[]string{"agent/core:TestPodsThatMayRoute"}},
 		{"routers-forgotten", "a restart of the agent cuts off the pods that may route and that no policy selects",
 			"agent/kernel.go", `, Names: k.node.Names()}`, `}`,
 			[]string{"cmd/palisade-agent:TestPodsThatMayRouteAreKnownByTheirStart"}},
+		{"routers-forgotten-silently", "nobody is told that pods may not route any more after the next restart",
+			"agent/kernel.go", `		again = errors.Join(again, fmt`, `		_ = errors.Join(again, fmt`,
+			[]string{"cmd/palisade-agent:TestNamesThatCannotBeNoted"}},
 		{"a-name-for-the-next", "a pod may route because the one before it on its interface might",
 			"agent/core/iface.go", `n.Instance == p.Instance`, `n.Instance != 0`,
 			[]string{"agent/core:TestPodsThatMayRouteKeepTheirNames"}},
 		{"policies-name-routers", "whoever writes a policy about a pod's address gives it the name of one that may route",
-			"agent/core/pods.go", `if name == (Name{}) {`, `if pod.Name != "" || name == (Name{}) {`,
+			"agent/core/pods.go", `cmp.Or(i.name, Name{pod.Namespace, pod.Name})`, `cmp.Or(Name{pod.Namespace, pod.Name}, i.name)`,
 			[]string{"agent/core:TestPodsThatMayRouteKeepTheirNames"}},
 		{"what-policies-said-stays", "a pod has the address of an earlier one of its name for good",
 			"agent/core/pods.go", `return !slices.Contains(sure, a)`, `return len(sure) > 100`,

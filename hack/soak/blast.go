@@ -19,7 +19,7 @@ func blast(ctx context.Context, stdout io.Writer, o options) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.duration)
 	defer cancel()
-	fmt.Fprintf(stdout, "%d packets that all of three policies deny, which are swapped every %s, for at most %s\n", o.packets, swapEvery, o.duration)
+	fmt.Fprintf(stdout, "%d packets that every policy denies, while policies are swapped every %s, for at most %s\n", o.packets, swapEvery, o.duration)
 	r, err := veth.Blast(ctx, veth.BlastOptions{Packets: o.packets, Every: swapEvery})
 	seconds := r.Elapsed.Seconds()
 	if seconds > 0 {

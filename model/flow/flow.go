@@ -57,7 +57,7 @@ func ParseProtocol(s string) (Protocol, error) {
 // PortProto is one thing to probe: a destination port of a protocol.
 type PortProto struct {
 	Protocol Protocol
-	Port     uint16 // 1–65535
+	Port     uint16 // 1–65535; 0 for a protocol without ports
 }
 
 // String returns the form ParsePortProto reads, for example "TCP/80", and of a protocol without ports its name alone.

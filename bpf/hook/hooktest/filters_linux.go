@@ -9,6 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// IngressQdisc is a qdisc that takes the place of clsact, and has filters of what enters the host only.
+func IngressQdisc(ifindex int) *netlink.Ingress {
+	return &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS,
+	}}
+}
+
 // Hook is one of the two places where an interface has filters: Parent is netlink.HANDLE_MIN_INGRESS or HANDLE_MIN_EGRESS.
 type Hook struct {
 	Ifindex int

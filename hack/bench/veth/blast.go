@@ -130,15 +130,14 @@ func blast(ctx context.Context, o BlastOptions, policies []variant) (r BlastResu
 	return r, errors.Join(err, r.counted())
 }
 
-// swap makes the node enforce one image after the other until ctx ends, and says how often.
+// swap makes the node enforce one image after the other until ctx ends, and says how often. A swap that took longer than it should is made
+// up for by the next ones.
 func swap(ctx context.Context, node *bpf.Node, images []*bpf.Image, every time.Duration) (swaps int, err error) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
+	for at := time.Now().Add(every); ; at = at.Add(every) {
 		select {
 		case <-ctx.Done():
 			return swaps, nil
-		case <-ticker.C:
+		case <-time.After(time.Until(at)):
 		}
 		stats, err := node.Sync(images[(swaps+1)%len(images)])
 		if err != nil {
